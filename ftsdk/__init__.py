@@ -1,0 +1,137 @@
+"""Fine-tune a language model from one typed job spec, on any backend.
+
+>>> import ftsdk
+>>> spec = ftsdk.JobSpec(model="Qwen/Qwen3-0.6B", dataset="train.jsonl")
+>>> job = ftsdk.submit(spec)  # doctest: +SKIP
+>>> artifact = job.fetch("out/")  # doctest: +SKIP
+
+Names are loaded when they are first used, so that ``import ftsdk`` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftsdk.artifact import Artifact
+    from ftsdk.backend import Plan
+    from ftsdk.client import (
+        Client,
+        Job,
+        cancel,
+        events,
+        fetch,
+        jobs,
+        logs,
+        plan,
+        resume,
+        status,
+        submit,
+        wait,
+    )
+    from ftsdk.errors import FtsdkError
+    from ftsdk.job import Event, JobRef, JobState, JobStatus, Reason
+    from ftsdk.registry import backend_names
+    from ftsdk.spec import (
+        DPO,
+        GRPO,
+        KTO,
+        ORPO,
+        PPO,
+        SFT,
+        Compute,
+        Dataset,
+        JobSpec,
+        LoRA,
+        RewardModeling,
+        Training,
+    )
+    from ftsdk.spec.loader import load_spec
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "ftsdk.artifact": ("Artifact",),
+    "ftsdk.backend": ("Plan",),
+    "ftsdk.client": (
+        "Client",
+        "Job",
+        "cancel",
+        "events",
+        "fetch",
+        "jobs",
+        "logs",
+        "plan",
+        "resume",
+        "status",
+        "submit",
+        "wait",
+    ),
+    "ftsdk.errors": ("FtsdkError",),
+    "ftsdk.job": ("Event", "JobRef", "JobState", "JobStatus", "Reason"),
+    "ftsdk.registry": ("backend_names",),
+    "ftsdk.spec": (
+        "DPO",
+        "GRPO",
+        "KTO",
+        "ORPO",
+        "PPO",
+        "SFT",
+        "Compute",
+        "Dataset",
+        "JobSpec",
+        "LoRA",
+        "RewardModeling",
+        "Training",
+    ),
+    "ftsdk.spec.loader": ("load_spec",),
+}
+_MODULE_OF = {name: module for module, names in _HOME_OF.items() for name in names}
+
+__all__ = [
+    "DPO",
+    "GRPO",
+    "KTO",
+    "ORPO",
+    "PPO",
+    "SFT",
+    "Artifact",
+    "Client",
+    "Compute",
+    "Dataset",
+    "Event",
+    "FtsdkError",
+    "Job",
+    "JobRef",
+    "JobSpec",
+    "JobState",
+    "JobStatus",
+    "LoRA",
+    "Plan",
+    "Reason",
+    "RewardModeling",
+    "Training",
+    "backend_names",
+    "cancel",
+    "events",
+    "fetch",
+    "jobs",
+    "load_spec",
+    "logs",
+    "plan",
+    "resume",
+    "status",
+    "submit",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'ftsdk' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,171 @@
+"""The contract: what a backend is asked, and what it answers.
+
+A backend is a class that derives from :class:`Backend` and is named in the entry points of its distribution::
+
+    [project.entry-points."ftsdk.backends"]
+    acme = "ftsdk_acme:AcmeBackend"
+
+Its test is a subclass of :class:`ftsdk.testing.BackendContract`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+from ftsdk.artifact import Artifact
+from ftsdk.data.report import DataReport
+from ftsdk.errors import Problem, UnsupportedSpec
+from ftsdk.estimate import MemoryForecast
+from ftsdk.job import Event, JobStatus
+from ftsdk.spec import JobSpec, Section
+
+Verb = Literal["events", "metrics", "cancel", "resume", "fetch"]
+
+
+class Options(Section):
+    """Settings that one backend alone has; each backend derives its own (``backend_options.NAME`` in the spec)."""
+
+
+class Capabilities(Section):
+    """What a backend can do, as data: it feeds the checks, the contract's tests and the docs' matrix."""
+
+    methods: frozenset[str]
+    """Types of method, such as ``sft``."""
+    adapters: frozenset[Literal["full", "lora", "dora", "rslora"]]
+    """What may train."""
+    quantizations: frozenset[str] = frozenset()
+    """Quantizations of the frozen base that it honours; others are set aside as advice, or refused."""
+    formats: frozenset[str]
+    """Dataset formats that it takes."""
+    verbs: frozenset[Verb]
+    """What it can do with a job, beyond submitting and telling the status."""
+    costs_money: bool = False
+    """Whether a job is billed."""
+
+
+class Note(NamedTuple):
+    """A remark on one field in a plan."""
+
+    field: str
+    text: str
+
+
+class Plan(Section):
+    """The exact native request, as data, and what became of every field. Nothing has been sent or spent."""
+
+    backend: str
+    """The backend's name."""
+    spec: JobSpec
+    """The spec, resolved."""
+    native: Mapping[str, Any]
+    """The request as it will be sent: JSON data."""
+    honoured: Mapping[str, str] = {}
+    """From each field of the spec that is used to its native name."""
+    set_aside: tuple[Note, ...] = ()
+    """Advice that is not followed, and why."""
+    backends_own: tuple[Note, ...] = ()
+    """What this backend decides by itself, because it cannot be told."""
+    command: str = ""
+    """The command that does the same by hand, where there is one."""
+    memory: MemoryForecast | None = None
+    """What the job needs on its device, where this can be known."""
+    price: float | None = None
+    """The estimated price in US dollars. None: not known; 0: free."""
+    data: DataReport | None = None
+    """What the rows are like; filled in by the client, which checks them first."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know before submitting."""
+
+
+class Record(Protocol):
+    """Keeps a fact about a submission durably, before the next effect builds on it."""
+
+    def __call__(self, **facts: str) -> None:
+        """Write the facts (an uploaded file's id, say); they are on disk when this returns."""
+
+
+class Backend(ABC):
+    """Translates a spec for one system and speaks with that system. Holds no state of its own between calls."""
+
+    name: ClassVar[str]
+    """One name everywhere: entry point, extra, options section, docs page."""
+    Options: ClassVar[type[Options]] = Options
+
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What it can do; what is not declared is refused."""
+
+    @abstractmethod
+    def check(self) -> list[Problem]:
+        """What stands in the way of using it here: a missing package, a missing key. Empty: usable."""
+
+    @abstractmethod
+    def plan(self, spec: JobSpec, options: Any) -> Plan:
+        """Translate, without any effect.
+
+        Args:
+            spec: What the user means.
+            options: An instance of this backend's ``Options``.
+
+        Raises:
+            UnsupportedSpec: With every field that cannot be honoured.
+        """
+
+    @abstractmethod
+    def submit(self, plan: Plan, token: str, record: Record) -> str:
+        """Send exactly this plan, and make exactly one job for this token, whatever fails.
+
+        Called again with the same token, it goes on where the earlier call broke off.
+
+        Args:
+            plan: From :meth:`plan`, with ``data`` filled in.
+            token: 26 characters of ``[a-z2-7]``, this job's own; it is left where :meth:`find` can see it.
+            record: Keeps facts about the submission.
+
+        Returns:
+            The native id.
+
+        Raises:
+            RejectedError: Nothing was created, and trying again would not help.
+            AuthError: Nothing was created; a key is missing or wrong.
+            AmbiguousError: Something may have been created.
+        """
+
+    @abstractmethod
+    def find(self, token: str, plan: Plan) -> str | None:
+        """The native id of an earlier submission with this token. None: it is certain that there is none.
+
+        Raises:
+            AmbiguousError: It cannot be told.
+        """
+
+    @abstractmethod
+    def status(self, native_id: str) -> JobStatus:
+        """Where the job is now.
+
+        Raises:
+            JobNotFound: The system knows no such job.
+            UnreachableError: The system cannot be asked now.
+        """
+
+    @abstractmethod
+    def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
+        """What has happened so far, in order, behind the cursor ``after``; ends where the present ends."""
+
+    @abstractmethod
+    def cancel(self, native_id: str) -> None:
+        """Ask the job to stop; safe to repeat, and without effect on a job that is done."""
+
+    def resume(self, native_id: str) -> None:
+        """Go on from the last good checkpoint of a job that failed or was cancelled."""
+        raise UnsupportedSpec(self.name, [Problem("resume", f"{self.name} cannot resume a job ({native_id})")])
+
+    @abstractmethod
+    def fetch(self, native_id: str, folder: Path) -> Artifact:
+        """Bring what the job made into ``folder``, verified and in ftsdk's one layout; safe to repeat.
+
+        Raises:
+            ArtifactError: What came is damaged or unsafe; ``folder`` is as it was.
+            JobNotReady: The job has made nothing yet.
+        """

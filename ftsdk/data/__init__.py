@@ -1,0 +1,1 @@
+"""Read, recognise, check and convert training rows."""

@@ -1,0 +1,32 @@
+"""The folder where ftsdk keeps its state: job records and local jobs."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from ftsdk.errors import ConfigError
+
+VARIABLE = "FTSDK_HOME"
+
+
+def home() -> Path:
+    """The state folder, made for the user alone where it is missing: ``FTSDK_HOME``, or the system's usual place.
+
+    Raises:
+        ConfigError: It cannot be made or written to, or it belongs to somebody else.
+    """
+    folder = Path(os.environ.get(VARIABLE) or platformdirs.user_state_path("ftsdk")).expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error.strerror or str(error)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _unusable(folder, "it is read-only for you")
+    if hasattr(os, "getuid") and folder.stat().st_uid not in (os.getuid(), 0):
+        raise _unusable(folder, "it belongs to another user")
+    return folder
+
+
+def _unusable(folder: Path, why: str) -> ConfigError:
+    return ConfigError(f"the state folder {folder} cannot be used: {why}", hint=f"set {VARIABLE} to a folder of yours")

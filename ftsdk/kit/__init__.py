@@ -1,0 +1,1 @@
+"""What plug-in authors may import beside the contract."""

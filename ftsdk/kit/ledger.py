@@ -1,0 +1,80 @@
+"""Account for every field of a spec while a backend translates it, so that nothing is dropped in silence."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ftsdk.backend import Note
+from ftsdk.errors import Problem, UnsupportedSpec
+from ftsdk.spec import ADVICE, BOOKKEEPING, JobSpec, Section
+
+
+def set_fields(section: Section, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all fields that the user set, such as ``training.packing``; sections are gone into."""
+    for name in type(section).model_fields:
+        if name not in section.model_fields_set:
+            continue
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from set_fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+class Ledger:
+    """One translation's book: each field is taken, set aside or refused, and closing it finds what was forgotten.
+
+    Args:
+        backend: The backend's name, for the error.
+        spec: The spec to translate.
+        strict: Refuse advice that would be set aside.
+    """
+
+    def __init__(self, backend: str, spec: JobSpec, *, strict: bool = False) -> None:
+        self.backend = backend
+        self.spec = spec
+        self.strict = strict
+        self.honoured: dict[str, str] = {}
+        self.set_aside: list[Note] = []
+        self.problems: list[Problem] = []
+
+    def value(self, field: str) -> Any:
+        """The resolved value of a dotted field; None where a section on the way is None."""
+        found: Any = self.spec
+        for part in field.split("."):
+            found = None if found is None else getattr(found, part)
+        return found
+
+    def take(self, field: str, native: str = "") -> Any:
+        """Honour a field under its native name, and give its value."""
+        self.honoured[field] = native or field.rpartition(".")[2]
+        return self.value(field)
+
+    def refuse(self, field: str, why: str, fix: str = "") -> None:
+        """Refuse a field; the translation goes on, so that one error names all of them."""
+        self.problems.append(Problem(field, why, fix))
+
+    def leave(self, field: str, why: str) -> None:
+        """Set a piece of advice aside, with the reason; intent cannot be left, only refused."""
+        if self.strict or field.split(".", maxsplit=1)[0] not in ADVICE:
+            self.refuse(field, why)
+        else:
+            self.set_aside.append(Note(field, why))
+
+    def close(self) -> None:
+        """End the translation.
+
+        Raises:
+            UnsupportedSpec: Fields were refused, or the user set a field that nobody accounted for.
+        """
+        accounted = {*self.honoured, *(note.field for note in self.set_aside), *(p.where for p in self.problems)}
+        for field in set_fields(self.spec):
+            if field.split(".")[0] not in BOOKKEEPING and not _covers(accounted, field):
+                self.leave(field, f"{self.backend} has no setting for it")
+        if self.problems:
+            raise UnsupportedSpec(self.backend, self.problems)
+
+
+def _covers(accounted: set[str], field: str) -> bool:
+    """Whether the field, or a section that holds it, is accounted for."""
+    parts = field.split(".")
+    return any(".".join(parts[:depth]) in accounted for depth in range(1, len(parts) + 1))

@@ -1,0 +1,40 @@
+"""Where the training rows come from and how to read them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ftsdk.spec.base import Section
+
+Format = Literal[
+    "auto", "messages", "prompt_completion", "text", "preference", "unpaired_preference", "alpaca", "sharegpt"
+]
+
+
+class Dataset(Section):
+    """Rows to train on, or to hold out. A plain string in a spec is short for ``Dataset(path=...)``."""
+
+    path: str | tuple[str, ...]
+    """A local file, several files, a Hub dataset id (``org/name``), or an ``https://`` or ``s3://`` address."""
+    split: str = "train"
+    """The split to take, for Hub datasets; local files are taken whole."""
+    revision: str | None = None
+    """The Hub revision: a branch, a tag or a commit. None: the newest commit, which the plan pins."""
+    format: Format = "auto"
+    """The shape of the rows; ``auto`` recognises it from the keys of the first row."""
+    columns: dict[str, str] = {}
+    """From a format's own key to the key in the file, for example ``{"prompt": "question"}``."""
+    max_samples: Annotated[int, Field(ge=1)] | None = None
+    """Take only the first rows, this many. None: all."""
+    chat_template: str | None = None
+    """A Jinja file that renders messages. None: the tokenizer's own, or a plain one where it has none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str | list | tuple) else value
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths, also where only one was given."""
+        return (self.path,) if isinstance(self.path, str) else self.path
