@@ -30,6 +30,11 @@ class JobRef(NamedTuple):
         return cls(backend, native_id)
 
 
+def job_id(method_type: str, token: str, length: int = 6) -> str:
+    """The short name of a job, such as ``sft-7f3k2m``: the method and the end of its token."""
+    return f"{method_type.replace('_', '-')}-{token[-length:]}"
+
+
 class JobState(StrEnum):
     """Where a job is in its life.
 

@@ -1,1 +1,5 @@
 """The command line: one thin function for each verb."""
+
+from ftsdk.cli.program import app, main
+
+__all__ = ["app", "main"]

@@ -8,7 +8,7 @@ from ftsdk.spec.base import Section
 
 
 def _twice_the_rank(fields: dict[str, Any]) -> float:
-    return 2.0 * fields.get("r", 16)
+    return 2.0 * float(fields.get("r", 16))
 
 
 class LoRA(Section):
@@ -20,7 +20,7 @@ class LoRA(Section):
     """Strength: the update is scaled by ``alpha / r``. Blank: twice the rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the adapter's input."""
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
     """Names of the linear layers to adapt; ``all-linear`` takes each one but the output head."""
     use_dora: bool = False
     """Train magnitude and direction apart (DoRA, arXiv 2402.09353)."""

@@ -14,7 +14,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def _bytes(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", value)
     if not match or match[2].upper() not in _UNITS:
         raise ValueError('expected an amount of memory such as "24GiB" or "800MB"')
     return int(float(match[1]) * _UNITS[match[2].upper()])
@@ -23,7 +23,7 @@ def _bytes(value: Any) -> Any:
 def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", value)
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([smhd]?)\s*", value)
     if not match:
         raise ValueError('expected a time such as "90m" or "12h"')
     return int(float(match[1]) * _SECONDS[match[2]])
@@ -36,7 +36,10 @@ def _none_word(value: Any) -> Any:
 class Compute(Section):
     """Advice: none of these changes what is meant to be learned, only how it fits."""
 
-    quantization: Annotated[Literal["nf4", "fp4", "int8"] | None, BeforeValidator(_none_word)] = None
+    quantization: Annotated[
+        Literal["nf4", "fp4", "int8"] | None,
+        BeforeValidator(_none_word, json_schema_input_type=Literal["nf4", "fp4", "int8", "none"] | None),
+    ] = None
     """Hold the frozen base in 4 or 8 bits while an adapter trains; with LoRA, ``nf4`` is QLoRA (arXiv 2305.14314)."""
     double_quantization: bool = True
     """Quantize the 4-bit scales as well; saves 0.4 bits per weight."""
@@ -48,11 +51,11 @@ class Compute(Section):
     """Recompute activations instead of keeping them. Blank: only when the forecast says that it is needed."""
     attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
     """The attention kernel; ``auto`` takes the fastest that is right for packed rows."""
-    memory_limit: Annotated[int, BeforeValidator(_bytes), Field(gt=0)] | None = None
+    memory_limit: Annotated[int, Field(gt=0), BeforeValidator(_bytes, json_schema_input_type=int | str)] | None = None
     """Most memory to use on one device, for example ``"24GiB"``. Blank: what the device has."""
     devices: Annotated[int, Field(ge=1)] = 1
     """Accelerators on each node."""
     nodes: Annotated[int, Field(ge=1)] = 1
     """Machines."""
-    timeout: Annotated[int, BeforeValidator(_seconds), Field(gt=0)] | None = None
+    timeout: Annotated[int, Field(gt=0), BeforeValidator(_seconds, json_schema_input_type=int | str)] | None = None
     """Longest time to run, for example ``"12h"``, after which the job stops with its last checkpoint kept."""

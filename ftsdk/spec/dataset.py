@@ -11,10 +11,13 @@ Format = Literal[
 ]
 
 
+Path = Annotated[str, Field(min_length=1)]
+
+
 class Dataset(Section):
     """Rows to train on, or to hold out. A plain string in a spec is short for ``Dataset(path=...)``."""
 
-    path: str | tuple[str, ...]
+    path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
     """A local file, several files, a Hub dataset id (``org/name``), or an ``https://`` or ``s3://`` address."""
     split: str = "train"
     """The split to take, for Hub datasets; local files are taken whole."""

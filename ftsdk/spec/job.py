@@ -1,9 +1,11 @@
 """The job spec: everything a user means by one fine-tuning job."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
+from ftsdk.errors import Problem, SpecError
 from ftsdk.redact import looks_like_a_secret
 from ftsdk.spec.adapter import LoRA
 from ftsdk.spec.base import Section
@@ -28,12 +30,6 @@ LEARNING_RATES = {
     "grpo": 1e-5,
 }
 """The learning rate where the user left it blank, for an adapter; without one, a tenth of it."""
-
-
-def _no_secret(value: Any) -> Any:
-    if looks_like_a_secret(value):
-        raise ValueError("this looks like a secret; keys belong in the environment, never in a spec")
-    return value
 
 
 class JobSpec(Section):
@@ -75,7 +71,7 @@ class JobSpec(Section):
     """Run Python code that comes with the model. Only for models whose code you have read."""
     backend: str | None = None
     """The backend to run on. None: from the environment or the configuration, else ``local``."""
-    backend_options: dict[str, dict[str, Any]] = {}
+    backend_options: dict[str, dict[str, JsonValue]] = {}
     """Settings that one backend alone has, a section for each; all are checked, also of backends not in use."""
 
     @model_validator(mode="before")
@@ -87,16 +83,20 @@ class JobSpec(Section):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "JobSpec":
-        for rule, message in _CONTRADICTIONS:
-            if rule(self):
-                raise ValueError(message)
-        _no_secret(self.model_dump(mode="json"))
+        wrong = [problem for broken, problem in _CONTRADICTIONS if broken(self)]
+        wrong += [
+            Problem(name, "this looks like a secret", "keep keys in the environment, never in a spec")
+            for name, value in self.model_dump(mode="json").items()
+            if looks_like_a_secret(value)
+        ]
+        if wrong:
+            raise SpecError("the spec contradicts itself, or holds a secret", problems=wrong)
         return self
 
     @model_validator(mode="after")
     def _resolve_learning_rate(self) -> "JobSpec":
         if self.training.learning_rate is None:
-            rate = LEARNING_RATES[self.method.type] * (1.0 if self.adapter else 0.1)
+            rate = LEARNING_RATES[self.method.type] / (1 if self.adapter else 10)
             resolved = self.training.model_copy()
             resolved.__dict__["learning_rate"] = rate  # not through update=: the field stays unset by the user
             self.__dict__["training"] = resolved
@@ -113,33 +113,46 @@ class JobSpec(Section):
         return self.training.learning_rate
 
 
-_CONTRADICTIONS = (
+def _holds_out_rows(spec: JobSpec) -> bool:
+    return spec.eval_dataset is not None or spec.val_size > 0
+
+
+_HOLD_OUT = "set val_size or eval_dataset"
+_CONTRADICTIONS: tuple[tuple[Callable[[JobSpec], bool], Problem], ...] = (
     (
-        lambda s: s.adapter is None and s.compute.quantization is not None,
-        (
-            "compute.quantization freezes the base in few bits, but adapter is None, so every weight would train: "
-            "add an adapter (QLoRA), or drop the quantization"
+        lambda spec: spec.adapter is None and spec.compute.quantization is not None,
+        Problem(
+            "compute.quantization",
+            "freezes the base in few bits, but adapter is none, so every weight would train",
+            "add an adapter (QLoRA), or drop the quantization",
         ),
     ),
-    (lambda s: s.eval_dataset is not None and s.val_size > 0, "eval_dataset and val_size contradict each other"),
     (
-        lambda s: s.val_size >= 1 and s.val_size != int(s.val_size),
-        "val_size is a share below 1, or a whole number of rows",
+        lambda spec: spec.eval_dataset is not None and spec.val_size > 0,
+        Problem("val_size", "contradicts eval_dataset", "give one of the two"),
     ),
     (
-        lambda s: s.training.early_stopping_patience is not None and s.eval_dataset is None and s.val_size == 0,
-        "training.early_stopping_patience needs held-out rows: set val_size or eval_dataset",
+        lambda spec: spec.val_size >= 1 and not spec.val_size.is_integer(),
+        Problem("val_size", "is a share below 1, or a whole number of rows"),
     ),
     (
-        lambda s: s.training.eval_steps is not None and s.eval_dataset is None and s.val_size == 0,
-        "training.eval_steps needs held-out rows: set val_size or eval_dataset",
+        lambda spec: spec.training.early_stopping_patience is not None and not _holds_out_rows(spec),
+        Problem("training.early_stopping_patience", "needs held-out rows", _HOLD_OUT),
     ),
     (
-        lambda s: (
-            s.compute.per_device_train_batch_size is not None
-            and s.compute.per_device_train_batch_size > s.training.global_batch_size
-        ),
-        "compute.per_device_train_batch_size is larger than training.global_batch_size",
+        lambda spec: spec.training.eval_steps is not None and not _holds_out_rows(spec),
+        Problem("training.eval_steps", "needs held-out rows", _HOLD_OUT),
     ),
-    (lambda s: s.push_to_hub and not s.hub_model_id, "push_to_hub needs hub_model_id, the repository to upload to"),
+    (
+        lambda spec: (spec.compute.per_device_train_batch_size or 0) > spec.training.global_batch_size,
+        Problem("compute.per_device_train_batch_size", "is larger than training.global_batch_size"),
+    ),
+    (
+        lambda spec: spec.push_to_hub and not spec.hub_model_id,
+        Problem("push_to_hub", "needs the repository to upload to", "set hub_model_id"),
+    ),
+    (
+        lambda spec: bool(spec.hub_model_id) and not spec.push_to_hub,
+        Problem("hub_model_id", "has no effect without push_to_hub", "set push_to_hub: true, or leave it out"),
+    ),
 )

@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ftsdk.errors import Problem, SpecError
 from ftsdk.spec.base import Section
 
 Steps = Annotated[int, Field(ge=1)]
+
+EITHER_OR = {"num_train_epochs": "max_steps", "warmup_ratio": "warmup_steps"}
+"""Two ways of saying the same: the second, where it is set, stands instead of the first."""
 
 
 class Training(Section):
@@ -67,7 +71,11 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Training":
-        for one, other in (("num_train_epochs", "max_steps"), ("warmup_ratio", "warmup_steps")):
-            if {one, other} <= self.model_fields_set and getattr(self, other) is not None:
-                raise ValueError(f"{one} and {other} contradict each other: give one of them")
+        clashes = [
+            Problem(other, f"contradicts {one}", "give one of the two")
+            for one, other in EITHER_OR.items()
+            if {one, other} <= self.model_fields_set and getattr(self, other) is not None
+        ]
+        if clashes:
+            raise SpecError("two ways of saying one thing", problems=clashes)
         return self

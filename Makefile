@@ -1,0 +1,66 @@
+# Python 3.11 or newer and make are all that a machine needs; everything else is set up in .venv, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WHEEL := build/wheel
+EXTRAS := [local,dev]
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types imports docs wheel bench clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(READY)  ## set up .venv with everything that the other commands need
+
+demo: $(READY)  ## fine-tune a tiny model on this machine, offline, in two minutes
+	$(BIN)/ftsdk demo
+
+test: $(READY)  ## run all tests
+	$(BIN)/python -m pytest
+
+check: lint types imports docs wheel  ## what CI runs: lint, strict types, import rules, docs, tests on the built wheel
+
+lint: $(READY)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(READY)  ## who may import whom
+	$(BIN)/lint-imports
+
+docs: $(READY)  ## links resolve, examples run
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+# The tests run in a folder without the packages, on the installed wheel: what was left out of it fails here.
+wheel: $(READY)  ## build the wheel, install it in a fresh environment, test it there
+	rm -rf $(WHEEL)
+	$(BIN)/python -m build --outdir $(WHEEL)/dist .
+	$(call install,$(WHEEL)/venv,"$$(ls $(WHEEL)/dist/*.whl)$(EXTRAS)")
+	cp -R tests docs examples scripts benchmarks pyproject.toml constraints.txt LICENSE *.md $(WHEEL)
+	cd $(WHEEL) && FTSDK_TEST_DATA="$${FTSDK_TEST_DATA:-$(abspath ../shared/data)}" venv/bin/python -m pytest
+
+bench: $(READY)  ## speed and memory beside plain TRL (long)
+	$(BIN)/python benchmarks/sft.py
+
+clean:  ## remove what the commands above have made
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# The stamp is written last: an interrupted set-up is no set-up.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "ftsdk needs Python 3.11 or newer: make PYTHON=/path/to/python")'
+	$(call install,$(VENV),-e ".$(EXTRAS)")
+	touch $@
+
+# $(1): folder of the environment, $(2): what to install. Torch goes first and alone, at the one version tested:
+# its newest build for Linux brings gigabytes of CUDA, and whichever build pip has found is then kept.
+define install
+$(PYTHON) -m venv --clear $(1)
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(2)
+endef

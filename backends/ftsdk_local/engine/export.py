@@ -1,0 +1,82 @@
+"""Write the artifact: weights, tokenizer, model card, metrics and loss curve, sealed and moved into place at once."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ftsdk.artifact import Kind, Manifest, seal
+from ftsdk.backend import Plan
+from ftsdk.job import JobRef
+from ftsdk_local.engine.card import model_card
+from ftsdk_local.engine.curve import draw_losses
+from ftsdk_local.engine.model import versions
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.report import read_events
+from ftsdk_local.settings import Settings
+from ftsdk_local.translate import NAME
+
+Metrics = dict[int, dict[str, float]]
+"""From an optimizer step to its metrics."""
+
+
+def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokenizer: Any) -> Path:
+    """Make the artifact beside its place and rename it there; an earlier one, of a resumed job, is replaced.
+
+    Returns:
+        The artifact's folder.
+    """
+    aside = folder.path / "artifact.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    kind: Kind = "adapter" if settings.lora is not None else "model"
+    _save_weights(model, aside)
+    tokenizer.save_pretrained(aside)
+    metrics = metrics_by_step(folder)
+    lines = [json.dumps({"step": step, **values}) for step, values in sorted(metrics.items())]
+    (aside / "metrics.jsonl").write_text("".join(line + "\n" for line in lines), "utf-8")
+    draw_losses(metrics, aside / "loss.png")
+    manifest = Manifest(
+        kind=kind,
+        base_model=settings.model.name,
+        base_model_revision=settings.model.revision,
+        method=settings.method,
+        spec=plan.spec.as_written(),
+        plan=dict(plan.native),
+        data=plan.data.sha256 if plan.data else {},
+        versions=versions(),
+        metrics=last_values(metrics),
+        job=str(JobRef(NAME, folder.path.name)),
+    )
+    (aside / "README.md").write_text(model_card(manifest), "utf-8")
+    seal(aside, manifest)
+    shutil.rmtree(folder.artifact, ignore_errors=True)
+    return aside.rename(folder.artifact)
+
+
+def metrics_by_step(folder: JobFolder) -> Metrics:
+    """Every metric of the job; where a resumed attempt did a step again, the later value."""
+    found: Metrics = {}
+    for event in read_events(folder.events):
+        if event.kind == "metrics" and event.step is not None:
+            found.setdefault(event.step, {}).update(event.metrics)
+    return found
+
+
+def last_values(metrics: Metrics) -> dict[str, float]:
+    """The last value of each metric, and the held-out loss before any training."""
+    last = {name: value for _, values in sorted(metrics.items()) for name, value in values.items()}
+    before = metrics.get(0, {}).get("eval_loss")
+    return last if before is None else {**last, "eval_loss_before": before}
+
+
+def _save_weights(model: Any, target: Path) -> None:
+    """Safetensors; a whole model in the precision that its base came in."""
+    if not hasattr(model, "peft_config"):
+        stored = getattr(model.config, "dtype", None) or torch.float32
+        model.to(stored)
+    model.config.use_cache = True
+    model.save_pretrained(target, safe_serialization=True)
+    (target / "README.md").unlink(missing_ok=True)  # PEFT's card; ours takes its place

@@ -1,0 +1,75 @@
+"""Decide how much of a step is computed at a time, and whether activations are recomputed."""
+
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+
+from ftsdk.estimate import Shape, tokens_that_fit
+from ftsdk.spec import JobSpec
+from ftsdk_local.engine.memory import MicroBatch
+from ftsdk_local.engine.model import pick_dtype
+from ftsdk_local.settings import Settings
+
+MOST_TOKENS = {"cuda": 16384, "cpu": 2048}
+"""Tokens at a time beyond which a larger micro-batch is no faster."""
+
+_FEWEST_TOKENS = 64
+_SHARE_OF_MEMORY = 0.9  # of what there is; the rest is for what the forecast does not know
+
+
+class Fit(NamedTuple):
+    """How a step is computed."""
+
+    micro_batch: MicroBatch
+    gradient_checkpointing: bool
+
+
+def fit(
+    spec: JobSpec, settings: Settings, model: Any, device: torch.device, sealed: dict[str, Any] | None = None
+) -> Fit:
+    """As sealed in the checkpoint to go on from, as asked, or as forecast.
+
+    Args:
+        spec: What to train.
+        settings: The plan.
+        model: The base, for its dimensions.
+        device: Where it trains.
+        sealed: Facts of the checkpoint: the same cut of the same rows, or the sums would differ in their last bits.
+    """
+    if sealed is not None:
+        return Fit(MicroBatch(sealed["tokens_at_a_time"], sealed["rows_at_a_time"]), sealed["gradient_checkpointing"])
+    wanted = settings.gradient_checkpointing
+    if (count := settings.micro_batch_rows) is not None:
+        return Fit(MicroBatch(count * settings.data.max_length, count), bool(wanted))
+    shape = Shape.from_config(model.config.to_dict())
+    if shape is None:  # no forecast: the careful way, and a halving where it does not fit
+        return Fit(MicroBatch(MOST_TOKENS[device.type]), wanted is not False)
+    return _as_forecast(spec, settings, shape, device)
+
+
+def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.device) -> Fit:
+    most, wanted = MOST_TOKENS[device.type], settings.gradient_checkpointing
+
+    def fitting(*, checkpointing: bool) -> int:
+        return tokens_that_fit(
+            spec,
+            shape,
+            limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
+            checkpointing=checkpointing,
+            width=pick_dtype(settings.model.dtype, device).itemsize,
+            cuda=device.type == "cuda",
+        )
+
+    needed = fitting(checkpointing=False) < min(most, settings.data.max_length)
+    checkpointing = needed if wanted is None else wanted
+    return Fit(MicroBatch(max(min(most, fitting(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
+
+
+def _memory(device: torch.device, limit: int | None) -> int:
+    """Bytes that the job may use."""
+    if limit is not None:
+        return limit
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return int(psutil.virtual_memory().available)

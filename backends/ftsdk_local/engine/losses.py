@@ -1,0 +1,91 @@
+"""The mathematics of the losses: small pure functions over tensors.
+
+Shapes: N labelled tokens, T tokens, H hidden, V vocabulary, C rows of one chunk.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IGNORED = -100
+"""The label of a token that carries no loss, as everywhere in PyTorch and Transformers."""
+
+CHUNK = 1024
+"""Rows of logits that exist at one time; at 128k tokens of vocabulary, half a gigabyte in float32."""
+
+
+def next_token_labels(labels_T: Tensor) -> Tensor:
+    """Labels moved one to the left: position t is asked for token t + 1, and the last one for nothing."""
+    return torch.cat([labels_T[1:], labels_T.new_full((1,), IGNORED)])
+
+
+def linear_cross_entropy(hidden_NH: Tensor, head_VH: Tensor, labels_N: Tensor, chunk: int = CHUNK) -> Tensor:
+    """The sum of ``-log softmax(hidden @ head.T)[label]``, without ever holding all logits.
+
+    The gradients are made in the forward pass, chunk by chunk, while the logits are there: a frozen head costs two
+    matrix products instead of three, and the peak is one chunk of logits. The idea is that of cut cross-entropy
+    (arXiv 2411.09009).
+
+    Args:
+        hidden_NH: Hidden states of the labelled positions.
+        head_VH: The output head's weight; its gradient is made only where it trains.
+        labels_N: The token that each position should give.
+        chunk: Rows at a time.
+
+    Returns:
+        A scalar, in float32 or wider.
+    """
+    if not torch.is_grad_enabled():
+        hidden_NH, head_VH = hidden_NH.detach(), head_VH.detach()
+    return _LinearCrossEntropy.apply(hidden_NH, head_VH, labels_N, chunk)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_NH: Tensor, head_VH: Tensor, labels_N: Tensor, chunk: int) -> Tensor:
+        needs_hidden, needs_head = ctx.needs_input_grad[:2]
+        grad_hidden_NH = torch.empty_like(hidden_NH) if needs_hidden else None
+        grad_head_VH = (
+            torch.zeros_like(head_VH, dtype=torch.promote_types(head_VH.dtype, torch.float32)) if needs_head else None
+        )
+        wide = torch.promote_types(hidden_NH.dtype, torch.float32)
+        total = hidden_NH.new_zeros((), dtype=wide)
+        for start in range(0, len(labels_N), chunk):
+            rows = slice(start, start + chunk)
+            logits_CV = (hidden_NH[rows] @ head_VH.t()).to(wide)
+            norm_C = logits_CV.logsumexp(-1)
+            picked_C = logits_CV.gather(-1, labels_N[rows, None]).squeeze(-1)
+            total += (norm_C - picked_C).sum()
+            if not (needs_hidden or needs_head):
+                continue
+            slope_CV = logits_CV.sub_(norm_C[:, None]).exp_()  # softmax, in the logits' own memory
+            slope_CV.scatter_add_(-1, labels_N[rows, None], slope_CV.new_full((len(norm_C), 1), -1.0))
+            slope_CV = slope_CV.to(hidden_NH.dtype)
+            if grad_hidden_NH is not None:
+                torch.mm(slope_CV, head_VH, out=grad_hidden_NH[rows])
+            if grad_head_VH is not None:
+                grad_head_VH += slope_CV.t() @ hidden_NH[rows]
+        ctx.save_for_backward(grad_hidden_NH, None if grad_head_VH is None else grad_head_VH.to(head_VH.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden_NH, grad_head_VH = ctx.saved_tensors
+        scale = grads[0]
+        return (
+            None if grad_hidden_NH is None else grad_hidden_NH * scale.to(grad_hidden_NH.dtype),
+            None if grad_head_VH is None else grad_head_VH * scale.to(grad_head_VH.dtype),
+            None,
+            None,
+        )
+
+
+def neftune_noise(embedded_TH: Tensor, lengths: list[int], alpha: float) -> Tensor:
+    """Uniform noise of strength ``alpha / sqrt(L * H)`` for each row of length L (NEFTune, arXiv 2310.05914)."""
+    hidden = embedded_TH.shape[-1]
+    length_T = torch.repeat_interleave(
+        torch.tensor(lengths, device=embedded_TH.device), torch.tensor(lengths, device=embedded_TH.device)
+    )
+    strength_T = alpha / (length_T.to(embedded_TH.dtype) * hidden).sqrt()
+    return torch.empty_like(embedded_TH).uniform_(-1, 1) * strength_T[:, None]

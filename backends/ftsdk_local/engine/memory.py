@@ -1,0 +1,70 @@
+"""Find the micro-batch that fits: start from a guess, halve it when memory runs out."""
+
+import resource
+import sys
+
+import torch
+
+_CPU_WORDS = ("can't allocate memory", "not enough memory")
+
+
+class MicroBatch:
+    """How much of an optimizer step is computed at a time; changes the memory, never the result.
+
+    Args:
+        tokens: Tokens at a time; a longer row goes alone.
+        rows: Rows at a time. None: as many as the tokens allow.
+    """
+
+    def __init__(self, tokens: int, rows: int | None = None) -> None:
+        self.tokens = tokens
+        self.rows = rows
+
+    def halve(self, longest: int) -> bool:
+        """Take half as much; False where a single row, ``longest`` tokens, is all that was tried already.
+
+        Args:
+            longest: Tokens of the longest row of the step that did not fit.
+        """
+        if self.rows == 1 or (self.tokens <= longest and self.rows is None):
+            return False
+        self.tokens = max(self.tokens // 2, 1)
+        if self.rows is not None:
+            self.rows = max(self.rows // 2, 1)
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.tokens} tokens" + (f", {self.rows} rows" if self.rows else "") + " at a time"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _CPU_WORDS)
+
+
+def limit_memory(device: torch.device, limit: int | None) -> None:
+    """Hold this process to so many bytes (``compute.memory_limit``), on the GPU or in main memory."""
+    if limit is None:
+        return
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
+    elif sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has held so far, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give cached blocks back before a smaller try."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,141 @@
+"""Load the base model and put the adapter on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from ftsdk.errors import DataError, SpecError
+from ftsdk.job import Reason
+from ftsdk_local.engine.templates import PLAIN_TEMPLATE
+from ftsdk_local.outcome import Failure
+from ftsdk_local.settings import ModelSettings
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def pick_device() -> torch.device:
+    """The first NVIDIA GPU, or the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The precision of computation.
+
+    Raises:
+        SpecError: The device does not train in it.
+    """
+    if wanted == "float16" and device.type == "cpu":
+        raise SpecError("compute.dtype=float16 trains on GPUs only", hint="set compute.dtype to auto or bfloat16")
+    if wanted != "auto":
+        return _DTYPES[wanted]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def load_tokenizer(settings: ModelSettings, chat_template: str | None) -> Any:
+    """The model's tokenizer, with a chat template in any case.
+
+    Args:
+        settings: Which model.
+        chat_template: Jinja source that takes the place of the tokenizer's own.
+
+    Raises:
+        SpecError: The model has no fast tokenizer, so characters cannot be matched to tokens.
+    """
+    with _told(settings.name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    if not tokenizer.is_fast:
+        raise SpecError(f"the tokenizer of {settings.name} is not a fast one (no tokenizer.json)", hint="convert it")
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    elif tokenizer.chat_template is None:
+        if tokenizer.eos_token is None:
+            raise DataError(
+                f"{settings.name} has neither a chat template nor an end-of-text token",
+                hint="set dataset.chat_template to a Jinja file that ends each answer with a token of its own",
+            )
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def load_base(settings: ModelSettings, device: torch.device, *, trains: bool) -> Any:
+    """The base model on its device, from safetensors only.
+
+    Args:
+        settings: Which model, and how it is held.
+        device: Where to.
+        trains: Whether its own weights train; then they are held in float32 and computed with in ``dtype``.
+    """
+    dtype = pick_dtype(settings.dtype, device)
+    with _told(settings.name):
+        model = AutoModelForCausalLM.from_pretrained(
+            settings.name,
+            revision=settings.revision,
+            dtype=torch.float32 if trains else dtype,
+            quantization_config=_quantization(settings, dtype),
+            device_map={"": device},
+            trust_remote_code=settings.trust_remote_code,
+            use_safetensors=True,
+        )
+    model.config.use_cache = False
+    return model
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Say in the user's words why a model cannot be loaded."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        causes = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
+        if "GatedRepoError" in causes:
+            page = f"https://huggingface.co/{name}"
+            raise Failure(
+                Reason.GATED_MODEL, f"model: {name} is gated", f"ask for access at {page}, set HF_TOKEN"
+            ) from error
+        raise Failure(
+            Reason.ENGINE_ERROR,
+            f"model: {name} cannot be loaded: {str(error).partition(chr(10))[0]}",
+            "check the name and the network; weights must be in safetensors",
+        ) from error
+
+
+def _quantization(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    if settings.quantization is None:
+        return None
+    options = dict(settings.quantization)
+    if options.get("load_in_4bit"):
+        options["bnb_4bit_compute_dtype"] = dtype
+    return BitsAndBytesConfig(**options)
+
+
+def add_adapter(model: Any, lora: dict[str, Any] | None) -> Any:
+    """Freeze the base and put LoRA matrices on it, in float32; without settings, leave every weight to train.
+
+    Adapters are kept in float32 whatever the base: in fewer bits a resumed run would differ from an uninterrupted one.
+    """
+    if lora is None:
+        return model
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - a full fine-tune does not need it
+
+    return get_peft_model(model, LoraConfig(**lora), autocast_adapter_dtype=True)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide what a run computes."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    found = {"torch": torch.__version__, "transformers": transformers.__version__}
+    for name in ("peft", "bitsandbytes", "accelerate", "ftsdk"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,50 @@
+"""One attempt at a job, inside the worker: from the plan to the sealed artifact."""
+
+import os
+from pathlib import Path
+
+from ftsdk.backend import Plan
+from ftsdk.errors import DataError, Problem
+from ftsdk.files import sha256
+from ftsdk_local.engine.callbacks import StopRequest
+from ftsdk_local.engine.export import export
+from ftsdk_local.engine.hub import push
+from ftsdk_local.engine.sft import train
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.report import Reporter
+from ftsdk_local.settings import Settings
+
+TRAINERS = {"sft": train}
+
+
+def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: StopRequest) -> None:
+    """Train as the plan says, and leave the artifact in the job's folder.
+
+    Raises:
+        Stopped: It was asked to stop.
+        Failure: It cannot go on, with the reason.
+        FtsdkError: The input is wrong.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    folder.checkpoints.mkdir(exist_ok=True)
+    _check_unchanged(plan)
+    settings = Settings.model_validate(plan.native)
+    trained = TRAINERS[settings.method](folder, plan.spec, settings, reporter, stop)
+    reporter.stage("exporting")
+    artifact = export(folder, plan, settings, trained.model, trained.tokenizer)
+    reporter.log(f"the artifact is in {artifact}")
+    if settings.hub_model_id:
+        reporter.stage("uploading")
+        reporter.log(f"uploaded to {push(artifact, settings.hub_model_id)}")
+
+
+def _check_unchanged(plan: Plan) -> None:
+    """Rows that were edited after the plan was made are not what the user submitted."""
+    hashes = plan.data.sha256 if plan.data else {}
+    changed = [name for name, expected in hashes.items() if not Path(name).is_file() or sha256(Path(name)) != expected]
+    if changed:
+        raise DataError(
+            "the dataset is no longer what it was when the job was submitted",
+            problems=[Problem(name, "changed or gone") for name in changed],
+            hint="put it back and resume, or submit again",
+        )

@@ -1,0 +1,104 @@
+"""Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ftsdk.artifact import MANIFEST
+from ftsdk_local.engine.model import load_base, pick_device
+from ftsdk_local.settings import ModelSettings
+
+Prompt = str | list[dict[str, Any]]
+
+
+class Generator:
+    """A loaded model that answers prompts.
+
+    Args:
+        model: A causal language model, with its adapter if it has one.
+        tokenizer: The tokenizer that was saved with it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @torch.inference_mode()
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """One answer for each prompt.
+
+        Args:
+            prompts: Chat messages; or plain text, which is asked as a user's message where the model chats.
+            max_new_tokens: Longest answer, in tokens.
+            temperature: Of sampling; 0 takes the likeliest token each time.
+            seed: Decides the sampling.
+        """
+        torch.manual_seed(seed)
+        texts = [self._text(prompt) for prompt in prompts]
+        inputs = self.tokenizer(
+            texts,
+            return_tensors="pt",
+            padding=True,
+            add_special_tokens=self.tokenizer.chat_template is None,
+            return_token_type_ids=False,
+        ).to(self.model.device)
+        sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+        output = self.model.generate(
+            **inputs,
+            **sampling,
+            max_new_tokens=max_new_tokens,
+            use_cache=True,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        answers = output[:, inputs["input_ids"].shape[1] :]
+        return [answer.strip() for answer in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+    def _text(self, prompt: Prompt) -> str:
+        if self.tokenizer.chat_template is None:
+            return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def load(folder: Path) -> Generator:
+    """Load what a job made, or any model folder.
+
+    Args:
+        folder: A PEFT adapter, whose base is loaded as it was in training, or a whole model.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if (folder / "adapter_config.json").is_file():
+        return Generator(_with_adapter(folder), tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
+    return Generator(model, tokenizer)
+
+
+def _with_adapter(folder: Path) -> Any:
+    from peft import PeftModel  # noqa: PLC0415 - a whole model does not need it
+
+    return PeftModel.from_pretrained(load_base(_base_of(folder), pick_device(), trains=False), folder)
+
+
+def _base_of(folder: Path) -> ModelSettings:
+    """The base as it was held in training; for a stranger's adapter, unquantized."""
+    if (folder / MANIFEST).is_file():
+        plan = json.loads((folder / MANIFEST).read_text("utf-8")).get("plan", {})
+        if "model" in plan:
+            return ModelSettings.model_validate(plan["model"])
+    adapter = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    return ModelSettings(
+        name=adapter["base_model_name_or_path"],
+        revision=adapter.get("revision"),
+        dtype="auto",
+        quantization=None,
+        attention="auto",
+        trust_remote_code=False,
+    )

@@ -1,0 +1,16 @@
+"""Settings that the local backend alone has: ``backend_options.local`` in the spec."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ftsdk.backend import Options
+
+
+class LocalOptions(Options):
+    """How a job is run on this machine."""
+
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda-\d{1,3})$")] | None = None
+    """``cpu``, or ``cuda-0`` with the number that nvidia-smi shows. None: the first card, or else the CPU."""
+    grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
+    """Time that a job has to save a checkpoint once it is asked to stop, before it is killed."""

@@ -1,0 +1,74 @@
+"""The local engine's native request: exactly what its libraries are given."""
+
+from typing import Any, Literal
+
+from ftsdk.spec import Dataset, Section
+
+TrainOn = Literal["assistant", "completion", "all"]
+
+
+class ModelSettings(Section):
+    """For ``AutoModelForCausalLM.from_pretrained``."""
+
+    name: str
+    """A Hub id, or a local folder."""
+    revision: str | None
+    """The Hub revision."""
+    dtype: str
+    """``auto``, or the name of a torch dtype."""
+    quantization: dict[str, Any] | None
+    """For ``BitsAndBytesConfig``; None: not quantized."""
+    attention: str
+    """``auto``, or Transformers' name of an attention."""
+    trust_remote_code: bool
+    """Whether code that comes with the model may run."""
+
+
+class DataSettings(Section):
+    """Which rows, and what of them is learned."""
+
+    dataset: Dataset
+    """Rows to train on."""
+    eval_dataset: Dataset | None
+    """Rows to hold out."""
+    val_size: float
+    """Rows to hold out of ``dataset``: a share below 1, or a number."""
+    train_on: TrainOn
+    """Which tokens carry the loss."""
+    max_length: int
+    """Longest sequence in tokens."""
+    packing: bool
+    """Whether each sequence is filled with whole rows."""
+
+
+class Settings(Section):
+    """One run of the engine."""
+
+    method: str
+    """The type of method."""
+    model: ModelSettings
+    """The base."""
+    data: DataSettings
+    """The rows."""
+    lora: dict[str, Any] | None
+    """For ``peft.LoraConfig``; None: every weight trains."""
+    arguments: dict[str, Any]
+    """For ``transformers.TrainingArguments``; one batch is one optimizer step."""
+    micro_batch_rows: int | None
+    """Rows at a time. None: found."""
+    gradient_checkpointing: bool | None
+    """Recompute activations. None: when the forecast says that it is needed."""
+    memory_limit: int | None
+    """Most bytes on the device."""
+    neftune_noise_alpha: float | None
+    """Strength of noise on the embeddings."""
+    save_steps: int | None
+    """Steps between checkpoints. None: ten over the run."""
+    eval_steps: int | None
+    """Steps between evaluations. None: at the end of each epoch."""
+    early_stopping_patience: int | None
+    """Evaluations without a better loss before stopping."""
+    early_stopping_threshold: float
+    """How much lower counts as better."""
+    hub_model_id: str | None
+    """Where the artifact is pushed. None: nowhere."""

@@ -1,0 +1,257 @@
+"""Translate a spec into the local engine's settings. Pure but for reading the model's own config file."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ftsdk.backend import Note, Plan
+from ftsdk.data import is_local
+from ftsdk.estimate import MemoryForecast, Shape, forecast
+from ftsdk.kit.hardware import Machine
+from ftsdk.kit.ledger import Ledger
+from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk_local.settings import DataSettings, ModelSettings, Settings
+
+NAME = "local"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+QUANTIZATIONS: Mapping[str, dict[str, Any]] = {
+    "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "fp4": {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+    "int8": {"load_in_8bit": True},
+}
+
+OPTIMIZERS = {
+    "adamw_torch": "adamw_torch_fused",
+    "adamw_8bit": "adamw_8bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "paged_adamw_32bit": "paged_adamw_32bit",
+    "adafactor": "adafactor",
+    "sgd": "sgd",
+}
+"""From a spec's optimizer to Transformers' name; fused AdamW computes the same, faster."""
+
+ARGUMENTS = {
+    "training.num_train_epochs": "num_train_epochs",
+    "training.learning_rate": "learning_rate",
+    "training.lr_scheduler_type": "lr_scheduler_type",
+    "training.global_batch_size": "per_device_train_batch_size",
+    "training.adam_beta1": "adam_beta1",
+    "training.adam_beta2": "adam_beta2",
+    "training.adam_epsilon": "adam_epsilon",
+    "training.weight_decay": "weight_decay",
+    "training.max_grad_norm": "max_grad_norm",
+    "training.seed": "seed",
+    "training.logging_steps": "logging_steps",
+    "training.save_total_limit": "save_total_limit",
+}
+"""Fields that Trainer takes as they are. Its device batch is the whole step: the engine cuts it by itself."""
+
+ADAPTER = {
+    "adapter.r": "r",
+    "adapter.alpha": "lora_alpha",
+    "adapter.dropout": "lora_dropout",
+    "adapter.use_dora": "use_dora",
+    "adapter.use_rslora": "use_rslora",
+}
+
+INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
+
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
+"""From a tracker to the module that it needs."""
+
+
+def plan(spec: JobSpec, machine: Machine) -> Plan:
+    """The engine's settings for a spec, and what becomes of each field.
+
+    Args:
+        spec: What the user means.
+        machine: What this machine has.
+
+    Raises:
+        UnsupportedSpec: With every field that the engine cannot honour.
+    """
+    ledger = Ledger(NAME, spec)
+    settings = Settings(
+        method=ledger.take("method.type"),
+        model=_model(ledger),
+        data=_data(ledger),
+        lora=_lora(ledger),
+        arguments=_arguments(ledger),
+        micro_batch_rows=ledger.take("compute.per_device_train_batch_size", "micro_batch_rows"),
+        gradient_checkpointing=ledger.take("compute.gradient_checkpointing"),
+        memory_limit=ledger.take("compute.memory_limit"),
+        neftune_noise_alpha=ledger.take("training.neftune_noise_alpha"),
+        save_steps=ledger.take("training.save_steps"),
+        eval_steps=ledger.take("training.eval_steps"),
+        early_stopping_patience=ledger.take("training.early_stopping_patience"),
+        early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
+        hub_model_id=_hub(ledger),
+    )
+    _refuse_what_is_missing(ledger, machine)
+    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.close()
+    return Plan(
+        backend=NAME,
+        spec=spec,
+        native=settings.model_dump(mode="json"),
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=_backends_own(spec),
+        command=f"{Path(sys.executable).name} -m ftsdk_local.worker JOB_FOLDER",
+        memory=_memory(spec, machine),
+        price=0.0,
+    )
+
+
+def _model(ledger: Ledger) -> ModelSettings:
+    quantization = ledger.take("compute.quantization", "quantization_config")
+    options = dict(QUANTIZATIONS[quantization]) if quantization else None
+    doubled = ledger.take("compute.double_quantization", "bnb_4bit_use_double_quant")
+    if options and "load_in_4bit" in options:
+        options["bnb_4bit_use_double_quant"] = doubled
+    return ModelSettings(
+        name=_folder_or_id(ledger),
+        revision=ledger.take("model_revision", "revision"),
+        dtype=ledger.take("compute.dtype"),
+        quantization=options,
+        attention=ledger.take("compute.attention", "attn_implementation"),
+        trust_remote_code=ledger.take("trust_remote_code"),
+    )
+
+
+def _folder_or_id(ledger: Ledger) -> str:
+    """A local folder by its whole path, because the worker runs elsewhere; a Hub id as it is."""
+    model: str = ledger.take("model", "pretrained_model_name_or_path")
+    folder = Path(model).expanduser().absolute()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+        return str(folder)
+    if not _HUB_ID.fullmatch(model):
+        ledger.refuse("model", f"there is no folder {folder}, and {model!r} is no Hub id", "give a folder or org/name")
+    return model
+
+
+def _here(dataset: Dataset | None) -> Dataset | None:
+    """The dataset with whole paths, because the worker runs elsewhere."""
+    if dataset is None:
+        return None
+    paths = tuple(str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths)
+    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    return dataset.model_copy(update={"path": paths, "chat_template": template})
+
+
+def _data(ledger: Ledger) -> DataSettings:
+    method = ledger.value("method")
+    return DataSettings(
+        dataset=_here(ledger.take("dataset")),
+        eval_dataset=_here(ledger.take("eval_dataset")),
+        val_size=ledger.take("val_size"),
+        train_on=ledger.take("method.train_on") if isinstance(method, SFT) else "all",
+        max_length=ledger.take("training.max_length"),
+        packing=ledger.take("training.packing"),
+    )
+
+
+def _lora(ledger: Ledger) -> dict[str, Any] | None:
+    if ledger.take("adapter") is None:
+        return None
+    targets = ledger.take("adapter.target_modules")
+    return {
+        "task_type": "CAUSAL_LM",
+        "bias": "none",
+        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        "target_modules": targets if isinstance(targets, str) else list(targets),
+        "init_lora_weights": INITS[ledger.take("adapter.init", "init_lora_weights")],
+    }
+
+
+def _arguments(ledger: Ledger) -> dict[str, Any]:
+    arguments = {native: ledger.take(field, native) for field, native in ARGUMENTS.items()}
+    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio", "warmup_steps")
+    return {
+        **arguments,
+        "max_steps": ledger.take("training.max_steps") or -1,
+        "warmup_steps": ratio if steps is None else steps,  # below 1, Transformers reads a share of all steps
+        "optim": OPTIMIZERS[ledger.take("training.optim", "optim")],
+        "gradient_accumulation_steps": 1,
+        "data_seed": arguments["seed"],
+        "report_to": list(ledger.take("report_to")),
+        "run_name": ledger.spec.name,
+    }
+
+
+def _hub(ledger: Ledger) -> str | None:
+    ledger.take("push_to_hub", "upload_folder")
+    return ledger.take("hub_model_id", "repo_id") if ledger.spec.push_to_hub else None
+
+
+def _refuse_what_is_missing(ledger: Ledger, machine: Machine) -> None:
+    """What the engine does not do, or not on this machine."""
+    spec = ledger.spec
+    if not isinstance(spec.method, SFT):
+        ledger.refuse("method", f"the local engine does not do {spec.method.type} yet")
+    if spec.training.quantization_aware is not None:
+        ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
+    for tracker in spec.report_to:
+        if find_spec(TRACKERS[tracker]) is None:
+            ledger.refuse("report_to", f"{tracker} is not installed", "pip install 'ftsdk[trackers]'")
+    if spec.compute.dtype == "float16" and not machine.cuda:
+        ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto, bfloat16 or float32")
+    if spec.compute.attention == "flash_attention_2" and not machine.cuda:
+        ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
+    for field in ("compute.devices", "compute.nodes"):
+        if ledger.value(field) > 1:
+            ledger.leave(field, "the local engine trains on one device")
+        else:
+            ledger.take(field)
+
+
+def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
+    """What is decided in the worker, where the device and the rows are known; it is told in the job's log."""
+    undecided = {
+        "compute.dtype": (spec.compute.dtype == "auto", "bfloat16 where the device computes in it"),
+        "compute.per_device_train_batch_size": (spec.compute.per_device_train_batch_size is None, "found; see the log"),
+        "compute.gradient_checkpointing": (spec.compute.gradient_checkpointing is None, "only when memory demands it"),
+        "training.save_steps": (spec.training.save_steps is None, "ten checkpoints over the run"),
+    }
+    return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
+
+
+def _memory(spec: JobSpec, machine: Machine) -> MemoryForecast | None:
+    """The forecast, where the model's dimensions are at hand without any download."""
+    config = _config(spec)
+    shape = Shape.from_config(config) if config else None
+    if shape is None:
+        return None
+    tokens = spec.training.max_length * (spec.compute.per_device_train_batch_size or 1)
+    width = 2 if machine.cuda or spec.compute.dtype == "bfloat16" else 4
+    checkpointing = spec.compute.gradient_checkpointing is not False
+    return forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=machine.cuda)
+
+
+def _config(spec: JobSpec) -> dict[str, Any] | None:
+    path = Path(spec.model) / "config.json"
+    if not path.is_file():
+        cached = _cached_config(spec)
+        if cached is None:
+            return None
+        path = Path(cached)
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _cached_config(spec: JobSpec) -> str | None:
+    """The config in the Hub's cache on this disk, if it is there."""
+    if find_spec("huggingface_hub") is None or Path(spec.model).exists() or spec.model.count("/") != 1:
+        return None
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only for Hub models
+
+    found = try_to_load_from_cache(spec.model, "config.json", revision=spec.model_revision)
+    return found if isinstance(found, str) else None

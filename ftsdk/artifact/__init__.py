@@ -1,0 +1,12 @@
+"""What a job made: one layout, whatever the backend.
+
+A folder with a PEFT adapter or a whole model in safetensors, and ``ftsdk.json``, the manifest that says where it comes
+from and holds a hash of every other file.
+"""
+
+from ftsdk.artifact.artifact import Artifact, seal, verify
+from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
+from ftsdk.artifact.placement import place
+from ftsdk.artifact.safetensors import check_safetensors
+
+__all__ = ["MANIFEST", "Artifact", "FileRecord", "Kind", "Manifest", "check_safetensors", "place", "seal", "verify"]

@@ -1,0 +1,167 @@
+"""The artifact itself: seal what was made, verify what was brought, try it."""
+
+import functools
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
+from ftsdk.artifact.safetensors import check_safetensors
+from ftsdk.errors import ArtifactError, InputError, MissingExtra
+from ftsdk.files import sha256, write_atomic
+from ftsdk.spec.base import Section
+
+PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
+"""Endings of files that run code when they are loaded; none is ever taken in."""
+
+_CONFIG = {"adapter": "adapter_config.json", "model": "config.json"}
+_WEIGHTS = {"adapter": "adapter_model.safetensors", "model": "*.safetensors"}
+
+Prompt = str | list[dict[str, Any]]
+
+
+class Generator(Protocol):
+    """A loaded model that answers; what the entry points ``ftsdk.inference`` give for a folder."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
+        """One answer for each prompt."""
+
+
+class Artifact(Section):
+    """A folder with a PEFT adapter or a whole model, and the manifest that says where it comes from."""
+
+    path: Path
+    """The folder."""
+    kind: Kind
+    """A PEFT adapter for ``base_model``, or a model that stands alone."""
+    base_model: str
+    """The base model's id or folder."""
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Artifact":
+        """The artifact in a folder, verified.
+
+        Raises:
+            ArtifactError: It is damaged or unsafe, or no artifact at all.
+        """
+        manifest = verify(Path(folder))
+        return cls(path=Path(folder), kind=manifest.kind, base_model=manifest.base_model)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Where it comes from, and what it holds; read anew each time."""
+        return read_manifest(self.path)
+
+    def verify(self) -> None:
+        """See that every file is as it was sealed.
+
+        Raises:
+            ArtifactError: With the first file that is not.
+        """
+        verify(self.path)
+
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """Try the artifact on this machine. The model that was loaded last is kept for the next call.
+
+        Args:
+            prompts: Texts to continue, or lists of chat messages (``role``, ``content``) to answer.
+            max_new_tokens: Longest answer, in tokens.
+            temperature: Of sampling; 0 takes the likeliest token each time.
+            seed: Decides the sampling.
+
+        Raises:
+            MissingExtra: The packages that run a model are not installed.
+            ArtifactError: The artifact is damaged or unsafe.
+            InputError: ``prompts`` is a single text.
+        """
+        if isinstance(prompts, str):
+            raise InputError("prompts is one text, not a list of them", hint="generate([text])")
+        sealed = sha256(self.path / MANIFEST) if (self.path / MANIFEST).is_file() else ""
+        generator = _load(self.path.absolute(), sealed)
+        return generator.generate(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(folder: Path, sealed: str) -> Generator:  # noqa: ARG001 - a part of the key
+    """Verify and load; ``sealed`` is the manifest's hash, so that a new artifact in the same place is loaded anew."""
+    verify(folder)
+    entries = entry_points(group="ftsdk.inference", name="local")
+    if not entries:
+        raise MissingExtra("local", "ftsdk_local")
+    try:
+        load: Callable[[Path], Generator] = next(iter(entries)).load()
+        return load(folder)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("local", error.name or str(error)) from error
+
+
+def seal(folder: Path, manifest: Manifest) -> Artifact:
+    """Record every file of a finished folder and write the manifest, last of all.
+
+    Args:
+        folder: What a job has made.
+        manifest: Where it comes from; its ``files`` are filled in here.
+
+    Raises:
+        ArtifactError: The folder holds something that an artifact must not hold, or lacks the weights.
+    """
+    present = {name: path for name, path in _walk(folder) if name != MANIFEST}
+    if odd := [name for name in present if not re.fullmatch(SAFE_NAME, name)]:
+        raise _damaged(folder, odd[0], "has a name that an artifact must not hold")
+    files = {name: FileRecord(size=path.stat().st_size, sha256=sha256(path)) for name, path in present.items()}
+    sealed = manifest.model_copy(update={"files": files})
+    _check_layout(folder, sealed)
+    write_atomic(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
+    shutil.copymode(folder / _CONFIG[sealed.kind], folder / MANIFEST)  # whoever may read the weights may read this
+    return Artifact(path=folder, kind=sealed.kind, base_model=sealed.base_model)
+
+
+def verify(folder: Path) -> Manifest:
+    """See that a folder holds exactly what its manifest says, and nothing that runs code when it is loaded.
+
+    Files that were added later and are harmless are left alone.
+
+    Raises:
+        ArtifactError: With the first file that is wrong.
+    """
+    manifest = read_manifest(folder)
+    present = dict(_walk(folder))
+    for name, record in manifest.files.items():
+        if name not in present:
+            raise _damaged(folder, name, "is missing")
+        if present[name].stat().st_size != record.size or sha256(present[name]) != record.sha256:
+            raise _damaged(folder, name, "has changed since it was sealed")
+    _check_layout(folder, manifest)
+    return manifest
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file of a folder by its name in it; refuses links and pickles."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise _damaged(folder, name, "is a link or no plain file")
+        if path.suffix.lower() in PICKLES:
+            raise _damaged(folder, name, "may run code when it is loaded; weights belong in safetensors")
+        if path.is_file():
+            yield name, path
+
+
+def _check_layout(folder: Path, manifest: Manifest) -> None:
+    """See that what makes it an adapter or a model is there, and that the weights are sound."""
+    for wanted in (_CONFIG[manifest.kind], _WEIGHTS[manifest.kind]):
+        if not any(fnmatchcase(name, wanted) for name in manifest.files):
+            raise _damaged(folder, wanted, f"is missing, so this is no {manifest.kind}")
+    for name in manifest.files:
+        if name.endswith(".safetensors"):
+            check_safetensors(folder / name)
+
+
+def _damaged(folder: Path, name: str, why: str) -> ArtifactError:
+    return ArtifactError(f"{folder}: {name!r} {why}", hint="fetch the job again, into an empty folder")

@@ -1,0 +1,109 @@
+"""Show what would be sent, what becomes of every field, and what it needs; nothing is spent."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+import ftsdk
+from ftsdk.cli.arguments import BackendName, Overrides, SpecFile, Strict
+from ftsdk.cli.reading import read_spec
+from ftsdk.cli.screen import Screen, heading, pairs, table, words
+from ftsdk.cli.units import dollars, size
+from ftsdk.cli.verb import Answer
+
+if TYPE_CHECKING:
+    from ftsdk.backend import Note, Plan
+    from ftsdk.data.report import DataReport
+    from ftsdk.estimate import MemoryForecast
+
+
+def plan(spec: SpecFile, overrides: Overrides = None, *, backend: BackendName = None, strict: Strict = False) -> Answer:
+    """Show what would be sent and what it needs; nothing is spent."""
+    found = ftsdk.plan(read_spec(spec, overrides), backend=backend, strict=strict)
+
+    def show(screen: Screen) -> None:
+        for part in _page(found):
+            screen.out.print(part)
+
+    return Answer(data=lambda: _document(found), show=show)
+
+
+def _document(found: "Plan") -> dict[str, Any]:
+    """The plan as JSON data: notes with their names, and the sum of the memory's parts."""
+    notes = {name: [note._asdict() for note in getattr(found, name)] for name in ("set_aside", "backends_own")}
+    memory = found.memory and {**found.memory.model_dump(), "total": found.memory.total}
+    return {**found.model_dump(mode="json"), **notes, "memory": memory}
+
+
+def _page(found: "Plan") -> Iterator[RenderableType]:
+    """The parts of the plan, from what matters most to the request in full."""
+    yield pairs(_summary(found))
+    yield heading("Honoured")
+    yield table(("field", "value", "native name"), _honoured(found))
+    yield from _notes("Set aside", found.set_aside)
+    yield from _notes("Decided by the backend itself", found.backends_own)
+    if found.data:
+        yield heading("Data")
+        yield pairs(_data(found.data))
+    if found.memory:
+        yield heading("Memory on one device")
+        yield pairs(_memory(found.memory))
+    yield heading("Native request")
+    yield json.dumps(found.model_dump(mode="json")["native"], indent=2, ensure_ascii=False)
+    if found.command:
+        yield heading("The same by hand")
+        yield found.command
+
+
+def _summary(found: "Plan") -> Iterator[tuple[str, RenderableType]]:
+    spec = found.spec
+    yield "backend", found.backend
+    yield "model", spec.model
+    yield "method", spec.method.type + (f" with LoRA of rank {spec.adapter.r}" if spec.adapter else ", every weight")
+    yield "price", dollars(found.price)
+    yield from (("warning", words(warning, "yellow")) for warning in found.warnings)
+
+
+def _honoured(found: "Plan") -> Iterator[tuple[RenderableType, ...]]:
+    """Fields by section; native names that only repeat the field's own step back."""
+    fields = found.spec.model_dump(mode="json")
+    for section, group in groupby(sorted(found.honoured.items(), key=_section), key=_section):
+        if section:
+            yield words(section, "bold"), "", ""
+        for field, native in group:
+            name = field.rpartition(".")[2]
+            label = f"  {name}" if section else name
+            yield label, _value(fields, field), words(native, "dim" if native == name else "")
+
+
+def _section(pair: tuple[str, str]) -> str:
+    return pair[0].rpartition(".")[0]
+
+
+def _value(fields: dict[str, Any], field: str) -> str:
+    """The value of a dotted field, in short."""
+    found: Any = fields
+    for part in field.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else "none" if found is None else json.dumps(found, ensure_ascii=False)
+
+
+def _notes(title: str, notes: "Iterable[Note]") -> Iterator[RenderableType]:
+    if notes:
+        yield heading(title)
+        yield pairs((note.field, note.text) for note in notes)
+
+
+def _data(report: "DataReport") -> Iterator[tuple[str, RenderableType]]:
+    yield "format", report.format
+    yield "rows", f"{report.rows:,}"
+    yield "characters", f"{report.characters:,}"
+    yield from (("warning", words(warning, "yellow")) for warning in report.warnings)
+
+
+def _memory(forecast: "MemoryForecast") -> Iterator[tuple[str, RenderableType]]:
+    yield from ((part, size(count)) for part, count in forecast.model_dump().items())
+    yield "total", words(size(forecast.total), "bold")

@@ -1,0 +1,45 @@
+"""Numbers as people read them."""
+
+from datetime import UTC, datetime
+
+_GIB = 2**30
+_MIB = 2**20
+
+
+def size(count: int) -> str:
+    """Bytes, in GiB from one GiB on, else in MiB."""
+    return f"{count / _GIB:,.1f} GiB" if count >= _GIB else f"{count / _MIB:,.1f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``45s``, ``3m 20s`` or ``2h 05m``."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
+
+
+def dollars(amount: float | None) -> str:
+    """A price; ``free`` for nothing, ``not known`` where nobody can tell."""
+    if amount is None:
+        return "not known"
+    return f"${amount:,.2f}" if amount else "free"
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 by this place's clock, to the minute."""
+    return f"{_local(seconds):%Y-%m-%d %H:%M}"
+
+
+def clock(seconds: float) -> str:
+    """A time since 1970 by this place's clock, to the second."""
+    return f"{_local(seconds):%Y-%m-%d %H:%M:%S}"
+
+
+def _local(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).astimezone()
+
+
+def metric(value: float) -> str:
+    """A metric: four digits that matter, or whole from a thousand on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,307 @@
+"""The verbs: plan, submit, status, wait, events, logs, cancel, resume, fetch, jobs."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftsdk import planning, submission
+from ftsdk.artifact import Artifact
+from ftsdk.backend import Plan
+from ftsdk.errors import JobNotReady
+from ftsdk.follow import follow_events, until_done
+from ftsdk.job import Event, JobRef, JobStatus
+from ftsdk.lookup import Case, look_up
+from ftsdk.planning import SpecLike
+from ftsdk.record import JobSummary
+from ftsdk.target import cleared
+
+if TYPE_CHECKING:
+    from ftsdk.store import Store
+
+__all__ = [
+    "Client",
+    "Job",
+    "SpecLike",
+    "cancel",
+    "events",
+    "fetch",
+    "job",
+    "jobs",
+    "logs",
+    "plan",
+    "resume",
+    "status",
+    "submit",
+    "wait",
+]
+
+
+class Job:
+    """A handle on one submitted job; it prints as its reference."""
+
+    def __init__(self, client: "Client", ref: str, job_id: str) -> None:
+        self._client = client
+        self.ref = ref
+        """``backend:native-id``, such as ``local:sft-7f3k2m``: it finds the job from any process."""
+        self.id = job_id
+        """Its short name in the records here."""
+
+    def __str__(self) -> str:
+        return self.ref
+
+    def __repr__(self) -> str:
+        return f"<Job {self.ref}>"
+
+    def status(self) -> JobStatus:
+        """See :meth:`Client.status`."""
+        return self._client.status(self)
+
+    def wait(
+        self, *, timeout: float | None = None, poll: float = 1.0, on_event: Callable[[Event], object] | None = None
+    ) -> JobStatus:
+        """See :meth:`Client.wait`."""
+        return self._client.wait(self, timeout=timeout, poll=poll, on_event=on_event)
+
+    def events(self, after: str | None = None, follow: bool = False) -> Iterator[Event]:
+        """See :meth:`Client.events`."""
+        return self._client.events(self, after, follow)
+
+    def logs(self, follow: bool = False) -> Iterator[str]:
+        """See :meth:`Client.logs`."""
+        return self._client.logs(self, follow)
+
+    def cancel(self) -> JobStatus:
+        """See :meth:`Client.cancel`."""
+        return self._client.cancel(self)
+
+    def resume(self) -> "Job":
+        """See :meth:`Client.resume`."""
+        return self._client.resume(self)
+
+    def fetch(self, folder: str | Path, *, force: bool = False) -> Artifact:
+        """See :meth:`Client.fetch`."""
+        return self._client.fetch(self, folder, force=force)
+
+
+Ref = str | JobRef | Job
+"""What names a job: ``"local:sft-7f3k2m"``, a bare id, a :class:`JobRef` or a :class:`Job`."""
+
+
+class Client:
+    """All verbs on one store of job records; the functions of this module are those of a client with the usual store.
+
+    Args:
+        store: The records. None: those that ``FTSDK_DATABASE_URL`` or ``FTSDK_HOME`` name.
+    """
+
+    def __init__(self, store: "Store | None" = None) -> None:
+        if store is not None:
+            self.store = store
+
+    @cached_property
+    def store(self) -> "Store":
+        """The job records, opened when they are first needed."""
+        from ftsdk.store import Store  # noqa: PLC0415 - a database library, which a plan does not need
+
+        return Store()
+
+    def plan(self, spec: SpecLike, *, backend: str | None = None, strict: bool = False) -> Plan:
+        """The exact request that ``submit`` would send, and what becomes of every field; nothing is sent or spent.
+
+        Args:
+            spec: A spec, its fields, or the file that it is in.
+            backend: The backend. None: as the environment, the spec or the configuration say, else ``local``.
+            strict: Refuse advice that would be set aside.
+
+        Raises:
+            SpecError: The spec is wrong, or the backend cannot honour it (``UnsupportedSpec``).
+            DataError: The rows are wrong.
+            BackendError: The backend is not there, or not usable.
+        """
+        return planning.draft(spec, backend=backend, strict=strict)[1]
+
+    def submit(
+        self, spec: SpecLike, *, backend: str | None = None, key: str | None = None, strict: bool = False
+    ) -> Job:
+        """Plan a job, record it, send it, and return at once; the job outlives this process.
+
+        Args:
+            spec: As for :meth:`plan`.
+            backend: As for :meth:`plan`.
+            key: Your own name for this submission: with the same key, no second job is ever made.
+            strict: As for :meth:`plan`.
+
+        Raises:
+            KeyMismatch: The key was used for another spec.
+            AmbiguousError: It cannot be told whether the job was created; ``status`` looks again.
+            FtsdkError: As for :meth:`plan`, or why the backend refused.
+        """
+        system, plan = planning.draft(spec, backend=backend, strict=strict)
+        record = submission.submit(self.store, system, plan, key)
+        return Job(self, record.ref, record.id)
+
+    def job(self, ref: Ref) -> Job:
+        """The handle of a job, by its reference.
+
+        Raises:
+            JobNotFound: No job is known here by this id.
+        """
+        case = self._case(ref)
+        return Job(self, case.ref, case.id)
+
+    def jobs(self, *, limit: int | None = None) -> list[JobSummary]:
+        """All jobs recorded here, the newest first, as they were last observed."""
+        return self.store.summaries(limit)
+
+    def status(self, ref: Ref) -> JobStatus:
+        """Where the job is now; as last known, with a warning, when its backend cannot be reached.
+
+        Raises:
+            JobNotFound: Nobody knows the job.
+        """
+        return self._case(ref).look()
+
+    def wait(
+        self,
+        ref: Ref,
+        *,
+        timeout: float | None = None,
+        poll: float = 1.0,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> JobStatus:
+        """Return when the job has succeeded.
+
+        Args:
+            ref: The job.
+            timeout: Seconds after which to give up; the job goes on. None: never.
+            poll: Seconds between two looks; they become rarer while nothing changes.
+            on_event: Is called with each event.
+
+        Raises:
+            JobFailed: With reason, evidence, and the smallest change that helps.
+            JobCancelled: It was cancelled.
+            JobNotReady: Its submission broke off; resume it.
+            WaitTimeout: The time is over.
+        """
+        return until_done(self._case(ref), timeout=timeout, poll=poll, on_event=on_event)
+
+    def events(self, ref: Ref, after: str | None = None, follow: bool = False) -> Iterator[Event]:
+        """What has happened to the job, in order.
+
+        Args:
+            ref: The job.
+            after: The cursor of the last event that is known already.
+            follow: Go on until the job is done.
+
+        Raises:
+            BackendError: The backend has no events.
+        """
+        return follow_events(self._case(ref), after=after, follow=follow)
+
+    def logs(self, ref: Ref, follow: bool = False) -> Iterator[str]:
+        """The job's lines of log; with ``follow``, until it is done."""
+        return (event.message for event in self.events(ref, follow=follow) if event.kind == "log")
+
+    def cancel(self, ref: Ref) -> JobStatus:
+        """Ask the job to stop; safe to repeat, and without effect on a job that is done.
+
+        Raises:
+            JobNotReady: Another process is submitting it at this moment.
+            BackendError: The backend cannot cancel.
+        """
+        return self._case(ref).cancel()
+
+    def resume(self, ref: Ref) -> Job:
+        """Go on with a job that failed or was cancelled, or send one whose submission broke off.
+
+        Raises:
+            JobNotReady: There is nothing to resume, or another process is at it.
+            AmbiguousError: It cannot be told whether the job was created.
+            BackendError: The backend cannot resume.
+        """
+        case = self._case(ref)
+        case.resume()
+        return Job(self, case.ref, case.id)
+
+    def fetch(self, ref: Ref, folder: str | Path, *, force: bool = False) -> Artifact:
+        """Bring what the job made into a folder, verified; safe to repeat.
+
+        Args:
+            ref: The job.
+            folder: Missing, empty, or holding this artifact already.
+            force: Rename a folder that is in the way.
+
+        Raises:
+            JobNotReady: The job has made nothing yet.
+            ArtifactError: What came is damaged, or the folder is in use; the folder is as it was.
+        """
+        case = self._case(ref)
+        status = case.look()
+        if case.native_id is None or not status.state.done:
+            raise JobNotReady(f"{case.ref} is {status}: there is nothing to fetch yet", ref=case.ref)
+        with cleared(Path(folder), force=force) as target:
+            return case.able("fetch").fetch(case.native_id, target)
+
+    def _case(self, ref: Ref) -> Case:
+        return look_up(self.store, str(ref))
+
+
+# One client for each call: it costs nothing, and follows FTSDK_HOME when that changes.
+
+
+def plan(spec: SpecLike, *, backend: str | None = None, strict: bool = False) -> Plan:
+    """See :meth:`Client.plan`."""
+    return Client().plan(spec, backend=backend, strict=strict)
+
+
+def submit(spec: SpecLike, *, backend: str | None = None, key: str | None = None, strict: bool = False) -> Job:
+    """See :meth:`Client.submit`."""
+    return Client().submit(spec, backend=backend, key=key, strict=strict)
+
+
+def job(ref: Ref) -> Job:
+    """See :meth:`Client.job`."""
+    return Client().job(ref)
+
+
+def jobs(*, limit: int | None = None) -> list[JobSummary]:
+    """See :meth:`Client.jobs`."""
+    return Client().jobs(limit=limit)
+
+
+def status(ref: Ref) -> JobStatus:
+    """See :meth:`Client.status`."""
+    return Client().status(ref)
+
+
+def wait(
+    ref: Ref, *, timeout: float | None = None, poll: float = 1.0, on_event: Callable[[Event], object] | None = None
+) -> JobStatus:
+    """See :meth:`Client.wait`."""
+    return Client().wait(ref, timeout=timeout, poll=poll, on_event=on_event)
+
+
+def events(ref: Ref, after: str | None = None, follow: bool = False) -> Iterator[Event]:
+    """See :meth:`Client.events`."""
+    return Client().events(ref, after, follow)
+
+
+def logs(ref: Ref, follow: bool = False) -> Iterator[str]:
+    """See :meth:`Client.logs`."""
+    return Client().logs(ref, follow)
+
+
+def cancel(ref: Ref) -> JobStatus:
+    """See :meth:`Client.cancel`."""
+    return Client().cancel(ref)
+
+
+def resume(ref: Ref) -> Job:
+    """See :meth:`Client.resume`."""
+    return Client().resume(ref)
+
+
+def fetch(ref: Ref, folder: str | Path, *, force: bool = False) -> Artifact:
+    """See :meth:`Client.fetch`."""
+    return Client().fetch(ref, folder, force=force)

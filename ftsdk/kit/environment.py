@@ -1,0 +1,46 @@
+"""The environment that a worker is given: an allow-list, so that no key leaks into a process without need of it."""
+
+import os
+from collections.abc import Iterable
+
+from ftsdk.home import VARIABLE, home
+
+_NAMES = frozenset(
+    {
+        "HOME",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
+        "TMPDIR",
+        "TZ",
+        "USER",
+        "VIRTUAL_ENV",
+        *(name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())),
+    }
+)
+_PREFIXES = (
+    *("LC_", "XDG_", "PYTHON"),
+    *("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "OPENBLAS_"),
+    *("TORCH_", "PYTORCH_", "TRITON_", "BNB_", "HF_", "TOKENIZERS_", "TRANSFORMERS_"),
+)
+_TRACKERS = {
+    "mlflow": ("MLFLOW_",),
+    "tensorboard": (),
+    "trackio": ("TRACKIO_",),
+    "wandb": ("WANDB_",),
+}
+_NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+
+
+def worker_environment(report_to: Iterable[str] = ()) -> dict[str, str]:
+    """The part of our environment that a worker needs: paths, hardware, the Hub, and the trackers that were asked for.
+
+    Args:
+        report_to: Experiment trackers whose keys the worker may have.
+    """
+    prefixes = _PREFIXES + tuple(prefix for tracker in report_to for prefix in _TRACKERS[tracker])
+    allowed = {name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(prefixes)}
+    return {**allowed, VARIABLE: str(home()), **_NO_TELEMETRY}

@@ -1,0 +1,53 @@
+"""A copy of each job record in a file of its own, from which a lost or damaged database is made again."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftsdk.errors import Problem, StoreError
+from ftsdk.files import write_atomic
+from ftsdk.record import JobRecord
+
+_FLEETING = {"updated", "rev", "status"}  # what the backend tells again
+
+
+class Mirror:
+    """A folder with ``ID.json`` for each job.
+
+    Args:
+        folder: Where; it is made when the first record comes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, record: JobRecord, before: JobRecord | None = None) -> None:
+        """Copy the record, durably, unless nothing but the progress has changed.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        if before is not None and _lasting(before) == _lasting(record):
+            return
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            write_atomic(self.folder / f"{record.id}.json", record.model_dump_json(indent=1) + "\n")
+        except OSError as error:
+            raise StoreError(
+                f"the copy of the job record in {self.folder} cannot be written: {error.strerror}",
+                hint="make room and rights for it, then try again",
+            ) from error
+
+    def load(self) -> tuple[list[JobRecord], list[Problem]]:
+        """All records that can be read, oldest first, and what is wrong with the others."""
+        records, problems = [], []
+        for file in self.folder.glob("*.json"):
+            try:
+                records.append(JobRecord.model_validate_json(file.read_bytes()))
+            except (OSError, ValidationError) as error:
+                problems.append(Problem(str(file), f"cannot be read ({type(error).__name__})", "left as it is"))
+        return sorted(records, key=lambda record: record.created), problems
+
+
+def _lasting(record: JobRecord) -> object:
+    return record.state, record.model_copy(update=dict.fromkeys(_FLEETING))

@@ -1,0 +1,156 @@
+"""From what the user gave to a plan: read the spec, choose the backend, check its options and the rows, translate."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftsdk import registry
+from ftsdk.backend import Backend, Options, Plan
+from ftsdk.data.report import DataReport
+from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec
+from ftsdk.redact import redact
+from ftsdk.spec import Dataset, JobSpec
+
+SpecLike = JobSpec | Mapping[str, Any] | str | Path
+"""A spec, its fields, or the file that it is in."""
+
+
+def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False) -> tuple[Backend, Plan]:
+    """Plan a job on the backend that call, environment, spec and files choose; nothing is sent.
+
+    Args:
+        source: The spec.
+        backend: The backend, over all that is written elsewhere.
+        strict: Refuse advice that would be set aside.
+
+    Raises:
+        SpecError: The spec is wrong, or holds a secret.
+        DataError: The rows are wrong.
+        UnsupportedSpec: The backend cannot honour every field.
+        BackendNotFound: No installed backend has the name.
+        MissingExtra: A package that the backend needs is not installed.
+    """
+    spec = read_spec(source)
+    name, configured = _chosen(spec, backend)
+    system = registry.load_backend(name)
+    options = _validated(system, {**configured, **spec.backend_options.get(name, {})})
+    warnings = list(_check_other_options(spec, name))
+    report = _checked(spec.dataset, "dataset", spec, warnings)
+    if spec.eval_dataset is not None:
+        _checked(spec.eval_dataset, "eval_dataset", spec, warnings)
+    plan = _translated(system, spec, options)
+    if strict and plan.set_aside:
+        raise UnsupportedSpec(name, [Problem(note.field, note.text) for note in plan.set_aside])
+    plan = plan.model_copy(update={"data": report, "warnings": (*plan.warnings, *warnings)})
+    _refuse_secrets(plan)
+    return system, plan
+
+
+def read_spec(source: SpecLike) -> JobSpec:
+    """The spec itself, or read from a file or a mapping."""
+    if isinstance(source, JobSpec):
+        return source
+    from ftsdk.spec.loader import load_spec  # noqa: PLC0415 - the YAML reader, only for those who have a file
+
+    return load_spec(source)
+
+
+def _chosen(spec: JobSpec, backend: str | None) -> tuple[str, Mapping[str, Any]]:
+    """The backend's name, and its options from configuration files."""
+    from ftsdk.config import resolve  # noqa: PLC0415 - reads files; those who only ask for a status need none
+
+    settings = resolve(spec.backend, backend)
+    return settings.backend, settings.options
+
+
+def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
+    try:
+        return system.Options.model_validate(dict(options))
+    except ValidationError as error:
+        problems = [
+            Problem(".".join(["backend_options", system.name, *map(str, found["loc"])]), found["msg"])
+            for found in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems) from error
+
+
+def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
+    """Check the options of backends that are not in use; give a warning for each that cannot be checked here."""
+    names = registry.backend_names()
+    for name, options in spec.backend_options.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(names)}"
+            raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
+        if name != active:
+            try:
+                _validated(registry.load_backend(name), options)
+            except MissingExtra as error:
+                yield f"backend_options.{name} were not checked: {error.message}"
+
+
+def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -> DataReport | None:
+    """The report on a local dataset's rows; a warning instead for rows that are elsewhere."""
+    from ftsdk.data import is_local  # noqa: PLC0415 - only a plan reads rows
+    from ftsdk.data.check import check  # noqa: PLC0415
+
+    if not all(is_local(path) for path in dataset.paths):
+        warnings.append(f"{field}: its rows are not on this machine, so they were not checked")
+        return None
+    report = check(dataset, spec.method.type)
+    warnings += [f"{field}: {warning}" for warning in report.warnings]
+    return report
+
+
+def _translated(system: Backend, spec: JobSpec, options: Options) -> Plan:
+    try:
+        return system.plan(spec, options)
+    except UnsupportedSpec as error:
+        able = _others_that_can(spec, system.name)
+        raise UnsupportedSpec(system.name, error.problems, backends_that_can=able) from error
+
+
+def _others_that_can(spec: JobSpec, but: str) -> list[str]:
+    return [name for name in registry.backend_names() if name not in (but, "fake") and _can(name, spec)]
+
+
+def _can(name: str, spec: JobSpec) -> bool:
+    try:
+        system = registry.load_backend(name)
+        system.plan(spec, _validated(system, spec.backend_options.get(name, {})))
+    except FtsdkError:
+        return False
+    return True
+
+
+def _refuse_secrets(plan: Plan) -> None:
+    """Keep out of the plan, which is stored and shown, what is secret in this environment.
+
+    Raises:
+        SpecError: A secret is in it.
+    """
+    leaves = _leaves(plan.model_dump(mode="json", include={"spec", "native", "command"}, exclude_unset=True))
+    problems = [
+        Problem(where, "this is a secret of your environment") for where, text in leaves if redact(text) != text
+    ]
+    if problems:
+        raise SpecError(
+            "a secret would be stored with the job",
+            problems=problems,
+            hint="take it out; backends read keys themselves",
+        )
+
+
+def _leaves(data: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in JSON data, with its dotted place."""
+    if isinstance(data, str):
+        yield where, data
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            yield from _leaves(value, f"{where}.{name}".lstrip("."))
+    elif isinstance(data, list):
+        for value in data:
+            yield from _leaves(value, where)

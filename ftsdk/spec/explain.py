@@ -1,0 +1,115 @@
+"""Explain a field of the spec: what it means, what it takes, and what other tools call it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from ftsdk.errors import SpecError
+from ftsdk.spec.base import Section
+from ftsdk.spec.canonical import field_of, nearest
+from ftsdk.spec.job import LEARNING_RATES
+from ftsdk.spec.names import ASKED, FIELDS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, Home, targets
+from ftsdk.spec.schema import in_words
+from ftsdk.spec.wording import shown_key
+
+_TYPE = "The method. ``method: dpo`` is short for a method with its defaults."
+
+
+class Explanation(NamedTuple):
+    """One field, in words."""
+
+    field: str
+    """The canonical dotted name."""
+    type: str
+    """What values it takes."""
+    default: str
+    """The value where it is left blank; ``required`` where it must be given."""
+    text: str
+    """What it means."""
+    aliases: Mapping[str, str]
+    """Other names that a spec file may use, with the tools that they come from."""
+    values: Mapping[str, str] = {}
+    """Defaults that depend on something else, such as the learning rate of each method."""
+    fields: tuple[str, ...] = ()
+    """For a section, the fields in it."""
+    methods: tuple[str, ...] = ()
+    """For a field of the method, the methods that have it."""
+
+
+def explain(field: str) -> Explanation:
+    """Explain a field by its dotted name, by its last part where only one field ends so, or by another tool's name.
+
+    Raises:
+        SpecError: No field has this name; the nearest is named.
+    """
+    known = field_of(field) or OTHER_SECTIONS.get(field) or next(iter(targets(field)), None)
+    if known is None and field in ASKED:
+        raise SpecError(f"{field} is no field of a job spec", hint=ASKED[field])
+    if known is None:
+        raise SpecError(f"{shown_key(field)} is no field of a job spec", hint=nearest(field))
+    return _explanation(known)
+
+
+def explain_all() -> list[Explanation]:
+    """All fields, in the order of the models; a section stands before its fields."""
+    top = [field for field in FIELDS if "." not in field]
+    order = [name for field in top for name in (field, *_inside(field))]
+    return [_explanation(field) for field in order]
+
+
+def _inside(section: str) -> tuple[str, ...]:
+    return tuple(field for field in FIELDS if field.startswith(f"{section}."))
+
+
+def _explanation(field: str) -> Explanation:
+    homes, leaf = FIELDS[field], field.rpartition(".")[2]
+    if field == "method.type":
+        return Explanation(field, " or ".join(map(_tag, homes)), "sft", _TYPE, _aliases(field))
+    return Explanation(
+        field=field,
+        type="a section" if field in SECTIONS else _by_model(homes, lambda home: in_words(home.model, leaf)),
+        default=_by_model(homes, _default),
+        text=_by_model(homes, lambda home: home.info.description or ""),
+        aliases=_aliases(field),
+        values=_learning_rates() if field == "training.learning_rate" else {},
+        fields=_inside(field),
+        methods=tuple(map(_tag, homes)) if field.startswith("method.") else (),
+    )
+
+
+def _tag(home: Home) -> str:
+    """The name of a method, from its model."""
+    return str(home.model.model_fields["type"].default)
+
+
+def _by_model(homes: Iterable[Home], told: Callable[[Home], str]) -> str:
+    """What is told of a field; where its models differ, each text behind the methods that it holds for."""
+    owners: dict[str, list[Home]] = {}
+    for home in homes:
+        owners.setdefault(told(home), []).append(home)
+    if len(owners) == 1:
+        return next(iter(owners))
+    return "; ".join(f"{', '.join(map(_tag, having))}: {text.rstrip('.')}" for text, having in owners.items())
+
+
+def _aliases(field: str) -> dict[str, str]:
+    renamed = {name: alias.tools for name, alias in RENAMED.items() if alias.field == field}
+    meant = {name: MEANT[name].tools for name in MEANT if name != field and field in targets(name)}
+    return dict(sorted({**renamed, **meant}.items()))
+
+
+def _learning_rates() -> dict[str, str]:
+    return {method: f"{rate:g} with an adapter, {rate / 10:g} without" for method, rate in LEARNING_RATES.items()}
+
+
+def _default(home: Home) -> str:
+    info = home.info
+    if info.is_required():
+        return "required"
+    if info.default_factory is not None:
+        return "blank"
+    if isinstance(info.default, Section):
+        return type(info.default).__name__
+    return _WORDS.get(repr(info.default)) or str(info.default)
+
+
+_WORDS = {"None": "none", "True": "true", "False": "false", "()": "empty", "{}": "empty"}

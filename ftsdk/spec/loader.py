@@ -1,0 +1,98 @@
+"""Load a job spec from a file or a mapping, and write one down.
+
+Only here are the names of other tools taken; everywhere else the fields have one name.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from ftsdk.errors import Problem, SpecError
+from ftsdk.spec.canonical import Settings, nested, notes, override, resolve
+from ftsdk.spec.document import Document, read_document
+from ftsdk.spec.job import JobSpec
+from ftsdk.spec.wording import Mistake, problems_of, shown_key, shown_path
+from ftsdk.spec.yaml12 import read_yaml, write_yaml
+
+
+class Loaded(NamedTuple):
+    """A spec, and what was read in other words than the spec's own."""
+
+    spec: JobSpec
+    notes: list[str]
+    """Such as ``lr -> training.learning_rate``."""
+
+
+def load_spec(source: str | Path | Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> JobSpec:
+    """Load a job spec.
+
+    Args:
+        source: A ``.yaml``, ``.toml`` or ``.json`` file, or its content as a mapping. Names of other tools are taken.
+        overrides: Settings that win over the source: ``training.learning_rate=1e-4`` with a value in YAML, or a
+            mapping from dotted names to values.
+
+    Raises:
+        SpecError: With one problem for each finding; it never repeats a value.
+    """
+    return read_spec(source, overrides).spec
+
+
+def read_spec(source: str | Path | Mapping[str, Any], overrides: Iterable[str] | Mapping[str, Any] = ()) -> Loaded:
+    """Load a job spec as :func:`load_spec` does, and tell what was read in other words than its own."""
+    name, document = _document(source)
+    settings, problems = resolve(document.data)
+    problems += _override(settings, overrides)
+    content = nested(settings, problems)
+    spec: JobSpec | None = None
+    try:
+        spec = JobSpec.model_validate(content)
+    except ValidationError as error:
+        problems += problems_of(error)
+    if spec is None or problems:  # out here, so that no context keeps the values
+        raise SpecError(f"{name} is no valid job spec", problems=_placed(problems, settings, document.lines))
+    return Loaded(spec, notes(settings.values()))
+
+
+def dump_spec(spec: JobSpec) -> str:
+    """The spec as YAML, with the fields that the user set; loading it gives an equal spec."""
+    return write_yaml(spec.as_written())
+
+
+def _document(source: str | Path | Mapping[str, Any]) -> tuple[str, Document]:
+    if isinstance(source, Mapping):
+        return "this", Document(dict(source), {})
+    if isinstance(source, str | Path):
+        return shown_path(source), read_document(Path(source), SpecError)
+    raise SpecError(f"a spec comes from a file or a mapping, not from {type(source).__name__}")
+
+
+def _override(settings: Settings, overrides: Iterable[str] | Mapping[str, Any]) -> list[Problem]:
+    if isinstance(overrides, Mapping):
+        return [problem for name, value in overrides.items() for problem in override(settings, name, value)]
+    return [problem for text in overrides for problem in _override_text(settings, text)]
+
+
+def _override_text(settings: Settings, text: str) -> list[Problem]:
+    name, equals, written = text.partition("=")
+    if not equals:
+        return [Problem(shown_key(name), "this override sets nothing", "write it as training.learning_rate=1e-4")]
+    try:
+        value = read_yaml(written)
+    except Mistake as mistake:
+        return [Problem(shown_key(name), f"the value {mistake}", "put text with special signs in quotes")]
+    return override(settings, name.strip(), value)
+
+
+def _placed(problems: Iterable[Problem], settings: Settings, lines: Mapping[str, int]) -> list[Problem]:
+    """The problems with their lines, and with the name that the user wrote where it is another."""
+    return [problem._replace(what=problem.what + _place(problem.where, settings, lines)) for problem in problems]
+
+
+def _place(where: str, settings: Settings, lines: Mapping[str, int]) -> str:
+    written = settings[where].written if where in settings else where
+    line = f"line {lines[written]}" if written in lines else ""
+    name = f"written as {written}" if written not in (where, where.rpartition(".")[0]) else ""
+    place = ", ".join(filter(None, (line, name)))
+    return f" ({place})" if place else ""

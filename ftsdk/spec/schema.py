@@ -1,0 +1,69 @@
+"""The JSON Schema of a spec file, for editors and other programs."""
+
+from functools import cache
+from typing import Any, get_args
+
+from ftsdk.spec.base import Section
+from ftsdk.spec.job import JobSpec
+from ftsdk.spec.names import SECTIONS
+
+_PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_SHORTHANDS: dict[str, dict[str, Any]] = {
+    "dataset": _PATHS,
+    "eval_dataset": _PATHS,
+    "method": {"enum": [get_args(model.model_fields["type"].annotation)[0] for model in SECTIONS["method"]]},
+    "adapter": {"const": "none"},
+}
+"""What may stand for a whole section; see the validators of the models."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a spec in canonical names; names of other tools are not in it."""
+    schema = JobSpec.model_json_schema()
+    for field, shorthand in _SHORTHANDS.items():
+        section = schema["properties"][field]
+        kept = {key: section.pop(key) for key in ("description", "default") if key in section}
+        schema["properties"][field] = {"anyOf": [shorthand, section], **kept}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ftsdk job spec"}
+
+
+def in_words(model: type[Section], field: str) -> str:
+    """What values a field takes, such as ``a whole number (at least 1) or none``."""
+    return _words(_properties(model)[field])
+
+
+@cache
+def _properties(model: type[Section]) -> dict[str, Any]:
+    properties: dict[str, Any] = model.model_json_schema()["properties"]
+    return properties
+
+
+_KINDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "none",
+    "number": "a number",
+    "object": "keys and values",
+    "string": "text",
+}
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
+
+
+def _words(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        options = [word for option in schema["anyOf"] for word in _words(option).split(" or ")]
+        return " or ".join(dict.fromkeys(options))
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return " or ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"a list of {_words(schema['items'])}"
+    bounds = [words.format(schema[bound]) for bound, words in _BOUNDS.items() if bound in schema]
+    kind = _KINDS.get(schema.get("type", ""), "a section")
+    return f"{kind} ({', '.join(bounds)})" if bounds else kind

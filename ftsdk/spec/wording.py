@@ -1,0 +1,113 @@
+"""Say what is wrong with a document without repeating it: a value may be a secret in the wrong place."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ftsdk.errors import FtsdkError, Problem
+from ftsdk.redact import redact
+
+_LONGEST_WORD = 40  # characters; longer than any field's name
+
+_WORDS = {
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "dict_type": "expected a section of keys and values",
+    "extra_forbidden": "there is no such field here",
+    "finite_number": "expected a finite number",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "this number is too large",
+    "int_type": "expected a whole number",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "expected {expected}",
+    "list_type": "expected a list",
+    "missing": "is required",
+    "model_attributes_type": "expected a section of keys and values",
+    "model_type": "expected a section of keys and values",
+    "string_pattern_mismatch": "expected text of the form {pattern}",
+    "string_too_short": "must not be empty",
+    "string_type": "expected text",
+    "string_unicode": "expected text in Unicode",
+    "too_short": "must not be empty",
+    "tuple_type": "expected a list",
+    "union_tag_invalid": "expected {expected_tags}",
+    "union_tag_not_found": "has no type",
+}
+"""From Pydantic's name of an error to ours; its own messages may quote the input, or speak of Python."""
+
+_FIXES = {
+    "string_type": "put it in quotes if it is meant as text",
+    "union_tag_not_found": "name the method, such as type: dpo",
+}
+
+
+class Mistake(ValueError):
+    """The text is no document; the message names the place and quotes nothing of it."""
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Pydantic's findings as ours: one for each field, with its dotted name and without its value."""
+    found: dict[str, list[Problem]] = {}
+    for detail in error.errors(include_url=False, include_input=False):
+        for problem in _problems(detail):
+            found.setdefault(problem.where, []).append(problem)
+    return [_one(where, problems) for where, problems in found.items()]
+
+
+def shown_key(key: object) -> str:
+    """A foreign key as it may stand in an error: words as they are, what could be a secret as its length only."""
+    if not isinstance(key, str):
+        return f"a key of type {type(key).__name__}"
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) and len(re.findall(r"\d", key)) <= 4
+    if plain and len(key) <= _LONGEST_WORD and redact(key) == key:
+        return key
+    return f"(a key of {len(key)} characters)"
+
+
+def shown_path(path: object) -> str:
+    """A file's path as it may stand in an error."""
+    text = redact(str(path))
+    return text if text.isprintable() and len(text) <= 4 * _LONGEST_WORD else "the file"
+
+
+def unquoted(message: str) -> str:
+    """A parser's message without the text that it quotes; single signs and ``<names of tokens>`` stay."""
+    return re.sub(r"""['"](?!<)[^'"]{3,}.*|\(['"].*""", "...", redact(message), flags=re.DOTALL)
+
+
+def _problems(detail: Mapping[str, Any]) -> Iterator[Problem]:
+    where, kind, context = ".".join(_names(detail["loc"])), detail["type"], detail.get("ctx", {})
+    cause = context.get("error")
+    if isinstance(cause, FtsdkError) and cause.problems:
+        for problem in cause.problems:
+            yield problem._replace(where=".".join(filter(None, (where, problem.where))))
+    elif kind == "value_error":
+        yield Problem(where, redact(str(cause)))
+    else:
+        what = _WORDS.get(kind, "is not accepted here").format_map(context)
+        yield Problem(where, what, _FIXES.get(kind, ""))
+
+
+def _one(where: str, problems: Iterable[Problem]) -> Problem:
+    """The findings of one field as one: a union tells of each of its members."""
+    whats, fixes = zip(*((problem.what, problem.fix) for problem in problems), strict=True)
+    joined = ", or ".join(dict.fromkeys(whats)).replace(", or expected ", ", or ")
+    return Problem(where, joined, next(filter(None, fixes), "") if len(whats) == 1 else "")
+
+
+def _names(loc: tuple[int | str, ...]) -> Iterator[str]:
+    """A Pydantic place without the members of unions that it passes through: ``method.dpo.beta`` is ``method.beta``."""
+    for depth, part in enumerate(loc):
+        member = isinstance(part, str) and (
+            "[" in part or part in ("str", "int", "float", "bool") or loc[depth - 1 : depth] == ("method",)
+        )
+        if not member:
+            yield shown_key(part) if isinstance(part, str) else str(part)

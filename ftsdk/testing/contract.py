@@ -1,0 +1,93 @@
+r"""The exam that every backend passes, ours and yours.
+
+Subclass it, and give a backend and a small spec that it can run::
+
+    class TestAcme(BackendContract):
+        @pytest.fixture(scope="class")
+        @classmethod
+        def backend(cls):
+            return AcmeBackend()
+
+        @pytest.fixture(scope="class")
+        @classmethod
+        def spec(cls, tmp_path_factory):
+            rows = tmp_path_factory.mktemp("data") / "rows.jsonl"
+            rows.write_text('{"prompt": "2 + 2 =", "completion": " 4"}\n' * 8)
+            return ftsdk.JobSpec(model="org/tiny", dataset=str(rows), training={"max_steps": 4})
+
+It starts two jobs, and one more for each of ``resume`` and ``failing_spec``. Both fixtures are made once for the
+class, because its tests share those jobs. A job should take half a second or more, or there is nothing to cancel.
+"""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from ftsdk.backend import Backend
+from ftsdk.home import VARIABLE
+from ftsdk.job import JobState
+from ftsdk.spec import JobSpec
+from ftsdk.testing.job_exam import JobExam, Trace, account
+from ftsdk.testing.plan_exam import PlanExam
+
+
+class BackendContract(PlanExam, JobExam):
+    """Subclass this in a test module as ``Test...``, and give the fixtures ``backend`` and ``spec``."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls) -> Backend:
+        """Yours: the backend, as the registry makes it."""
+        raise NotImplementedError("give the fixture 'backend', with scope='class'")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def spec(cls) -> JobSpec:
+        """Yours: a small spec that it can run, with the backend's options if it needs any."""
+        raise NotImplementedError("give the fixture 'spec', with scope='class'")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def failing_spec(cls) -> JobSpec | None:
+        """Yours, if you like: a spec whose job is accepted and then fails."""
+        return None
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _surroundings(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+        """A state folder for the class, and a made-up key in the environment that must come out nowhere."""
+        variables = {
+            VARIABLE: str(tmp_path_factory.mktemp("home")),
+            "CONTRACT_API_KEY": f"canary-{secrets.token_hex(8)}",
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            yield variables
+
+    @pytest.fixture(autouse=True)
+    def _kept_surroundings(self, _surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same for each test, also where the house gives every test its own state folder."""
+        for name, value in _surroundings.items():
+            monkeypatch.setenv(name, value)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def finished(cls, backend: Backend, spec: JobSpec, _surroundings: dict[str, str]) -> Trace:
+        """A job that was left to its end."""
+        trace = cls.start(backend, spec)
+        cls.follow(backend, trace)
+        assert trace.states[-1] is JobState.SUCCEEDED, f"the spec's job must succeed: {account(backend, trace)}"
+        return trace
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def cancelled(cls, backend: Backend, spec: JobSpec, _surroundings: dict[str, str]) -> Trace:
+        """A job that was asked twice to stop, as soon as it was there."""
+        trace = cls.start(backend, spec)
+        if "cancel" in backend.capabilities().verbs:
+            backend.cancel(trace.native_id)
+            backend.cancel(trace.native_id)
+        cls.follow(backend, trace)
+        return trace

@@ -1,0 +1,146 @@
+"""What every verb promises: one JSON document when asked, errors with a next step, and a place in help and docs."""
+
+import json
+
+import pytest
+from typer.main import get_command
+
+from ftsdk.cli import app
+
+VERBS = sorted(get_command(app).commands)
+
+GOOD = {
+    "backends": (),
+    "cancel": ("{ref}",),
+    "chat": ("out", "--prompt", "hello"),
+    "demo": (),
+    "doctor": (),
+    "events": ("{ref}",),
+    "explain": ("training.learning_rate",),
+    "fetch": ("{ref}", "out"),
+    "init": (),
+    "jobs": (),
+    "logs": ("{ref}", "--follow"),
+    "plan": ("{spec}",),
+    "resume": ("{ref}",),
+    "schema": (),
+    "status": ("{ref}",),
+    "submit": ("{spec}", "--follow"),
+    "wait": ("{ref}",),
+}
+"""For each verb, arguments with which it works."""
+
+BAD = {
+    **dict.fromkeys(("cancel", "events", "logs", "resume", "status", "wait"), ("{ref}nobody",)),
+    "backends": ("fakke",),
+    "chat": ("nowhere", "--prompt", "hello"),
+    "demo": (),
+    "doctor": (),
+    "explain": ("training.learning_rat",),
+    "fetch": ("{ref}nobody", "out"),
+    "init": (),
+    "jobs": (),
+    "plan": ("nowhere.yaml",),
+    "submit": ("nowhere.yaml",),
+}
+"""For each verb that can fail, arguments with which it does."""
+
+
+@pytest.fixture
+def given(cli, write_spec, submitted, monkeypatch):
+    """Fills in the arguments of a verb, and puts in place what it needs."""
+    from ftsdk import Artifact
+
+    def fill(verb, arguments):
+        script = {"outcome": "oom"} if verb == "resume" else {}
+        ref = submitted(**script) if "{ref}" in arguments or verb in ("chat", "jobs") else "fake:"
+        if verb == "chat" and "out" in arguments:
+            cli("fetch", ref, "out")
+        return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
+
+    monkeypatch.setattr(Artifact, "generate", lambda self, prompts, **how: ["hello yourself"] * len(prompts))
+    monkeypatch.setattr("ftsdk.demo.run", lambda console, **how: console.print("chatter") or {"ok": True})
+    return fill
+
+
+@pytest.fixture
+def broken(ftsdk_home, monkeypatch, tmp_path):
+    """A state folder that is a file, a file in the way of ``init``, and a demo that fails."""
+
+    def fail(console, **how):
+        raise OSError("no space left on device")
+
+    def break_for(verb):
+        if verb in ("doctor", "jobs"):
+            monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "rows.jsonl"))
+        if verb == "init":
+            (tmp_path / "job.yaml").touch()
+        monkeypatch.setattr("ftsdk.demo.run", fail)
+
+    return break_for
+
+
+def test_no_verb_is_left_out():
+    """The tables above know every verb."""
+    assert VERBS == sorted(GOOD)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_json_is_one_document(cli, given, verb):
+    """With ``--json``, stdout holds one JSON document, whatever else a verb has to tell."""
+    result = cli(*given(verb, GOOD[verb]), "--json")
+
+    assert 0 == result.exit_code, result.stderr
+    assert json.loads(result.stdout) is not None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_people_get_a_page(cli, given, verb):
+    """Without ``--json``, a verb says something, and shows no Python."""
+    result = cli(*given(verb, GOOD[verb]))
+
+    assert 0 == result.exit_code, result.stderr
+    assert result.stdout.strip()
+    assert "object at 0x" not in result.output
+
+
+@pytest.mark.parametrize("verb", sorted(BAD))
+def test_a_json_error_is_one_document(cli, given, broken, verb):
+    """With ``--json``, an error is the one document, and stderr says it to people; the exit code is 1."""
+    arguments = given(verb, BAD[verb])
+    broken(verb)
+
+    result = cli(*arguments, "--json")
+
+    assert 1 == result.exit_code
+    assert isinstance(json.loads(result.stdout), dict)
+
+
+@pytest.mark.parametrize("verb", sorted(BAD))
+def test_an_error_is_no_traceback(cli, given, broken, verb):
+    """An error goes to stderr, with the next step and without a traceback."""
+    arguments = given(verb, BAD[verb])
+    broken(verb)
+
+    result = cli(*arguments)
+
+    assert 1 == result.exit_code
+    assert "Traceback" not in result.output
+    assert result.stderr.strip()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_wrong_usage_is_exit_code_2(cli, verb):
+    """An option that does not exist is a mistake in usage, in JSON as well."""
+    result = cli(verb, "--no-such-option", "--json")
+
+    assert 2 == result.exit_code
+    assert "UsageError" == json.loads(result.stdout)["error"]
+    assert f"Next: {verb} --help" in result.stderr.replace("ftsdk ", "").replace("root ", "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_and_docs_name_the_verb(cli, root, verb):
+    """Each verb is in ``ftsdk --help`` and has its command in the docs."""
+    assert verb in cli("--help").stdout
+    assert f"ftsdk {verb}" in (root / "docs" / "cli.md").read_text(encoding="utf-8")

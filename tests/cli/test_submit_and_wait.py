@@ -1,0 +1,135 @@
+"""Submitting and waiting: what is printed where, and which exit code a script gets."""
+
+import json
+import subprocess
+
+import pytest
+
+
+def test_submit_prints_the_reference_alone(cli, write_spec):
+    """A script can take the reference from stdout; the commands that help next are on stderr."""
+    result = cli("submit", write_spec())
+
+    ref = result.stdout.strip()
+    assert ref.startswith("fake:")
+    assert f"ftsdk fetch {ref} out/" in result.stderr
+
+
+def test_submit_with_the_same_key_gives_the_same_job(cli, write_spec):
+    """A key makes submitting safe to repeat."""
+    first, second = (cli("submit", write_spec(), "--key", "mine").stdout for _ in range(2))
+
+    assert first == second
+
+
+def test_submit_takes_the_backend_from_the_command_line(cli, write_spec):
+    """``--backend`` wins over the spec."""
+    result = cli("submit", write_spec(), "--backend", "nonesuch")
+
+    assert 1 == result.exit_code
+    assert "nonesuch" in result.stderr
+
+
+def test_strict_refuses_advice_that_would_be_set_aside(cli, write_spec):
+    """``--strict`` names the advice that would not be followed."""
+    result = cli("submit", write_spec(), "compute.attention=sdpa", "--strict")
+
+    assert 1 == result.exit_code
+    assert "compute.attention" in result.stderr
+
+
+def test_following_ends_with_the_result_and_how_to_fetch_it(cli, write_spec):
+    """``submit --follow`` shows the course of the job, then its state and the fetch command."""
+    result = cli("submit", write_spec(steps=4), "--follow")
+
+    assert "succeeded" in result.stdout
+    assert "checkpoint at step 4" in result.stderr
+    assert "ftsdk fetch fake:" in result.stderr
+
+
+def test_wait_is_0_for_success(cli, submitted):
+    """A script may rely on the exit code of ``wait``."""
+    assert 0 == cli("wait", submitted()).exit_code
+
+
+def test_wait_tells_why_a_job_failed(cli, submitted):
+    """A failed job is exit code 1, with the reason and what to do about it."""
+    result = cli("wait", submitted(outcome="oom"))
+
+    assert 1 == result.exit_code
+    assert "oom" in result.stderr
+    assert "Next: " in result.stderr
+
+
+def test_wait_tells_programs_why_a_job_failed(cli, submitted):
+    """With ``--json`` the failure is data: reference, reason and hint."""
+    ref = submitted(outcome="oom")
+
+    told = json.loads(cli("wait", ref, "--json").stdout)
+
+    assert ("JobFailed", ref, "oom") == (told["error"], told["ref"], told["reason"])
+    assert told["hint"]
+
+
+@pytest.mark.parametrize("script", [{"run_seconds": 60}, {"unknown_status": "MELTING"}])
+def test_wait_gives_up_in_time(cli, submitted, script):
+    """A job that goes on, or whose state nobody knows, ends the waiting when ``--timeout`` is over."""
+    result = cli("wait", submitted(**script), "--timeout", "0.05", "--json")
+
+    assert (1, "WaitTimeout") == (result.exit_code, json.loads(result.stdout)["error"])
+
+
+def test_a_cancel_that_is_ignored_is_shown_as_such(cli, submitted):
+    """A job that does not stop stays ``cancelling``."""
+    result = cli("cancel", submitted(run_seconds=60, ignore_cancel=True), "--json")
+
+    assert "cancelling" == json.loads(result.stdout)["state"]
+
+
+def test_resume_brings_a_failed_job_to_its_end(cli, submitted):
+    """A resumed job can be waited for under the reference that ``resume`` prints."""
+    ref = submitted(outcome="worker_lost")
+    cli("wait", ref)
+
+    assert 0 == cli("wait", cli("resume", ref).stdout.strip()).exit_code
+
+
+def test_fetched_files_are_where_they_were_asked_for(cli, submitted, tmp_path):
+    """``fetch`` fills the folder and names the artifact."""
+    result = cli("fetch", submitted(), "out", "--json")
+
+    assert "adapter" == json.loads(result.stdout)["kind"]
+    assert (tmp_path / "out" / "ftsdk.json").is_file()
+
+
+def test_a_lost_answer_is_no_traceback(cli, write_spec):
+    """Where it cannot be told whether a job was created, the error says what to do, and nothing is sent twice."""
+    result = cli("submit", write_spec(lose_request=True, find_undecided=True))
+
+    assert result.exit_code in (0, 1)
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_leaves_the_job_alone(cli, submitted, monkeypatch):
+    """Ctrl-C ends the watching with exit code 130, and says how to come back."""
+    ref = submitted(run_seconds=60)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    for verb in (("wait",), ("logs", "-f"), ("wait", "--json"), ("events", "-f", "--json")):
+        result = cli(*verb, ref)
+
+        assert 130 == result.exit_code
+        assert f"ftsdk wait {ref}" in result.stderr
+    assert "running" == json.loads(cli("status", ref, "--json").stdout)["state"]
+
+
+def test_a_real_process_keeps_the_promises_too(ftsdk_home, write_spec):
+    """The installed command submits, prints one document and exits 0."""
+    command = ["ftsdk", "submit", str(write_spec()), "--follow", "--json"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert "succeeded" == json.loads(done.stdout)["state"]

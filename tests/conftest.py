@@ -1,0 +1,83 @@
+"""What every test stands on: a state folder of its own, no internet, one thread, and the data where it lies."""
+
+import importlib.resources
+import os
+import socket
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+KEPT = {"FTSDK_TEST_DATA"}
+
+# Libraries read these when they are imported, and worker processes inherit them: set here, before any test.
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failure
+settings.load_profile("ftsdk")
+
+
+@pytest.fixture(autouse=True)
+def ftsdk_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh state folder, not made yet; none of the user's own settings reaches a test."""
+    for name in [name for name in os.environ if name.startswith("FTSDK_") and name not in KEPT]:
+        monkeypatch.delenv(name)
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("FTSDK_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    return folder / "state"
+
+
+@pytest.fixture(autouse=True)
+def _no_internet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that reaches beyond this machine fails and says where to, even where the code shrugs it off."""
+    refused: list[str] = []
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _only_loopback(getattr(socket.socket, name), refused))
+    yield
+    assert refused == [], "a test tried to reach another machine"
+
+
+def _only_loopback(connect: Callable[..., Any], refused: list[str]) -> Callable[..., Any]:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            refused.append(address[0])
+            raise ConnectionRefusedError(f"tests have no internet: {address[0]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder that holds tests/, docs/ and README.md. It is no checkout where the built wheel is tested."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real datasets: ``FTSDK_TEST_DATA``, or ``../shared/data`` beside the checkout."""
+    folder = Path(os.environ.get("FTSDK_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("there are no real datasets here; FTSDK_TEST_DATA says where they are")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """The folder of the tiny model that ships with the package."""
+    folder = Path(str(importlib.resources.files("ftsdk") / "demo" / "tiny-model"))
+    if not (folder / "config.json").is_file():
+        pytest.skip("the tiny model is not built yet")
+    return folder

@@ -1,0 +1,80 @@
+"""The mathematics of the losses, against PyTorch's own in float64 where it has them."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ftsdk_local.engine.losses import IGNORED, linear_cross_entropy, neftune_noise, next_token_labels
+
+
+def _case(*, head_trains):
+    torch.manual_seed(0)
+    hidden = torch.randn(37, 16, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(50, 16, dtype=torch.float64, requires_grad=head_trains)
+    return hidden, head, torch.randint(0, 50, (37,))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 37, 1000])
+def test_sum_equals_torch(chunk):
+    """The chunked sum is torch's cross-entropy, whatever the chunk."""
+    hidden, head, labels = _case(head_trains=False)
+
+    expected = functional.cross_entropy(hidden @ head.t(), labels, reduction="sum")
+
+    torch.testing.assert_close(linear_cross_entropy(hidden, head, labels, chunk).double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("head_trains", [False, True])
+def test_gradients_equal_torch(head_trains):
+    """Both gradients are those of torch's cross-entropy, scaled by what comes from above."""
+    hidden, head, labels = _case(head_trains=head_trains)
+    wanted = [hidden, head] if head_trains else [hidden]
+
+    expected = torch.autograd.grad(functional.cross_entropy(hidden @ head.t(), labels, reduction="sum") * 3, wanted)
+    found = torch.autograd.grad(linear_cross_entropy(hidden, head, labels, 10) * 3, wanted)
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_frozen_head_gets_no_gradient():
+    """A frozen head costs no gradient of its size."""
+    hidden, head, labels = _case(head_trains=False)
+
+    linear_cross_entropy(hidden, head, labels).backward()
+
+    assert head.grad is None
+
+
+def test_without_gradient_nothing_is_kept():
+    """In evaluation the sum is the same and carries no graph, even where the head trains."""
+    hidden, head, labels = _case(head_trains=True)
+
+    with torch.no_grad():
+        total = linear_cross_entropy(hidden, head, labels)
+
+    assert not total.requires_grad
+
+
+def test_no_labels_give_zero():
+    """No labelled token: the sum is nought, and so is the gradient."""
+    hidden, head, labels = _case(head_trains=False)
+
+    linear_cross_entropy(hidden[:0], head, labels[:0]).backward()
+
+    assert hidden.grad.abs().sum() == 0
+
+
+def test_labels_move_to_the_left():
+    """Each position is asked for the next token, and the last one for nothing."""
+    assert next_token_labels(torch.tensor([5, IGNORED, 7])).tolist() == [IGNORED, 7, IGNORED]
+
+
+def test_noise_is_scaled_by_each_rows_own_length():
+    """Rows in one bin get the noise that they would get alone: alpha / sqrt(length * hidden)."""
+    torch.manual_seed(0)
+
+    noise = neftune_noise(torch.zeros(104, 4), [4, 100], alpha=5.0)
+
+    assert noise[:4].abs().max() <= 5 / (4 * 4) ** 0.5
+    assert noise[4:].abs().max() <= 5 / (100 * 4) ** 0.5
+    assert noise[:4].abs().max() > 5 / (100 * 4) ** 0.5

@@ -1,0 +1,111 @@
+"""The models refuse what cannot be meant, and resolve what was left blank."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from ftsdk import DPO, JobSpec, LoRA, Training
+from ftsdk.spec.job import LEARNING_RATES
+from ftsdk.spec.wording import problems_of
+
+LEAST = {"model": "m", "dataset": "d.jsonl"}
+
+
+def problems(**fields):
+    with pytest.raises(ValidationError) as caught:
+        JobSpec(**LEAST, **fields)
+    return {problem.where for problem in problems_of(caught.value)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"adapter": None, "compute": {"quantization": "nf4"}}, "compute.quantization"),
+        ({"eval_dataset": "e.jsonl", "val_size": 0.1}, "val_size"),
+        ({"val_size": 1.5}, "val_size"),
+        ({"training": {"early_stopping_patience": 3}}, "training.early_stopping_patience"),
+        ({"training": {"eval_steps": 5}}, "training.eval_steps"),
+        ({"training": {"num_train_epochs": 1, "max_steps": 5}}, "training.max_steps"),
+        ({"training": {"warmup_ratio": 0.1, "warmup_steps": 5}}, "training.warmup_steps"),
+        (
+            {"training": {"global_batch_size": 2}, "compute": {"per_device_train_batch_size": 4}},
+            "compute.per_device_train_batch_size",
+        ),
+        ({"push_to_hub": True}, "push_to_hub"),
+        ({"hub_model_id": "org/name"}, "hub_model_id"),
+        ({"metadata": {"note": "hf_" + "a" * 30}}, "metadata"),
+        ({"adapter": {"r": True}}, "adapter.r"),
+        ({"training": {"max_steps": 10**30}}, "training.max_steps"),
+        ({"compute": {"memory_limit": "9" * 400 + "GB"}}, "compute.memory_limit"),
+        ({"backend_options": {"x": {"y": float("nan")}}}, "backend_options.x.y"),
+    ],
+)
+def test_a_contradiction_names_its_field(fields, where):
+    """Fields that contradict each other, secrets and senseless numbers are refused, with the field."""
+    assert {where} == problems(**fields)
+
+
+def test_all_contradictions_are_told_at_once():
+    """One error lists every contradiction, not the first only."""
+    expected = {"training.eval_steps", "push_to_hub", "metadata"}
+
+    assert expected == problems(training={"eval_steps": 5}, push_to_hub=True, metadata={"a": "hf_" + "a" * 30})
+
+
+@pytest.mark.parametrize("dataset", ["", [], [""], {"path": ""}, {"path": []}])
+def test_a_dataset_has_a_path(dataset):
+    """An empty path is no dataset."""
+    with pytest.raises(ValidationError):
+        JobSpec(model="m", dataset=dataset)
+
+
+@pytest.mark.parametrize("method", sorted(set(LEARNING_RATES) - {"ppo", "grpo"}))
+def test_a_blank_learning_rate_is_resolved(method):
+    """Each method has its own learning rate, and a tenth of it where every weight trains."""
+    with_adapter = JobSpec(**LEAST, method=method)
+    without = JobSpec(**LEAST, method=method, adapter=None)
+
+    assert (LEARNING_RATES[method], LEARNING_RATES[method] / 10) == (with_adapter.learning_rate, without.learning_rate)
+
+
+def test_a_resolved_field_is_not_set_by_the_user():
+    """What ftsdk filled in is not written down as if the user had said it."""
+    spec = JobSpec(**LEAST, training=Training(max_steps=3))
+
+    assert {"max_steps": 3} == spec.as_written()["training"]
+
+
+def test_one_section_serves_many_specs():
+    """A spec resolves its own copy of a section and leaves the user's as it was."""
+    training = Training()
+    JobSpec(**LEAST, method=DPO(), training=training)
+
+    assert None is training.learning_rate
+
+
+def test_alpha_follows_the_rank():
+    """A blank alpha is twice the rank."""
+    assert (64.0, 5.0) == (LoRA(r=32).alpha, LoRA(r=32, alpha=5).alpha)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("24GiB", 24 * 2**30), ("800 MB", 800 * 10**6), ("1.5GiB", 3 * 2**29), (1024, 1024)],
+)
+def test_memory_has_units(written, read):
+    """An amount of memory is written with its unit, or in bytes."""
+    assert read == JobSpec(**LEAST, compute={"memory_limit": written}).compute.memory_limit
+
+
+@pytest.mark.parametrize(("written", "read"), [("90m", 5400), ("12h", 43200), ("1d", 86400), ("30", 30), (30, 30)])
+def test_time_has_units(written, read):
+    """A time is written with its unit, or in seconds."""
+    assert read == JobSpec(**LEAST, compute={"timeout": written}).compute.timeout
+
+
+def test_a_spec_is_json():
+    """A spec becomes JSON and comes back equal, in full as well as in short."""
+    spec = JobSpec(**LEAST, method={"type": "ppo", "reward": "r"}, adapter=None, training={"learning_rate": 1e-5})
+
+    assert spec == JobSpec.model_validate(json.loads(json.dumps(spec.as_written())))

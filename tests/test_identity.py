@@ -1,0 +1,45 @@
+"""Processes are known again."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ftsdk.identity import identity_of, is_alive, mine
+
+
+@pytest.fixture
+def child():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def test_this_process_is_alive():
+    """Whoever asks is alive."""
+    assert (os.getpid(), True) == (mine().pid, is_alive(mine()))
+
+
+def test_dead_process_is_dead(child):
+    """A process that has ended and was waited for is dead."""
+    identity = identity_of(child.pid)
+    child.kill()
+    child.wait()
+
+    assert not is_alive(identity)
+
+
+def test_zombie_is_dead(child):
+    """A process that has ended counts as dead, even while nobody has waited for it."""
+    identity = identity_of(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+    assert not is_alive(identity)
+
+
+@pytest.mark.parametrize("other", [{"started": mine().started - 60}, {"boot_id": "before the restart"}])
+def test_number_used_anew_is_another_process(other):
+    """The same number with another start, or from before a restart of the machine, is somebody else."""
+    assert not is_alive(mine()._replace(**other))

@@ -1,0 +1,94 @@
+"""The store under many processes at once: none lost, none doubled."""
+
+import contextlib
+import multiprocessing
+from collections import Counter
+
+import pytest
+
+from ftsdk import lifecycle
+from ftsdk.errors import JobNotReady
+from ftsdk.identity import mine
+from ftsdk.record import JobRecord
+from ftsdk.spec import JobSpec
+from ftsdk.store import Store
+from ftsdk.submission import submit
+from ftsdk.testing import FakeBackend, service
+from ftsdk.testing.script import Script
+
+SPEC = JobSpec(model="org/model", dataset="rows.jsonl")
+PLAN = FakeBackend().plan(SPEC, Script())
+
+
+def together(count, work):
+    """Run ``work`` in this many processes that start at the same moment, and give what they return."""
+    context = multiprocessing.get_context("fork")  # the libraries are loaded once
+    start, answers = context.Barrier(count), context.SimpleQueue()
+
+    def run():
+        start.wait()
+        answers.put(work())
+
+    processes = [context.Process(target=run) for _ in range(count)]
+    for process in processes:
+        process.start()
+    results = [answers.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return results
+
+
+@pytest.mark.slow
+def test_fifty_processes_submit_at_once():
+    """1,000 submissions from 50 processes make 1,000 records and 1,000 jobs, each with its own token."""
+
+    def work():
+        store = Store()
+        return [submit(store, FakeBackend(), PLAN).ref for _ in range(20)]
+
+    refs = [ref for mine_ in together(50, work) for ref in mine_]
+
+    assert (1000, set(refs)) == (len(set(refs)), {line.ref for line in Store().summaries()})
+    assert 1000 == len(list(service.folder().glob("*.jsonl")))
+
+
+def test_first_opening_by_thirty_processes():
+    """Thirty processes that find no database make one, once, and all of them use it."""
+
+    def work():
+        return Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
+
+    assert set(together(30, work)) == {line.id for line in Store().summaries()}
+
+
+def test_one_key_from_ten_processes():
+    """Ten processes that submit with one key make one job."""
+    ids = together(10, lambda: submit(Store(), FakeBackend(), PLAN, key="nightly").id)
+
+    assert (1, 1) == (len(set(ids)), len(list(service.folder().glob("*.jsonl"))))
+
+
+def test_ten_processes_resume_one_job():
+    """Of ten processes that resume one interrupted submission, one sends it; the others are told so or find it."""
+    job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()._replace(boot_id="long ago")))[0].id
+
+    def work():
+        with contextlib.suppress(JobNotReady):
+            lifecycle.resume(Store(), FakeBackend(), Store().get(job_id))
+
+    together(10, work)
+    jobs = list(service.folder().glob("*.jsonl"))
+    assert (1, Store().get(job_id).native_id) == (len(jobs), jobs[0].name.split(".")[0])
+
+
+def test_no_change_is_lost():
+    """Ten processes that each add to one record ten times leave a hundred additions, and revisions without gaps."""
+    job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
+
+    def work():
+        for _ in range(10):
+            Store().update(job_id, "count", lambda now: now.but(attempt=now.attempt + 1))
+
+    together(10, work)
+    revisions = Counter(change.rev for change in Store().changes(job_id))
+    assert (101, dict.fromkeys(range(1, 102), 1)) == (Store().get(job_id).attempt, revisions)
