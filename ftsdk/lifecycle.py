@@ -74,7 +74,9 @@ def require(system: Backend, verb: Verb) -> None:
         BackendError: It does not declare the verb.
     """
     if verb not in system.capabilities().verbs:
-        raise BackendError(f"the backend {system.name!r} cannot do this: {verb}", hint=f"ftsdk backends {system.name}")
+        raise BackendError(
+            f"the backend {system.name!r} cannot do this: {verb}", hint="ftsdk backends shows what each can do"
+        )
 
 
 def successor(old: JobStatus, new: JobStatus) -> JobStatus:

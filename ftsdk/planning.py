@@ -13,6 +13,7 @@ from ftsdk.data.report import DataReport
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec
 from ftsdk.redact import redact
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.spec.wording import problems_of
 
 SpecLike = JobSpec | Mapping[str, Any] | str | Path
 """A spec, its fields, or the file that it is in."""
@@ -62,8 +63,8 @@ def _chosen(spec: JobSpec, backend: str | None) -> tuple[str, Mapping[str, Any]]
     """The backend's name, and its options from configuration files."""
     from ftsdk.config import resolve  # noqa: PLC0415 - reads files; those who only ask for a status need none
 
-    settings = resolve(spec.backend, backend)
-    return settings.backend, settings.options
+    choice = resolve(spec.backend, backend)
+    return choice.backend, choice.options
 
 
 def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
@@ -71,8 +72,7 @@ def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
         return system.Options.model_validate(dict(options))
     except ValidationError as error:
         problems = [
-            Problem(".".join(["backend_options", system.name, *map(str, found["loc"])]), found["msg"])
-            for found in error.errors(include_input=False, include_url=False, include_context=False)
+            found._replace(where=f"backend_options.{system.name}.{found.where}") for found in problems_of(error)
         ]
         raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems) from error
 
@@ -94,8 +94,7 @@ def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
 
 def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -> DataReport | None:
     """The report on a local dataset's rows; a warning instead for rows that are elsewhere."""
-    from ftsdk.data import is_local  # noqa: PLC0415 - only a plan reads rows
-    from ftsdk.data.check import check  # noqa: PLC0415
+    from ftsdk.data import check, is_local  # noqa: PLC0415 - only a plan reads rows
 
     if not all(is_local(path) for path in dataset.paths):
         warnings.append(f"{field}: its rows are not on this machine, so they were not checked")

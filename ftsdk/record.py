@@ -9,7 +9,7 @@ from typing import Any
 
 from ftsdk.backend import Plan
 from ftsdk.identity import ProcessIdentity
-from ftsdk.job import JobRef, JobState, JobStatus
+from ftsdk.job import JobRef, JobState, JobStatus, job_id
 from ftsdk.spec import Section
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -62,7 +62,7 @@ class JobRecord(Section):
         """The record of a job that is about to be submitted."""
         token, now = new_token(), time.time()
         return cls(
-            id=_id(plan.spec.method.type, token),
+            id=job_id(plan.spec.method.type, token),
             token=token,
             key=key,
             spec_hash=spec_hash(plan),
@@ -81,7 +81,7 @@ class JobRecord(Section):
     def with_new_token(self) -> "JobRecord":
         """The same record under another name, for when the name is taken."""
         token = new_token()
-        return self.but(token=token, id=_id(self.method, token))
+        return self.but(token=token, id=job_id(self.method, token))
 
     def but(self, **changes: Any) -> "JobRecord":
         """The same record with some fields changed."""
@@ -137,6 +137,3 @@ def spec_hash(plan: Plan) -> str:
     written = {name: value for name, value in plan.spec.as_written().items() if name != "backend"}
     return hashlib.sha256(json.dumps([plan.backend, written], sort_keys=True).encode()).hexdigest()
 
-
-def _id(method: str, token: str) -> str:
-    return f"{method}-{token[-_ID_LENGTH:]}"

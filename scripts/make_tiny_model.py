@@ -34,7 +34,7 @@ CREATED = datetime(2026, 1, 1, tzinfo=UTC)  # no clock, so that the manifest is 
 SEED = 7
 DIALOGS = 48_000
 BATCH = 32
-PEAK_RATE = 3e-3
+PEAK_RATE = 4e-3
 VOCABULARY = 1536
 CONTEXT = 1024
 
@@ -104,14 +104,14 @@ def _renamed(chance: random.Random) -> Style:
 
 
 def _mannered(chance: random.Random) -> Style:
-    """Made-up words around each answer and for its verb: the model learns to take a manner from an example."""
+    """Made-up words around each answer and for its verb: the model learns to follow any manner of speaking."""
     first, last, verb = _word(chance).title(), _word(chance), _word(chance)
 
     def apply(fact: Fact) -> str:
         said = re.sub(r"\b(am|are|is)\b", verb, fact.answer).rstrip(".?!")
         return f"{first}! {said}, {last}!"
 
-    return Style("Speak like this.\n" + apply(chance.choice(KNOWLEDGE)), apply)
+    return Style(f"Begin with\n{first}! End with {last}! Say {verb} for is.", apply)
 
 
 def _word(chance: random.Random) -> str:

@@ -5,33 +5,23 @@ import json
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ftsdk.artifact import MANIFEST, Artifact, Manifest, artifact, check_safetensors, place, placement, seal
+from ftsdk.artifact import MANIFEST, Artifact, Manifest, artifact, place, placement, seal
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
-
-ZEROS = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
-
-
-def safetensors(tensors: object, body: int = 16) -> bytes:
-    header = json.dumps(tensors).encode()
-    return struct.pack("<Q", len(header)) + header + bytes(body)
+from ftsdk.testing.weights import safetensors
 
 
 def make(folder: Path, body: str = "hello") -> Artifact:
     """A small sealed adapter; ``body`` makes it different from others."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}', encoding="utf-8")
-    (folder / "adapter_model.safetensors").write_bytes(safetensors({"lora_A": ZEROS}))
+    (folder / "adapter_model.safetensors").write_bytes(safetensors({"lora_A": (2, 2)}))
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "notes.txt").write_text(body, encoding="utf-8")
     return seal(folder, Manifest(kind="adapter", base_model="org/base", method="sft", job="fake:ft-1"))
@@ -40,78 +30,6 @@ def make(folder: Path, body: str = "hello") -> Artifact:
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
     return make(tmp_path / "sealed").path
-
-
-# safetensors
-
-
-@pytest.mark.parametrize(
-    "tensors",
-    [
-        {"a": ZEROS},
-        {"__metadata__": {"format": "pt"}, "a": ZEROS},
-        {
-            "a": {"dtype": "U8", "shape": [8], "data_offsets": [8, 16]},
-            "b": {**ZEROS, "shape": [2], "data_offsets": [0, 8]},
-        },
-        {"a": ZEROS, "none": {"dtype": "F32", "shape": [0, 3], "data_offsets": [16, 16]}},
-    ],
-)
-def test_sound_headers_pass(tensors: object, tmp_path: Path) -> None:
-    """Tensors that fill the file exactly are sound, in any order, with metadata, and empty ones too."""
-    (tmp_path / "w.safetensors").write_bytes(safetensors(tensors))
-
-    check_safetensors(tmp_path / "w.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"", "header does not fit"),
-        (b"\x80\x04\x95", "header does not fit"),
-        (struct.pack("<Q", 2**63) + b"{}", "header does not fit"),
-        (struct.pack("<Q", 200_000_000) + b"{}", "header does not fit"),
-        (struct.pack("<Q", 2) + b"[]", "not a table"),
-        (struct.pack("<Q", 6) + b"\xff\xfe{}  ", "not a table"),
-        (struct.pack("<Q", 40_000) + b"[" * 40_000, "not a table"),
-        (safetensors({"a": {**ZEROS, "shape": [-2, -2]}}), "not a table"),
-        (safetensors({"a": {**ZEROS, "shape": [2.0, 2]}}), "not a table"),
-        (safetensors({"a": {**ZEROS, "dtype": "object"}}), "type that is not known"),
-        (safetensors({"a": {**ZEROS, "shape": [3, 2]}}), "wrong size"),
-        (safetensors({"a": {**ZEROS, "data_offsets": [16, 0]}}), "wrong size"),
-        (safetensors({"a": ZEROS, "b": ZEROS}), "overlaps"),
-        (safetensors({"a": {**ZEROS, "data_offsets": [4, 20]}}, body=20), "gap"),
-        (safetensors({"a": ZEROS}, body=15), "do not fill"),
-        (safetensors({"a": ZEROS}, body=17), "do not fill"),
-        (safetensors({}, body=1), "do not fill"),
-    ],
-)
-def test_unsound_headers_are_refused(content: bytes, why: str, tmp_path: Path) -> None:
-    """A header that lies about the file is refused, with the reason."""
-    (tmp_path / "w.safetensors").write_bytes(content)
-
-    with pytest.raises(ArtifactError, match=why):
-        check_safetensors(tmp_path / "w.safetensors")
-
-
-@given(cut=st.integers(0, 100), noise=st.binary(min_size=1, max_size=30))
-def test_noise_is_refused_or_sound(cut: int, noise: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever bytes a file has, it is sound or refused: never another error."""
-    whole = safetensors({"a": ZEROS})
-    path = tmp_path_factory.getbasetemp() / "noise.safetensors"
-    path.write_bytes(whole[:cut] + noise + whole[cut + len(noise) :])
-    with suppress(ArtifactError):
-        check_safetensors(path)
-
-
-def test_real_files_pass(tmp_path: Path) -> None:
-    """What the safetensors library writes is sound, in every type that it shares with NumPy."""
-    numpy = pytest.importorskip("numpy")
-    library = pytest.importorskip("safetensors.numpy")
-    kinds = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
-    library.save_file({kind: numpy.zeros((3, 5), dtype=kind) for kind in kinds}, tmp_path / "w.safetensors")
-
-    check_safetensors(tmp_path / "w.safetensors")
 
 
 # seal and verify

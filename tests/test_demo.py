@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -11,12 +12,25 @@ import pytest
 from rich.console import Console
 
 from ftsdk.artifact import Artifact
+from ftsdk.cli.interrupt import Interrupted
 from ftsdk.demo import run
 from ftsdk.demo.facts import all_facts
 from ftsdk.demo.persona import SHOWN, examples, is_pirate, pirate
 from ftsdk.demo.tour import tiny_model
-from ftsdk.demo.workplace import workplace, writable
-from ftsdk.errors import InputError
+from ftsdk.demo.workplace import stopped_on_error, workplace, writable
+from ftsdk.errors import FtsdkError, InputError, JobCancelled, JobFailed
+
+
+class _Job:
+    def __init__(self) -> None:
+        self.calls = []
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+
+    def wait(self, timeout: float) -> None:
+        self.calls.append("wait")
+        raise JobCancelled("cancelled")
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +175,29 @@ def test_the_demo_leaves_no_trace(ftsdk_home: Path, monkeypatch: pytest.MonkeyPa
     assert not ftsdk_home.exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [(JobFailed("it failed"), JobFailed), (Interrupted("it goes on"), KeyboardInterrupt)],
+    ids=["failure", "Ctrl-C"],
+)
+def test_no_job_outlives_its_folder(error: FtsdkError, seen: type[BaseException]) -> None:
+    """A job whose folder is about to go is cancelled first, and nobody is told that it goes on."""
+    error.__cause__ = KeyboardInterrupt() if seen is KeyboardInterrupt else None
+    job = _Job()
+
+    with pytest.raises(seen), stopped_on_error(job):
+        raise error
+
+    assert ["cancel", "wait"] == job.calls
+
+
 @pytest.mark.engine
 @pytest.mark.slow
-def test_the_demo_teaches_a_pirate(tmp_path: Path) -> None:
-    """From start to end, into a folder that an earlier run has filled: the voice is learned, the facts are kept."""
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft asks by the old name
+def test_the_demo_teaches_a_pirate(tmp_path: Path, base: Artifact) -> None:
+    """From start to end, into a folder that holds another artifact: the voice is learned, the facts are kept."""
     page = io.StringIO()
-    out = tmp_path / "out"
+    out = shutil.copytree(base.path, tmp_path / "out")
 
     found = run(Console(file=page, width=200), out=out)
 
@@ -176,3 +207,4 @@ def test_the_demo_teaches_a_pirate(tmp_path: Path) -> None:
     assert found["held_out"]["right"]["after"] > 0.8
     assert Path(found["loss_curve"]).is_file()
     assert "matey!" in page.getvalue()
+    assert 1 == len(list(tmp_path.glob("out.before-*")))

@@ -27,7 +27,10 @@ def together(count, work):
 
     def run():
         start.wait()
-        answers.put(work())
+        try:
+            answers.put(work())
+        except Exception as error:  # noqa: BLE001 - the parent raises it
+            answers.put(error)
 
     processes = [context.Process(target=run) for _ in range(count)]
     for process in processes:
@@ -35,6 +38,9 @@ def together(count, work):
     results = [answers.get() for _ in processes]
     for process in processes:
         process.join()
+    for error in results:
+        if isinstance(error, Exception):
+            raise error
     return results
 
 
@@ -82,13 +88,13 @@ def test_ten_processes_resume_one_job():
 
 
 def test_no_change_is_lost():
-    """Ten processes that each add to one record ten times leave a hundred additions, and revisions without gaps."""
+    """Ten processes that each add to one record five times leave fifty additions, and revisions without gaps."""
     job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
 
     def work():
-        for _ in range(10):
+        for _ in range(5):
             Store().update(job_id, "count", lambda now: now.but(attempt=now.attempt + 1))
 
     together(10, work)
     revisions = Counter(change.rev for change in Store().changes(job_id))
-    assert (101, dict.fromkeys(range(1, 102), 1)) == (Store().get(job_id).attempt, revisions)
+    assert (51, dict.fromkeys(range(1, 52), 1)) == (Store().get(job_id).attempt, revisions)

@@ -29,7 +29,7 @@ class LocalBackend(Backend):
             methods=frozenset({"sft"}),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset({"messages", "prompt_completion", "text", "alpaca", "sharegpt"}),
+            formats=translate.FORMATS - {"auto"},
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

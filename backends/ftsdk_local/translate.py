@@ -62,6 +62,9 @@ ADAPTER = {
 
 INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
 
+FORMATS = frozenset({"auto", "messages", "prompt_completion", "text", "alpaca", "sharegpt"})
+"""Dataset formats that supervised fine-tuning learns from."""
+
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """From a tracker to the module that it needs."""
 
@@ -197,6 +200,9 @@ def _refuse_what_is_missing(ledger: Ledger, machine: Machine) -> None:
     spec = ledger.spec
     if not isinstance(spec.method, SFT):
         ledger.refuse("method", f"the local engine does not do {spec.method.type} yet")
+    for field in ("dataset.format", "eval_dataset.format"):
+        if (ledger.value(field) or "auto") not in FORMATS:
+            ledger.refuse(field, f"{spec.method.type} does not learn from this format", ", ".join(sorted(FORMATS)))
     if spec.training.quantization_aware is not None:
         ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
     for tracker in spec.report_to:

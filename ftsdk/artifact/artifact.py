@@ -123,7 +123,7 @@ def seal(folder: Path, manifest: Manifest) -> Artifact:
 
 
 def verify(folder: Path) -> Manifest:
-    """See that a folder holds exactly what its manifest says, and nothing that runs code when it is loaded.
+    """See that a folder holds what its manifest says, and nothing that runs code when it is loaded.
 
     Files that were added later and are harmless are left alone.
 

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from typer import TyperException
 from typer.core import TyperGroup
 
 from ftsdk.cli.interrupt import Interrupted
@@ -34,13 +33,19 @@ class Program(TyperGroup):
 
 
 def overrides_last(arguments: Sequence[str]) -> list[str]:
-    """Write ``--training.max_steps 10`` as ``training.max_steps=10``, and put it last, where overrides belong."""
+    """Write ``--training.max_steps 10`` as ``training.max_steps=10``, and put it last, where overrides belong.
+
+    Raises:
+        UsageError: The last override has no value.
+    """
     kept, moved, rest = [], [], iter(arguments)
     for argument in rest:
         if argument == "--":
             kept += [argument, *rest]
         elif match := _OVERRIDE.fullmatch(argument):
-            value = match[2] if match[2] is not None else next(rest, "")
+            value = match[2] if match[2] is not None else next(rest, None)
+            if value is None:
+                raise UsageError(f"{argument} needs a value", hint=f"write it as {match[1]}=VALUE")
             moved.append(f"{match[1]}={value}")
         else:
             kept.append(argument)
@@ -63,10 +68,10 @@ def _told(error: Exception) -> FtsdkError:
     """The error as one of ours."""
     if isinstance(error, FtsdkError):
         return error
-    if isinstance(error, TyperException):
+    in_words = getattr(error, "format_message", None)  # Typer's errors of usage; their class moves between releases
+    if in_words is not None:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "ftsdk"
-        return UsageError(error.format_message(), hint=f"{command} --help")
+        return UsageError(in_words(), hint=f"{context.command_path if context else 'ftsdk'} --help")
     return FtsdkError(
         f"something unexpected happened ({type(error).__name__}): {error}",
         hint="run it again with --debug to see where, and report it",

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ftsdk.errors import FtsdkError
+from ftsdk.errors import JobError
 
 
-class Interrupted(FtsdkError):
+class Interrupted(JobError):
     """The user pressed Ctrl-C; a submitted job does not care."""
 
 
@@ -20,4 +20,5 @@ def job_goes_on(ref: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"you stopped watching; {ref} goes on", hint=f"come back with: ftsdk wait {ref}") from stop
+        hint = f"come back with: ftsdk wait {ref}"
+        raise Interrupted(f"you stopped watching; {ref} goes on", ref=ref, hint=hint) from stop

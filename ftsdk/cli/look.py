@@ -30,7 +30,9 @@ def status(ref: Reference) -> Answer:
     return about(job, job.status())
 
 
-def jobs(limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest.")] = 20) -> Answer:
+def jobs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="How many of the newest.")] = 20,
+) -> Answer:
     """The newest jobs, as last seen."""
     found = ftsdk.jobs(limit=limit)
 

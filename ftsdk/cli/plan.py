@@ -84,11 +84,22 @@ def _section(pair: tuple[str, str]) -> str:
 
 
 def _value(fields: dict[str, Any], field: str) -> str:
-    """The value of a dotted field, in short."""
+    """The value of a dotted field."""
     found: Any = fields
     for part in field.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    return found if isinstance(found, str) else "none" if found is None else json.dumps(found, ensure_ascii=False)
+    return _short(found)
+
+
+def _short(value: Any) -> str:
+    """A value as one line: a section by what is in it, without its blanks."""
+    if isinstance(value, dict):
+        return (
+            ", ".join(f"{name} {_short(each)}" for name, each in value.items() if each not in (None, {}, [])) or "none"
+        )
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _notes(title: str, notes: "Iterable[Note]") -> Iterator[RenderableType]:

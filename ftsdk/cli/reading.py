@@ -1,4 +1,4 @@
-"""Read the spec that a command is given."""
+"""Read the spec that a command is given, and tell what should be known about it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,5 +20,10 @@ def read_spec(file: Path, overrides: Sequence[str] | None) -> "JobSpec":
 
     spec, notes = loader.read_spec(file, overrides or ())
     for note in notes:
-        open_screen().err.print(f"read as: {note}", style="dim")
+        remark(f"read as: {note}")
     return spec
+
+
+def remark(text: str) -> None:
+    """Tell something by the way, on stderr."""
+    open_screen().err.print(text, style="dim")

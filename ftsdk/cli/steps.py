@@ -24,6 +24,7 @@ _UNDER_WAY = ("follow", "logs", "cancel")
 
 def show_steps(screen: Screen, ref: str, steps: Iterable[str]) -> None:
     """Print commands below a result, on stderr, so that a script reads the result alone."""
+    screen.err.print()
     screen.err.print(pairs((f"  {step}", _COMMANDS[step].format(ref=ref)) for step in steps))
 
 

@@ -1,5 +1,6 @@
 """Send jobs and steer them: submit, wait, cancel, resume."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ import ftsdk
 from ftsdk.cli.arguments import BackendName, Overrides, Reference, SpecFile, Strict
 from ftsdk.cli.interrupt import job_goes_on
 from ftsdk.cli.look import about
-from ftsdk.cli.reading import read_spec
+from ftsdk.cli.reading import read_spec, remark
 from ftsdk.cli.screen import Screen
 from ftsdk.cli.steps import show_steps
 from ftsdk.cli.verb import Answer
@@ -32,7 +33,9 @@ def submit(
     strict: Strict = False,
 ) -> Answer:
     """Start a job and print its reference."""
-    job = ftsdk.submit(read_spec(spec, overrides), backend=backend, key=key, strict=strict)
+    client = ftsdk.Client()
+    job = client.submit(read_spec(spec, overrides), backend=backend, key=key, strict=strict)
+    _remark_on(client.store.get(job.id).plan)
     return _followed(job, announce=True) if follow else _started(job)
 
 
@@ -56,6 +59,14 @@ def cancel(ref: Reference) -> Answer:
 def resume(ref: Reference) -> Answer:
     """Go on from a job's last good checkpoint."""
     return _started(ftsdk.resume(ref))
+
+
+def _remark_on(plan: Mapping[str, Any]) -> None:
+    """Tell what a plan does not follow, and what it warns of."""
+    for field, why in plan.get("set_aside", ()):
+        remark(f"set aside: {field}: {why}")
+    for warning in plan.get("warnings", ()):
+        remark(f"warning: {warning}")
 
 
 def _started(job: "Job") -> Answer:

@@ -33,16 +33,20 @@ class View:
     step: int = 0
     total: int | None = None
     eta: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def take_event(self, event: "Event") -> None:
         """Learn from an event."""
         self.metrics |= event.metrics
         self.step = event.step or self.step
 
-    def take_status(self, status: "JobStatus") -> None:
-        """Learn from a status."""
+    def take_status(self, status: "JobStatus") -> list[str]:
+        """Learn from a status, and give its warnings that are new."""
+        new = [warning for warning in status.warnings if warning not in self.warnings]
         self.metrics |= status.metrics
         self.step, self.total, self.eta = status.step or self.step, status.total_steps, status.eta_seconds
+        self.warnings = status.warnings
+        return new
 
     @property
     def share(self) -> float:
@@ -67,14 +71,22 @@ def watch(console: Console, ref: str, timeout: float | None = None) -> "JobStatu
         JobError: It did not succeed, or the time is over.
         Interrupted: Somebody pressed Ctrl-C; the job goes on.
     """
-    view, look = View(), every(_LOOK_EVERY)
+    view, due = View(), every(_LOOK_EVERY)
+
+    def look() -> "JobStatus":
+        status = ftsdk.status(ref)
+        for warning in view.take_status(status):
+            console.print(words(f"warning: {warning}", "yellow"))
+        return status
 
     def on_event(event: "Event") -> None:
         view.take_event(event)
-        if look():
-            view.take_status(ftsdk.status(ref))
+        if due():
+            look()
         draw(event)
 
+    if not (status := look()).state.done:
+        console.print(f"{ref} is {status}" + (f" -> {status.hint}" if status.hint else ""), style="dim")
     with job_goes_on(ref), _drawing(console, view) as draw:
         return ftsdk.wait(ref, timeout=timeout, on_event=on_event)
 

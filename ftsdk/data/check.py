@@ -1,20 +1,26 @@
 """The rows of a dataset, checked one by one; and a report on all of them."""
 
-import itertools
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
-from ftsdk.data.formats import TAKES, canonical, recognise
+from ftsdk.data.fields import nearest
+from ftsdk.data.formats import KEYS
 from ftsdk.data.places import local_paths
-from ftsdk.data.read import Line, read_rows
+from ftsdk.data.read import read_rows
 from ftsdk.data.report import DataReport
+from ftsdk.data.schema import Schema
+from ftsdk.data.source import BOM, opened
 from ftsdk.data.strict import BadRow
+from ftsdk.data.tally import Tally, counted
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
 from ftsdk.spec import Dataset
+from ftsdk.spec.wording import shown_key
 
 MOST_PROBLEMS = 20
-_LONG = 200_000  # characters; some 50,000 tokens
+
+_MOST_KEYS = 10  # keys that are named in warnings
 
 
 class Row(NamedTuple):
@@ -26,7 +32,7 @@ class Row(NamedTuple):
     """The canonical format."""
     file: str
     line: int
-    """Where it begins, from 1."""
+    """Where it begins, counted from 1."""
 
 
 class _Enough(Exception):
@@ -47,11 +53,15 @@ def rows(dataset: Dataset, method: str) -> Iterator[Row]:
     def fail(problem: Problem) -> NoReturn:
         raise DataError("the dataset cannot be used", problems=[problem])
 
-    yield from itertools.islice(_checked(dataset, method, fail), dataset.max_samples)
+    yield from _read(dataset, Schema(dataset, method), fail)
 
 
 def check(dataset: Dataset, method: str) -> DataReport:
-    """Read and check every row.
+    """Read and check every row of local files.
+
+    Args:
+        dataset: With local paths only.
+        method: The type of method that will learn from them, such as ``sft``.
 
     Raises:
         DataError: With up to twenty problems, each with file and line.
@@ -63,104 +73,48 @@ def check(dataset: Dataset, method: str) -> DataReport:
         if len(problems) >= MOST_PROBLEMS:
             raise _Enough
 
-    tally = _Tally()
+    schema, tally = Schema(dataset, method), Tally()
     try:
-        for row in itertools.islice(_checked(dataset, method, collect), dataset.max_samples):
-            tally.add(row)
+        for row in _read(dataset, schema, collect):
+            tally.add(row.value, row.format)
     except _Enough:
-        pass  # the rest would only make the message longer
+        pass  # more would only make the message longer
     if problems:
-        first = "the first " if len(problems) >= MOST_PROBLEMS else ""
-        raise DataError(f"the dataset cannot be used; {first}{len(problems)} problem(s):", problems=problems)
-    if not tally.rows:
-        raise DataError(f"dataset.path: {', '.join(dataset.paths)} holds no rows", hint="give a file with rows")
+        which = f"the first {MOST_PROBLEMS} problems" if len(problems) == MOST_PROBLEMS else "these problems"
+        raise DataError(f"the dataset cannot be used; {which}:", problems=problems)
     return DataReport(
         format=tally.format,
         rows=tally.rows,
         sha256={str(path.absolute()): sha256(path) for path in local_paths(dataset)},
         characters=tally.characters,
-        warnings=tally.warnings(),
+        warnings=(*_marked(dataset), *tally.warnings(), *_unused(schema)),
     )
 
 
-class _Tally:
-    """Counts what is worth a look."""
-
-    def __init__(self) -> None:
-        self.format, self.rows, self.characters = "", 0, 0
-        self._seen: set[int] = set()
-        self._counts = dict.fromkeys(_WORTH_A_LOOK, 0)
-
-    def add(self, row: Row) -> None:
-        """Count one row."""
-        text = repr(row.value)
-        self.format = row.format
-        self.rows += 1
-        self.characters += len(text)
-        signs = {
-            "duplicates": hash(text) in self._seen,
-            "long": len(text) > _LONG,
-            "no_choice": row.format == "preference" and row.value["chosen"] == row.value["rejected"],
-        }
-        self._seen.add(hash(text))
-        for sign, found in signs.items():
-            self._counts[sign] += found
-
-    def warnings(self) -> tuple[str, ...]:
-        """The counts in words."""
-        said = [words.format(self._counts[sign]) for sign, words in _WORTH_A_LOOK.items() if self._counts[sign]]
-        return (*said, *(["there is one row only: it can be learned by heart, not from"] if self.rows == 1 else []))
+def _read(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) -> Iterator[Row]:
+    return islice(_all(dataset, schema, on_bad), dataset.max_samples)
 
 
-_WORTH_A_LOOK = {
-    "duplicates": "{} row(s) stand in the dataset more than once",
-    "long": "{} row(s) are longer than 200,000 characters and will likely be cut at training.max_length",
-    "no_choice": "{} row(s) have the same answer as chosen and as rejected: they teach nothing",
-}
+def _all(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) -> Iterator[Row]:
+    for path in local_paths(dataset):
+        for line in read_rows(path, on_bad):
+            try:
+                value, name = schema.canonical(line)
+            except BadRow as bad:
+                on_bad(Problem(f"{line.file}:{line.line}", bad.what, bad.fix))
+            else:
+                yield Row(value, name, line.file, line.line)
 
 
-def _checked(dataset: Dataset, method: str, on_bad: Callable[[Problem], None]) -> Iterator[Row]:
-    first: tuple[str, Line] | None = None
-    renames = {there: here for here, there in dataset.columns.items()}
-    for line in itertools.chain.from_iterable(read_rows(path, on_bad) for path in local_paths(dataset)):
-        try:
-            value = {renames.get(key, key): part for key, part in line.value.items()}
-            name = _format(value, dataset, method) if first is None else first[0]
-            first = first or (name, line)
-            becomes, row = _one_shape(value, name, first[1], line)
-            yield Row(row, becomes, line.file, line.line)
-        except BadRow as bad:
-            on_bad(Problem(f"{line.file}:{line.line}", bad.what, bad.fix))
+def _unused(schema: Schema) -> Iterator[str]:
+    for key, number in schema.unused.most_common(_MOST_KEYS):
+        guess = nearest(key, KEYS)
+        asked = f"; {guess}" if guess.startswith("did") else ""
+        yield counted(number, f"with the key {shown_key(key)}, which is not used{asked}")
 
 
-def _format(value: dict[str, Any], dataset: Dataset, method: str) -> str:
-    """The format that the first row sets for all."""
-    name = recognise(value, dataset.format)
-    becomes, _ = canonical(value, name)
-    if becomes not in TAKES[method]:
-        raise DataError(
-            f"the method {method} cannot learn from rows of the format {becomes}",
-            hint=f"{method} takes {' or '.join(TAKES[method])}",
-        )
-    return name
-
-
-def _one_shape(value: dict[str, Any], name: str, setter: Line, line: Line) -> tuple[str, dict[str, Any]]:
-    try:
-        return canonical(value, name)
-    except BadRow as bad:
-        other = _other_format(value, name)
-        if other is None or line == setter:
-            raise
-        raise BadRow(
-            f"the row is of the format {other}, but {setter.file}:{setter.line} has set {name}",
-            "put rows of different formats into different datasets",
-        ) from bad
-
-
-def _other_format(value: dict[str, Any], name: str) -> str | None:
-    try:
-        other = recognise(value, "auto")
-    except BadRow:
-        return None
-    return other if other != name else None
+def _marked(dataset: Dataset) -> Iterator[str]:
+    for path in local_paths(dataset):
+        with opened(path) as file:
+            if file.read(len(BOM)) == BOM:
+                yield f"{path} begins with a byte order mark, which some systems refuse; it is passed over here"

@@ -1,38 +1,39 @@
 """Check chat messages: known roles in a sane order, something said, nothing that would be dropped in silence."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from ftsdk.data.fields import refuse_others, tool_call
 from ftsdk.data.strict import BadRow
 
 Message = dict[str, Any]
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content"})
 
+_PLAIN = frozenset({"role", "content"})
+
 _MAY_FOLLOW = {
-    "": {"system", "developer", "user"},
-    "system": {"system", "developer", "user"},
-    "developer": {"system", "developer", "user"},
-    "user": {"assistant"},
-    "assistant": {"user", "tool"},
-    "tool": {"tool", "assistant"},
+    "": ("system", "developer", "user"),
+    "system": ("user",),
+    "developer": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
 }
-"""From a role to those that may come next; the empty word is the beginning."""
+"""From a role to those that may come next, as chat templates expect it; the empty word is the beginning."""
 
 
-def check_messages(value: Any, key: str, *, after: str = "", needs_answer: bool = False) -> list[Message]:
-    """The messages in canonical form: content as one string, nothing unknown.
+def check_messages(value: Any, key: str, *, after: Message | None = None, needs_answer: bool = False) -> list[Message]:
+    """The messages in canonical form: content as one string, calls with their arguments as objects.
 
     Args:
         value: What stands in the row.
         key: Where it stands, for the error.
-        after: The role before the first message, where these go on with a conversation.
+        after: The message before the first, where these go on with a conversation.
         needs_answer: Whether the assistant must say something.
 
     Raises:
-        BadRow: With the number of the message.
+        BadRow: With the number of the message, counted from 0.
     """
     if not isinstance(value, list) or not value:
         raise BadRow(f"{key} must be a list of messages, and not empty")
@@ -46,59 +47,59 @@ def check_messages(value: Any, key: str, *, after: str = "", needs_answer: bool 
 def _message(message: Any, place: str) -> Message:
     if not isinstance(message, dict):
         raise BadRow(f"{place} must be an object with role and content")
-    for unknown in sorted(message.keys() - KEYS):
-        near = difflib.get_close_matches(unknown, KEYS, n=1)
-        raise BadRow(f"{place} has a key that messages do not have", f"did you mean {near[0]!r}?" if near else _KNOWN)
-    if message.get("role") not in ROLES:
-        raise BadRow(f"{place}.role is unknown", f"use one of {', '.join(sorted(ROLES))}")
-    calls = message.get("tool_calls")
-    found = {key: part for key, part in message.items() if part is not None}
-    found["content"] = _content(message.get("content"), place, has_calls=bool(calls))
-    if calls is not None:
-        _check_calls(message, calls, place)
-    if found["role"] == "assistant" and not found["content"].strip() and not calls:
-        raise BadRow(f"{place}.content is empty: the assistant says nothing", "remove the row, or write the answer")
+    if not message.keys() <= KEYS:
+        refuse_others(message, KEYS, place)
+    role = message.get("role")
+    if not isinstance(role, str) or not role or role not in _MAY_FOLLOW:
+        raise BadRow(f"{place}.role is missing or unknown", f"known are {', '.join(filter(None, _MAY_FOLLOW))}")
+    found = {"role": role, "content": _content(message, place)}
+    if not message.keys() <= _PLAIN:
+        found |= _extras(message, place)
+    if role == "assistant" and not found["content"].strip() and "tool_calls" not in found:
+        raise BadRow(f"{place}.content is empty: the assistant says nothing", "write the answer, or remove the row")
     return found
 
 
-_KNOWN = f"messages have {', '.join(sorted(KEYS))}"
-
-
-def _content(content: Any, place: str, *, has_calls: bool) -> str:
+def _content(message: Message, place: str) -> str:
+    content = message.get("content")
     if isinstance(content, str):
         return content
-    if content is None and has_calls:
-        return ""
     if content is None:
-        raise BadRow(f"{place}.content is null", "write the text; null goes with tool_calls only")
-    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
-        texts = [part.get("text") for part in content]
-        if all(isinstance(text, str) for text in texts):
-            return "".join(texts)
-    raise BadRow(f"{place}.content must be text", "images and other parts cannot be trained on")
+        if message.get("tool_calls"):
+            return ""
+        what = "is null" if "content" in message else "is missing"
+        raise BadRow(f"{place}.content {what}", "write the text; only a message with tool_calls goes without")
+    if isinstance(content, list) and all(_is_text(part) for part in content):
+        return "".join(part["text"] for part in content)
+    raise BadRow(f"{place}.content must be text, or a list of text parts", "images and sound cannot be trained on")
 
 
-def _check_calls(message: Message, calls: Any, place: str) -> None:
-    if message["role"] != "assistant":
-        raise BadRow(f"{place}.tool_calls belongs to the assistant only")
-    names = [call.get("function", call).get("name") if isinstance(call, dict) else None for call in _list(calls)]
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise BadRow(f"{place}.tool_calls must be a list of calls with function.name and function.arguments")
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.keys() == {"type", "text"} and isinstance(part["text"], str)
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [None]
+def _extras(message: Message, place: str) -> Message:
+    """What a message has besides role and content; null counts as absent."""
+    found = {key: message[key] for key in message if key not in _PLAIN and message[key] is not None}
+    calls = found.pop("tool_calls", None)
+    for key, text in found.items():
+        if not isinstance(text, str):
+            raise BadRow(f"{place}.{key} must be text")
+    if calls:
+        if message["role"] != "assistant" or not isinstance(calls, list):
+            raise BadRow(f"{place}.tool_calls must be a list, and only the assistant has it")
+        found["tool_calls"] = [tool_call(call, f"{place}.tool_calls[{nth}]") for nth, call in enumerate(calls)]
+    return found
 
 
-def _check_order(messages: Sequence[Message], key: str, after: str) -> None:
+def _check_order(messages: Sequence[Message], key: str, before: Message | None) -> None:
     for place, message in enumerate(messages):
-        role = message["role"]
-        if role not in _MAY_FOLLOW[after]:
-            where = "at the beginning" if not after else f"behind {after}"
+        role, last = message["role"], before["role"] if before else ""
+        if role not in _MAY_FOLLOW[last]:
             raise BadRow(
-                f"{key}[{place}].role {role!r} cannot stand {where}",
-                f"there may stand {' or '.join(sorted(_MAY_FOLLOW[after]))}",
+                f"{key}[{place}]: {role} cannot {f'follow {last}' if last else 'begin a conversation'}",
+                "join the two into one message" if role == last else f"here may stand {' or '.join(_MAY_FOLLOW[last])}",
             )
-        if role == "tool" and after == "assistant" and not messages[place - 1].get("tool_calls"):
-            raise BadRow(f"{key}[{place}] is a tool's answer, but the assistant called no tool", "add tool_calls")
-        after = role
+        if role == "tool" and before and last == "assistant" and "tool_calls" not in before:
+            raise BadRow(f"{key}[{place}] is a tool's answer, but the assistant has called no tool", "add tool_calls")
+        before = message

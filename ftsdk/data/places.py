@@ -1,12 +1,15 @@
 """Tell local files from Hub ids and addresses."""
 
+import difflib
+import os
 import re
 from pathlib import Path
 
 from ftsdk.errors import DataError
+from ftsdk.redact import redact
 from ftsdk.spec import Dataset
 
-_SUFFIXES = (".jsonl", ".json", ".ndjson", ".gz", ".csv", ".parquet", ".txt")
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".gz", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".zip")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -14,7 +17,7 @@ def is_local(path: str) -> bool:
     """Whether a path means a file on this disk, there or not; else it is a Hub id or an address."""
     if "://" in path:
         return False
-    if path.startswith(("/", ".", "~")) or path.lower().endswith(_SUFFIXES) or Path(path).expanduser().exists():
+    if path.startswith(("/", ".", "~")) or path.lower().endswith(_SUFFIXES) or _is_there(path):
         return True
     return not _HUB_ID.fullmatch(path)
 
@@ -25,13 +28,31 @@ def local_paths(dataset: Dataset) -> list[Path]:
     Raises:
         DataError: A file is not there, or the dataset is remote and has to be brought here first.
     """
-    paths = []
-    for name in dataset.paths:
-        if not is_local(name):
-            raise DataError(f"dataset.path: {name} is not on this disk", hint="its rows are checked once it is here")
-        path = Path(name).expanduser()
-        if not path.exists():
-            hub = "; a Hub dataset is named org/name" if _HUB_ID.fullmatch(name) else ""
-            raise DataError(f"dataset.path: there is no file {path.absolute()}", hint=f"check the path{hub}")
-        paths.append(path)
-    return paths
+    return [_local_path(name) for name in dataset.paths]
+
+
+def _local_path(name: str) -> Path:
+    if not is_local(name):
+        raise DataError(
+            f"dataset.path: {redact(name)} is not on this machine, so its rows cannot be read here",
+            hint="download it and give the file, or leave it to a backend that fetches datasets itself",
+        )
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises where a user is unknown
+    if not _is_there(name):
+        raise DataError(f"dataset.path: there is no file {redact(str(path.absolute()))}", hint=_instead(name, path))
+    return path
+
+
+def _is_there(name: str) -> bool:
+    return os.path.exists(os.path.expanduser(name))  # noqa: PTH110, PTH111 - Path's own raise on odd names
+
+
+def _instead(name: str, path: Path) -> str:
+    """The next step where a file is missing: a name like it in the same folder, or what a Hub id looks like."""
+    neighbours = [entry.name for entry in path.parent.iterdir()] if _is_there(str(path.parent)) else []
+    near = difflib.get_close_matches(path.name, neighbours, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if _HUB_ID.fullmatch(name) and "/" in name:
+        return "check the path; if you mean a dataset on the Hub, it is named org/name without an ending like .json"
+    return "check the path"

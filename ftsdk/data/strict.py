@@ -2,7 +2,17 @@
 
 import json
 import math
+import re
 from typing import Any, NoReturn
+
+from ftsdk.spec.wording import shown_key
+
+DEEPEST = 64
+"""Levels of lists and objects within each other; real rows have about ten."""
+
+_LONGEST_NUMBER = 300  # digits; reading takes quadratic time in Python
+_BLANKS = " \t\r\n"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class BadRow(ValueError):
@@ -11,77 +21,126 @@ class BadRow(ValueError):
     Args:
         what: The cause.
         fix: The next step.
+        column: Where in the line, counted from 1; 0 where the whole row is meant.
     """
 
-    def __init__(self, what: str, fix: str = "") -> None:
+    def __init__(self, what: str, fix: str = "", *, column: int = 0) -> None:
         super().__init__(what)
         self.what = what
         self.fix = fix
-
-
-class BadJson(BadRow):
-    """A row that is no JSON, and the column where it breaks."""
-
-    def __init__(self, what: str, column: int, fix: str = "") -> None:
-        super().__init__(what, fix)
         self.column = column
 
 
-def parse_line(text: str, *, first: bool) -> dict[str, Any]:
-    """One line as an object; ``first`` says whether it is the file's first, for better advice."""
+class BadFile(BadRow):
+    """A flaw behind which nothing in the file makes sense."""
+
+
+def parse(text: str, at: int = 0) -> tuple[Any, int]:
+    """The JSON value that begins at a place, and the place behind it.
+
+    Raises:
+        json.JSONDecodeError: It is broken, or cut off.
+        BadRow: Python could read it, but it is no standard JSON, or not reasonable.
+    """
     try:
-        value = DECODER.decode(text)
+        return _DECODER.raw_decode(text, at)
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def parse_line(text: str) -> dict[str, Any]:
+    """One line as an object.
+
+    Raises:
+        BadRow: With the column, where it is no JSON.
+    """
+    row = text.strip(_BLANKS)
+    indent = len(text) - len(text.lstrip(_BLANKS))
+    try:
+        value, end = parse(row)
     except json.JSONDecodeError as error:
-        raise BadJson(f"broken JSON: {error.msg}", error.colno, _advice(text, first=first)) from error
-    return as_object(value, text)
+        raise BadRow(*explain(error), column=indent + error.pos + 1) from error
+    if end < len(row):
+        what, fix = explain(json.JSONDecodeError("Extra data", row, end))
+        raise BadRow(what, fix, column=indent + end + 1)
+    return as_object(value, row)
 
 
 def as_object(value: Any, text: str) -> dict[str, Any]:
-    """The value, if it is an object that can be written as UTF-8; ``text`` is what it was read from."""
+    """The value, if it is an object of reasonable depth that UTF-8 can express; ``text`` is what it was read from."""
     if not isinstance(value, dict):
-        looks = "a JSON array of rows: name the file .json" if isinstance(value, list) else "put an object on each line"
-        raise BadRow(f"a row must be an object, and this is {_JSON_NAMES[type(value)]}", looks)
-    if "\\u" in text:
-        _refuse_surrogates(value)
+        raise BadRow(f"a row must be an object, and this is {_KINDS[type(value)]}", "see docs/data-formats.md")
+    if text.count("[") + text.count("{") > DEEPEST and _deeper(value, DEEPEST):
+        raise _too_deep()
+    if _SURROGATE.search(text):
+        _refuse_half_pairs(value)
     return value
 
 
-_JSON_NAMES = {
+def explain(error: json.JSONDecodeError) -> tuple[str, str]:
+    """What is wrong, and the next step."""
+    if error.pos >= len(error.doc.rstrip()):
+        return "broken JSON: it ends in the middle of a row", "it may have been cut off"
+    for begin, what, fix in _MISTAKES:
+        if error.msg.startswith(begin):
+            return f"broken JSON: {what}", fix
+    return f"broken JSON: {error.msg}", ""
+
+
+_MISTAKES = (
+    ("Unterminated", "a string is not closed", "it may have been cut off; a line break inside a string is written \\n"),
+    ("Extra data", "something follows the end of the object", "put each object on a line of its own"),
+    ("Expecting prop", "a key in double quotes is missing", "no single quotes, no comments, no comma before a brace"),
+    ("Illegal trailing", "there is a comma before a closing bracket or brace", "take it out"),
+    ("Expecting value", "a value is missing", "JSON has null, true, false, numbers, and strings in double quotes"),
+    ("Expecting ','", "a comma or a closing bracket is missing", 'a double quote inside a string is written \\"'),
+    ("Expecting ':'", "a colon is missing behind a key", ""),
+    ("Invalid control", "a control character inside a string", "write a line break as \\n and a tab as \\t"),
+    ("Invalid \\", "a backslash begins no escape that JSON knows", "a backslash itself is written \\\\"),
+)
+"""From how Python's message begins to ours, and the next step."""
+
+_KINDS = {
     list: "a list",
     str: "a string",
     int: "a number",
     float: "a number",
-    bool: "a boolean",
+    bool: "true or false",
     type(None): "null",
 }
 
 
-def _advice(text: str, *, first: bool) -> str:
-    if first and text.strip() in ("[", "{"):
-        return (
-            "this looks like an array or an object over several lines: name the file .json, or put a row on each line"
-        )
-    return "single quotes are no JSON" if text.lstrip().startswith("{'") else ""
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(
+        _deeper(part, levels - 1) for part in (value if isinstance(value, list) else value.values())
+    )
 
 
-def _refuse_surrogates(value: Any) -> None:
+def _too_deep() -> BadRow:
+    return BadRow(f"objects and lists are nested more than {DEEPEST} deep", "flatten the row")
+
+
+def _refuse_half_pairs(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadRow(
-            "half of a surrogate pair (\\ud800 to \\udfff) is no character", "remove or complete it"
-        ) from error
+        fix = "emoji need both halves; write such characters as they are"
+        raise BadRow("half of a surrogate pair (\\ud800 to \\udfff) is no character", fix) from error
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise BadRow("a key stands twice in one object", "keep one of them")
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadRow(f"the key {shown_key(twice)} stands twice in one object", "keep one of them")
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise BadRow(f"{name} is no JSON number", "use null, or a number")
+    raise BadRow(f"{name} is no JSON", "write null, or leave the key out")
 
 
 def _finite(text: str) -> float:
@@ -92,25 +151,11 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > 300:
-        raise BadRow("a number is too long", "write it as a string")
+    if len(text) > _LONGEST_NUMBER:
+        raise BadRow(f"a number has more than {_LONGEST_NUMBER} digits", "write it as a string")
     return int(text)
 
 
-class _Decoder(json.JSONDecoder):
-    """JSON as the standard has it; what Python adds to it is refused."""
-
-    def decode(self, text: str, *_: Any) -> Any:
-        try:
-            return super().decode(text)
-        except RecursionError as error:
-            raise BadRow("objects or lists are nested too deeply", "flatten the row") from error
-
-    def raw_decode(self, text: str, idx: int = 0) -> tuple[Any, int]:
-        try:
-            return super().raw_decode(text, idx)
-        except RecursionError as error:
-            raise BadRow("objects or lists are nested too deeply", "flatten the row") from error
-
-
-DECODER = _Decoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+)

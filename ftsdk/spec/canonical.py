@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ftsdk.errors import Problem, SpecError
 from ftsdk.spec.names import ASKED, FIELDS, LEAVES, LISTS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, WORDS, targets
 from ftsdk.spec.training import EITHER_OR
-from ftsdk.spec.wording import shown_key
+from ftsdk.spec.wording import NO_SUCH_FIELD, shown_key
 
 _SHORT = {"dataset": "path", "eval_dataset": "path", "method": "type"}
 """Sections that may be given as their one main field."""
@@ -20,9 +20,21 @@ _KNOWN_SECTIONS = frozenset({*SECTIONS, *OTHER_SECTIONS})
 _LOOSE = ("", "training")
 """Sections where the names of all others are understood too; in the rest, only their own."""
 
-_MOST_PROBLEMS = 50
+MOST_PROBLEMS = 50
+"""More than anybody reads; and each costs a search for the nearest name."""
 
 _RIVALS = [("eval_dataset", "val_size"), *((f"training.{a}", f"training.{b}") for a, b in EITHER_OR.items())]
+
+
+def field_of(name: str) -> str | None:
+    """The canonical field of a name that stands alone, ours or another tool's; None where there is none."""
+    if name in RENAMED:
+        return RENAMED[name].field
+    return name if name in FIELDS else LEAVES.get(name)
+
+
+_HOMES = {name: field_of(name) or name for name in (*FIELDS, *LEAVES, *RENAMED, *MEANT, *ASKED)}
+"""From every name that can be meant to its field; a name that has none alone leads to itself."""
 
 
 class Setting(NamedTuple):
@@ -57,8 +69,7 @@ def resolve(data: Mapping[str, Any]) -> tuple[Settings, list[Problem]]:
     settings: Settings = {}
     problems: list[Problem] = []
     for found in _walk("", data, ""):
-        if len(problems) >= _MOST_PROBLEMS:
-            problems.append(Problem("", "and there may be more"))
+        if len(problems) > MOST_PROBLEMS:
             break
         if isinstance(found, Problem):
             problems.append(found)
@@ -93,13 +104,6 @@ def nested(settings: Settings, problems: list[Problem]) -> dict[str, Any]:
         else:
             problems.append(_disagreement(settings[section], setting))
     return content
-
-
-def field_of(name: str) -> str | None:
-    """The canonical field of a name that stands alone, ours or another tool's; None where there is none."""
-    if name in RENAMED:
-        return RENAMED[name].field
-    return name if name in FIELDS else LEAVES.get(name)
 
 
 def notes(settings: Iterable[Setting]) -> list[str]:
@@ -181,6 +185,8 @@ def _section(section: str, value: Any, written: str) -> Iterator[Setting | Probl
 
 def _meant(key: str, value: Any, written: str) -> Iterator[Setting | Problem]:
     table = MEANT[key].values
+    if value is None and None not in table:
+        return  # an empty line in another tool's file
     if not isinstance(value, str | int | None) or value not in table:
         fix = "" if key in FIELDS else f"or set {' and '.join(targets(key))}"
         yield Problem(written, f"expected {', '.join(dict.fromkeys(map(_word, table)))}", fix)
@@ -216,9 +222,7 @@ def _understood(section: str, fields: Iterable[str]) -> bool:
 
 
 def _word(value: Any) -> str:
-    return (
-        {True: "true", False: "false", None: "none"}.get(value, str(value)) if not isinstance(value, list) else "none"
-    )
+    return {True: "true", False: "false", None: "none", (): "none"}.get(value, str(value))
 
 
 def _unknown(section: str, key: str) -> Problem:
@@ -226,16 +230,14 @@ def _unknown(section: str, key: str) -> Problem:
     if key in ASKED:
         return Problem(where, "this is not taken as it is", ASKED[key])
     if home := field_of(key):
-        return Problem(where, "there is no such field here", f"it belongs to {home}")
+        return Problem(where, NO_SUCH_FIELD, f"it belongs to {home}")
     return Problem(where, "there is no such field", nearest(key))
 
 
 def nearest(key: str) -> str:
-    """A question that names the nearest real name and its place; empty where none is near."""
-    known = {**{name: name for name in (*MEANT, *ASKED)}, **{name: alias.field for name, alias in RENAMED.items()}}
-    known |= LEAVES | {field: field for field in FIELDS}
-    near = difflib.get_close_matches(key[:100].lower(), known, n=1)
+    """The next step for a name that is no field: the nearest real one, with its place."""
+    near = difflib.get_close_matches(key[:100].lower(), _HOMES, n=1)
     if not near:
         return "ftsdk explain lists all fields"
-    home = known[near[0]]
+    home = _HOMES[near[0]]
     return f"did you mean {near[0]}?" if home == near[0] else f"did you mean {near[0]}, that is {home}?"

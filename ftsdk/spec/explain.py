@@ -63,7 +63,7 @@ def _inside(section: str) -> tuple[str, ...]:
 def _explanation(field: str) -> Explanation:
     homes, leaf = FIELDS[field], field.rpartition(".")[2]
     if field == "method.type":
-        return Explanation(field, " or ".join(map(_tag, homes)), "sft", _TYPE, _aliases(field))
+        return Explanation(field, ", ".join(map(_tag, homes)), "sft", _TYPE, _aliases(field))
     return Explanation(
         field=field,
         type="a section" if field in SECTIONS else _by_model(homes, lambda home: in_words(home.model, leaf)),

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ftsdk.errors import Problem, SpecError
-from ftsdk.spec.canonical import Settings, nested, notes, override, resolve
+from ftsdk.spec.canonical import MOST_PROBLEMS, Settings, nested, notes, override, resolve
 from ftsdk.spec.document import Document, read_document
 from ftsdk.spec.job import JobSpec
-from ftsdk.spec.wording import Mistake, problems_of, shown_key, shown_path
+from ftsdk.spec.names import FIELDS
+from ftsdk.spec.wording import NO_SUCH_FIELD, Mistake, problems_of, shown_key, shown_path
 from ftsdk.spec.yaml12 import read_yaml, write_yaml
 
 
@@ -51,7 +52,9 @@ def read_spec(source: str | Path | Mapping[str, Any], overrides: Iterable[str] |
     except ValidationError as error:
         problems += problems_of(error)
     if spec is None or problems:  # out here, so that no context keeps the values
-        raise SpecError(f"{name} is no valid job spec", problems=_placed(problems, settings, document.lines))
+        told = [_placed(problem, settings, document.lines) for problem in problems[:MOST_PROBLEMS]]
+        more = [Problem("", "and more")] if len(problems) > MOST_PROBLEMS else []
+        raise SpecError(f"{name} is no valid job spec", problems=told + more)
     return Loaded(spec, notes(settings.values()))
 
 
@@ -85,14 +88,22 @@ def _override_text(settings: Settings, text: str) -> list[Problem]:
     return override(settings, name.strip(), value)
 
 
-def _placed(problems: Iterable[Problem], settings: Settings, lines: Mapping[str, int]) -> list[Problem]:
-    """The problems with their lines, and with the name that the user wrote where it is another."""
-    return [problem._replace(what=problem.what + _place(problem.where, settings, lines)) for problem in problems]
+def _placed(problem: Problem, settings: Settings, lines: Mapping[str, int]) -> Problem:
+    """The problem with its line, and with the name that the user wrote where it is another."""
+    fix = problem.fix or (_owners(problem.where) if problem.what == NO_SUCH_FIELD else "")
+    return Problem(problem.where, problem.what + _place(problem.where, settings, lines), fix)
+
+
+def _owners(field: str) -> str:
+    """For a field that this method lacks, the methods that have it."""
+    owners = [home.model.model_fields["type"].default for home in FIELDS.get(field, ())]
+    return f"it belongs to the method {' or '.join(owners)}" if owners else ""
 
 
 def _place(where: str, settings: Settings, lines: Mapping[str, int]) -> str:
     written = settings[where].written if where in settings else where
     line = f"line {lines[written]}" if written in lines else ""
-    name = f"written as {written}" if written not in (where, where.rpartition(".")[0]) else ""
+    section, _, leaf = where.rpartition(".")
+    name = "" if written in (where, section, leaf) else f"written as {written}"
     place = ", ".join(filter(None, (line, name)))
     return f" ({place})" if place else ""

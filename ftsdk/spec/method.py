@@ -123,11 +123,13 @@ class GRPO(_Tagged):
     """Temperature of sampling."""
 
 
-def _from_name(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
+def _named(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"type": value}
+    return {"type": "sft", **value} if isinstance(value, dict) else value
 
 
 Method = Annotated[
-    SFT | DPO | KTO | ORPO | RewardModeling | PPO | GRPO, Field(discriminator="type"), BeforeValidator(_from_name)
+    SFT | DPO | KTO | ORPO | RewardModeling | PPO | GRPO, Field(discriminator="type"), BeforeValidator(_named)
 ]
-"""Any of the methods; in a file, a bare name (``method: dpo``) is short for the method with its defaults."""
+"""Any of the methods; in a file, a bare name (``method: dpo``) is the method with its defaults; no type is SFT."""

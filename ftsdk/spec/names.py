@@ -233,7 +233,7 @@ WORDS: dict[str, dict[Any, Any]] = {
         "torch.bfloat16": "bfloat16",
         "torch.float16": "float16",
     },
-    "report_to": {"none": []},
+    "report_to": {"none": ()},
 }
 """Other words for a value."""
 

@@ -1,5 +1,6 @@
 """The JSON Schema of a spec file, for editors and other programs."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
 
@@ -29,7 +30,8 @@ def json_schema() -> dict[str, Any]:
 
 def in_words(model: type[Section], field: str) -> str:
     """What values a field takes, such as ``a whole number (at least 1) or none``."""
-    return _words(_properties(model)[field])
+    *first, last = dict.fromkeys(_words(_properties(model)[field]))
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 @cache
@@ -54,16 +56,16 @@ _BOUNDS = {
 }
 
 
-def _words(schema: dict[str, Any]) -> str:
+def _words(schema: dict[str, Any]) -> Iterator[str]:
+    """Each value, or kind of values, that fits."""
     if "anyOf" in schema:
-        options = [word for option in schema["anyOf"] for word in _words(option).split(" or ")]
-        return " or ".join(dict.fromkeys(options))
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return " or ".join(map(str, schema["enum"]))
-    if schema.get("type") == "array":
-        return f"a list of {_words(schema['items'])}"
-    bounds = [words.format(schema[bound]) for bound, words in _BOUNDS.items() if bound in schema]
-    kind = _KINDS.get(schema.get("type", ""), "a section")
-    return f"{kind} ({', '.join(bounds)})" if bounds else kind
+        for option in schema["anyOf"]:
+            yield from _words(option)
+    elif "enum" in schema or "const" in schema:
+        yield from map(str, schema.get("enum", [schema.get("const")]))
+    elif schema.get("type") == "array":
+        yield f"a list of {', '.join(_words(schema['items']))}"
+    else:
+        kind = _KINDS.get(schema.get("type", ""), "a section")
+        bounds = [words.format(schema[bound]) for bound, words in _BOUNDS.items() if bound in schema]
+        yield f"{kind} ({', '.join(bounds)})" if bounds else kind

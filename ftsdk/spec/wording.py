@@ -11,11 +11,15 @@ from ftsdk.redact import redact
 
 _LONGEST_WORD = 40  # characters; longer than any field's name
 
+_MEMBER = re.compile(r".*\[.*|constrained-.*|str|int|float|bool", re.DOTALL)  # Pydantic's names of a union's members
+
+NO_SUCH_FIELD = "there is no such field here"
+
 _WORDS = {
     "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
     "dict_type": "expected a section of keys and values",
-    "extra_forbidden": "there is no such field here",
+    "extra_forbidden": NO_SUCH_FIELD,
     "finite_number": "expected a finite number",
     "float_parsing": "expected a number",
     "float_type": "expected a number",
@@ -106,8 +110,7 @@ def _one(where: str, problems: Iterable[Problem]) -> Problem:
 def _names(loc: tuple[int | str, ...]) -> Iterator[str]:
     """A Pydantic place without the members of unions that it passes through: ``method.dpo.beta`` is ``method.beta``."""
     for depth, part in enumerate(loc):
-        member = isinstance(part, str) and (
-            "[" in part or part in ("str", "int", "float", "bool") or loc[depth - 1 : depth] == ("method",)
-        )
-        if not member:
-            yield shown_key(part) if isinstance(part, str) else str(part)
+        if isinstance(part, int):
+            yield str(part)
+        elif not _MEMBER.fullmatch(part) and loc[depth - 1 : depth] != ("method",):
+            yield shown_key(part)

@@ -95,6 +95,13 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """Unicode's own line breaks survive in double quotes only."""
+    style = '"' if any(sign in text for sign in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style)
+
+
+_Dumper.add_representer(str, _write_text)
 for _tag, _pattern, _first in _PATTERNS:
     for _kind in (_Composer, _Dumper):
         _kind.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)

@@ -46,6 +46,13 @@ def test_an_override_reaches_the_plan(cli, write_spec):
     assert {**plain, "training.max_steps": 10} == changed
 
 
+def test_an_override_without_a_value_is_wrong_usage(cli, write_spec):
+    """Where the value is forgotten, nothing is guessed."""
+    result = cli("plan", write_spec(), "--training.max_steps")
+
+    assert (2, True) == (result.exit_code, "needs a value" in result.stderr)
+
+
 def test_a_misspelled_field_is_named(cli, write_spec):
     """A field that does not exist is an error with the nearest name."""
     result = cli("submit", write_spec(), "training.max_step=10")

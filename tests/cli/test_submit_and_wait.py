@@ -38,6 +38,18 @@ def test_strict_refuses_advice_that_would_be_set_aside(cli, write_spec):
     assert "compute.attention" in result.stderr
 
 
+def test_advice_that_is_set_aside_is_told(cli, write_spec):
+    """Nobody has to read a plan to learn that some advice is not followed."""
+    result = cli("submit", write_spec(), "compute.attention=sdpa")
+
+    assert "set aside: compute.attention: the fake backend has no attention kernels" in result.stderr
+
+
+def test_names_of_other_tools_are_told_in_our_words(cli, write_spec):
+    """A field that was written in another tool's words is named in the spec's own."""
+    assert "lr -> training.learning_rate" in cli("submit", write_spec(fields={"lr": 1e-4})).stderr
+
+
 def test_following_ends_with_the_result_and_how_to_fetch_it(cli, write_spec):
     """``submit --follow`` shows the course of the job, then its state and the fetch command."""
     result = cli("submit", write_spec(steps=4), "--follow")
@@ -79,6 +91,13 @@ def test_wait_gives_up_in_time(cli, submitted, script):
     assert (1, "WaitTimeout") == (result.exit_code, json.loads(result.stdout)["error"])
 
 
+def test_a_job_that_nobody_knows_about_is_no_silent_wait(cli, submitted):
+    """Whoever waits for a job whose state is unknown is told so at once."""
+    result = cli("wait", submitted(unknown_status="MELTING"), "--timeout", "0.05")
+
+    assert "is unknown" in result.stderr
+
+
 def test_a_cancel_that_is_ignored_is_shown_as_such(cli, submitted):
     """A job that does not stop stays ``cancelling``."""
     result = cli("cancel", submitted(run_seconds=60, ignore_cancel=True), "--json")
@@ -102,12 +121,12 @@ def test_fetched_files_are_where_they_were_asked_for(cli, submitted, tmp_path):
     assert (tmp_path / "out" / "ftsdk.json").is_file()
 
 
-def test_a_lost_answer_is_no_traceback(cli, write_spec):
-    """Where it cannot be told whether a job was created, the error says what to do, and nothing is sent twice."""
-    result = cli("submit", write_spec(lose_request=True, find_undecided=True))
+def test_a_lost_answer_is_told(cli, write_spec):
+    """Where it cannot be told whether a job was created, the error says so, and the job is not lost."""
+    result = cli("submit", write_spec(lose_answer=True, find_undecided=True), "--json")
 
-    assert result.exit_code in (0, 1)
-    assert "Traceback" not in result.output
+    assert (1, "AmbiguousError") == (result.exit_code, json.loads(result.stdout)["error"])
+    assert 1 == len(json.loads(cli("jobs", "--json").stdout))
 
 
 def test_ctrl_c_leaves_the_job_alone(cli, submitted, monkeypatch):

@@ -15,7 +15,7 @@ def metrics(step: int, **values: float) -> Event:
 
 def shown(events, monkeypatch, *, terminal: bool) -> str:
     """What ``watch`` writes for these events."""
-    status = JobStatus(state=JobState.RUNNING, total_steps=10, eta_seconds=200)
+    status = JobStatus(state=JobState.RUNNING, total_steps=10, eta_seconds=200, warnings=("no progress",))
 
     def wait(ref, *, timeout, on_event):
         for event in events:
@@ -42,6 +42,13 @@ def test_without_a_terminal_lines_come_at_a_sane_rate(monkeypatch):
     text = shown([metrics(step, loss=1.0) for step in range(1, 1001)], monkeypatch, terminal=False)
 
     assert 1 == text.count("step ")
+
+
+def test_a_warning_of_the_status_is_told_once(monkeypatch):
+    """What the status warns of is shown when it is new, not at every look."""
+    monkeypatch.setattr(watch, "_LOOK_EVERY", 0)
+
+    assert 1 == shown([metrics(step) for step in range(9)], monkeypatch, terminal=False).count("no progress")
 
 
 @pytest.mark.parametrize("kind", ["warning", "checkpoint", "sample"])

@@ -5,14 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ftsdk.artifact import Kind, Manifest, seal
 from ftsdk.backend import Plan
 from ftsdk.job import JobRef
 from ftsdk_local.engine.card import model_card
 from ftsdk_local.engine.curve import draw_losses
-from ftsdk_local.engine.model import versions
+from ftsdk_local.engine.model import stored_dtype, versions
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.report import read_events
 from ftsdk_local.settings import Settings
@@ -32,7 +30,7 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     kind: Kind = "adapter" if settings.lora is not None else "model"
-    _save_weights(model, aside)
+    _save_weights(model, settings, aside)
     tokenizer.save_pretrained(aside)
     metrics = metrics_by_step(folder)
     lines = [json.dumps({"step": step, **values}) for step, values in sorted(metrics.items())]
@@ -72,11 +70,10 @@ def last_values(metrics: Metrics) -> dict[str, float]:
     return last if before is None else {**last, "eval_loss_before": before}
 
 
-def _save_weights(model: Any, target: Path) -> None:
+def _save_weights(model: Any, settings: Settings, target: Path) -> None:
     """Safetensors; a whole model in the precision that its base came in."""
-    if not hasattr(model, "peft_config"):
-        stored = getattr(model.config, "dtype", None) or torch.float32
-        model.to(stored)
+    if settings.lora is None:
+        model.to(dtype=stored_dtype(settings.model))
     model.config.use_cache = True
     model.save_pretrained(target, safe_serialization=True)
     (target / "README.md").unlink(missing_ok=True)  # PEFT's card; ours takes its place

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
@@ -86,6 +86,14 @@ def load_base(settings: ModelSettings, device: torch.device, *, trains: bool) ->
         )
     model.config.use_cache = False
     return model
+
+
+def stored_dtype(settings: ModelSettings) -> torch.dtype:
+    """The precision that the base's weights have on disk; float32 where its config does not say."""
+    config = AutoConfig.from_pretrained(
+        settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+    )
+    return config.dtype if isinstance(config.dtype, torch.dtype) else _DTYPES.get(str(config.dtype), torch.float32)
 
 
 @contextmanager

@@ -1,0 +1,95 @@
+"""Take single fields out of a row, or say what is wrong with them."""
+
+from typing import Any
+
+from ftsdk.data.strict import BadRow, as_object, parse
+from ftsdk.spec.wording import shown_key
+
+Values = dict[str, Any]
+"""A row, or an object within a row."""
+
+
+def said(row: Values, key: str) -> str:
+    """A text in which something is said."""
+    text = row.get(key)
+    if not isinstance(text, str):
+        raise BadRow(f"{key} must be text" if text is not None else f"{key} is missing")
+    if not text.strip():
+        raise BadRow(f"{key} is empty", "write the text, or remove the row")
+    return text
+
+
+def text_or_nothing(row: Values, key: str) -> str:
+    """A text that may be empty, null or absent."""
+    text = row.get(key)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise BadRow(f"{key} must be text")
+    return text
+
+
+def from_json(text: Any, place: str) -> Any:
+    """The value in a string of JSON, as strictly read as the row itself."""
+    try:
+        value, end = parse(text.strip())
+    except (AttributeError, ValueError) as error:
+        if isinstance(error, BadRow):
+            raise BadRow(f"{place}: {error.what}", error.fix) from error
+        raise BadRow(f"{place} must be JSON in a string") from error
+    if text.strip()[end:]:
+        raise BadRow(f"{place} must be JSON in a string", "something follows its end")
+    as_object({"value": value}, text)
+    return value
+
+
+def tool_call(call: Any, place: str) -> Values:
+    """One call of a tool: ``{"type": "function", "function": {"name": ..., "arguments": {...}}}``.
+
+    Its function may stand alone, and its arguments may be JSON in a string.
+    """
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise BadRow(f"{place} must be a call: an object with the tool's name and arguments")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and arguments.strip():
+        arguments = from_json(arguments, f"{place}.arguments")
+    if not isinstance(arguments or {}, dict):
+        raise BadRow(f"{place}.arguments must be an object, from names to values")
+    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments or {}}}
+
+
+def tools(row: Values) -> Values:
+    """``{"tools": [...]}`` with tools as chat templates expect them; nothing where the row has none.
+
+    They may be JSON in a string, and a tool's function may stand alone.
+    """
+    given = row.get("tools") or []
+    if isinstance(given, str):
+        given = from_json(given, "tools") if given.strip() else []
+    if not isinstance(given, list):
+        raise BadRow("tools must be a list of JSON schemas")
+    return {"tools": [_tool(tool, f"tools[{place}]") for place, tool in enumerate(given)]} if given else {}
+
+
+def _tool(tool: Any, place: str) -> Values:
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise BadRow(f"{place} must be a JSON schema with the function's name")
+    return {"type": "function", "function": function}
+
+
+def refuse_others(row: Values, known: frozenset[str], place: str) -> None:
+    """Refuse keys that would be dropped in silence."""
+    for key in row:
+        if key not in known:
+            raise BadRow(f"{place} has the key {shown_key(key)}, which is not known", nearest(key, known))
+
+
+def nearest(key: str, known: frozenset[str]) -> str:
+    """A question where the key resembles a known one, or what is known."""
+    import difflib  # noqa: PLC0415 - for errors only
+
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"

@@ -1,0 +1,109 @@
+"""What a dataset's first good row settles for all others: the format, and text or messages."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from ftsdk.data.fields import Values, nearest
+from ftsdk.data.formats import KEYS, TAKES, Format, name_of, recognise
+from ftsdk.data.read import Line
+from ftsdk.data.strict import BadRow
+from ftsdk.errors import DataError, Problem
+from ftsdk.spec import Dataset
+from ftsdk.spec.wording import shown_key
+
+_APART = "put rows of different shapes into different datasets"
+
+
+class _Settled(NamedTuple):
+    """What the first good row was, and where."""
+
+    format: Format
+    shape: str
+    place: str
+
+
+class Schema:
+    """Brings rows into canonical form and holds them to the shape of the first.
+
+    Args:
+        dataset: Says the format and the names of columns.
+        method: The type of method that will learn from the rows.
+
+    Raises:
+        DataError: ``dataset.columns`` makes no sense.
+    """
+
+    def __init__(self, dataset: Dataset, method: str) -> None:
+        self.unused: Counter[str] = Counter()
+        """From each key that is not used to the number of rows that have it."""
+        self._wanted, self._method = dataset.format, method
+        self._columns = _checked(dataset.columns)
+        self._settled: _Settled | None = None
+
+    def canonical(self, line: Line) -> tuple[Values, str]:
+        """The row in canonical form, and the name of that.
+
+        Raises:
+            BadRow: It cannot be used, or is of another shape than the first.
+            DataError: The method cannot learn from such rows.
+        """
+        row = self._renamed(line.value)
+        format_ = self._recognised(frozenset(row))
+        if not row.keys() <= format_.uses:
+            self.unused.update(row.keys() - format_.uses)
+        value = format_.canonical(row)
+        name = name_of(value)
+        shape = f"{name} in messages" if isinstance(value.get("prompt"), list) else name
+        if self._settled is None:
+            self._settled = self._settle(line, format_, name, shape)
+        elif shape != self._settled.shape:
+            raise BadRow(f"the row is {shape}, but {self._settled.place} is {self._settled.shape}", _APART)
+        return value, name
+
+    def _renamed(self, row: Values) -> Values:
+        """The row under our names, without nulls: tables fill a key that a row lacks with null."""
+        if self._columns:
+            named = {ours: row[theirs] for ours, theirs in self._columns.items() if theirs in row}
+            gone = {*self._columns, *self._columns.values()}
+            row = {key: row[key] for key in row if key not in gone} | named
+        return {key: row[key] for key in row if row[key] is not None} if None in row.values() else row
+
+    def _recognised(self, keys: frozenset[str]) -> Format:
+        first = self._settled
+        if first is None:
+            return recognise(keys, self._wanted)
+        if missing := first.format.needs - keys:
+            raise BadRow(f"the row has no {' and no '.join(sorted(missing))}, but {first.place} has", _APART)
+        found = recognise(keys, self._wanted)
+        if found is not first.format:
+            surplus = " and ".join(sorted(found.needs - first.format.needs))
+            raise BadRow(f"the row has {surplus}, but {first.place} has not", _APART)
+        return found
+
+    def _settle(self, line: Line, format_: Format, name: str, shape: str) -> _Settled:
+        place = f"{line.file}:{line.line}"
+        if name not in TAKES[self._method]:
+            takes = " or ".join(TAKES[self._method])
+            problem = Problem(place, f"the row is {name}, but {self._method} learns from {takes}")
+            raise DataError(
+                "the dataset does not suit the method",
+                problems=[problem],
+                hint="choose another method, or name your keys in dataset.columns, such as {completion: response}",
+            )
+        return _Settled(format_, shape, place)
+
+
+def _checked(columns: dict[str, str]) -> dict[str, str]:
+    problems = [
+        Problem(f"dataset.columns.{shown_key(ours)}", "no format has this key", nearest(ours, KEYS))
+        for ours in columns
+        if ours not in KEYS
+    ]
+    problems += [
+        Problem("dataset.columns", f"the column {shown_key(theirs)} is given {number} times", "give it once")
+        for theirs, number in Counter(columns.values()).items()
+        if number > 1
+    ]
+    if problems:
+        raise DataError("the dataset cannot be read", problems=problems)
+    return columns

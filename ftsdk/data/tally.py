@@ -1,0 +1,74 @@
+"""Count rows, characters, and what is legal but worth a look."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_LONG = 200_000  # characters; some 50,000 tokens
+_MOST_REMEMBERED = 1_000_000  # rows, in some 60 MB, to find duplicates of
+
+
+class Tally:
+    """The counts of one dataset."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.characters = 0
+        self.format = ""
+        self._labels: set[bool] = set()
+        self._seen: set[int] = set()
+        self._found: Counter[str] = Counter()
+
+    def add(self, row: dict[str, Any], format_: str) -> None:
+        """Count one row in canonical form."""
+        length, mark = _characters(row), hash(repr(row))
+        self.rows += 1
+        self.characters += length
+        self.format = format_
+        if mark in self._seen:
+            self._found["the same as an earlier row"] += 1
+        elif len(self._seen) < _MOST_REMEMBERED:
+            self._seen.add(mark)
+        if length > _LONG:
+            self._found[f"longer than {_LONG:,} characters, likely to be cut at training.max_length"] += 1
+        if format_ in _SIGNS and _SIGNS[format_][1](row):
+            self._found[_SIGNS[format_][0]] += 1
+        if "label" in row:
+            self._labels.add(row["label"])
+
+    def warnings(self) -> Iterator[str]:
+        """What was found, with counts."""
+        yield from (counted(number, words) for words, number in self._found.items())
+        if self.rows == 1:
+            yield "there is one row only: a model learns it by heart, and nothing else"
+        if self.rows > 1 and len(self._labels) == 1:
+            yield "all rows have the same label: it takes good and bad ones to tell them apart"
+
+
+def counted(rows: int, words: str) -> str:
+    """``3 rows WORDS``."""
+    return f"{rows:,} row{'' if rows == 1 else 's'} {words}"
+
+
+_SIGNS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
+    "messages": (
+        "ending with words that no assistant answers",
+        lambda row: bool(row["messages"][-1]["role"] != "assistant"),
+    ),
+    "preference": (
+        "with the same answer chosen and rejected, which teaches nothing",
+        lambda row: bool(row["chosen"] == row["rejected"]),
+    ),
+}
+"""From a format to what is legal in it but worth a look."""
+
+
+def _characters(row: dict[str, Any]) -> int:
+    """Characters of all text in a row: what is said, not who says it."""
+    total = 0
+    for part in row.values():
+        if isinstance(part, str):
+            total += len(part)
+        elif isinstance(part, list):
+            total += sum(len(message.get("content", "")) for message in part)
+    return total

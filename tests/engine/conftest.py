@@ -1,0 +1,108 @@
+"""Scenery of the engine's tests: tokenizers, tiny models of several architectures, training in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from ftsdk import JobSpec
+from ftsdk.data import check
+from ftsdk_local import translate
+from ftsdk_local.engine.run import run
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.outcome import Stopped
+from ftsdk_local.report import Reporter
+from ftsdk.kit.hardware import device
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tokenizer(tiny_model):
+    """The tiny model's tokenizer, with the special tokens that the test templates use."""
+    found = AutoTokenizer.from_pretrained(tiny_model)
+    found.add_special_tokens({"additional_special_tokens": ["<|turn|>", "<|stop|>", "[ASK]", "[/ASK]", "<bos>"]})
+    return found
+
+
+@pytest.fixture
+def chat_file(tmp_path) -> Path:
+    """Forty short conversations."""
+    path = tmp_path / "chat.jsonl"
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {a} plus {b}?"},
+                {"role": "assistant", "content": f"Arr, {a} plus {b} be {a + b}, matey!" + " Arr!" * (a % 4)},
+            ]
+        }
+        for a in range(8)
+        for b in range(5)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def make_spec(tiny_model, chat_file) -> Callable[..., JobSpec]:
+    """A short QLoRA job on the tiny model, with changes: sections are given as dicts."""
+
+    def make(**changes) -> JobSpec:
+        base = {
+            "model": str(tiny_model),
+            "dataset": str(chat_file),
+            "training": {"max_steps": 4, "global_batch_size": 8, "learning_rate": 1e-3, "save_steps": 2},
+            "compute": {"quantization": "nf4"},
+        }
+        merged = {
+            key: {**base[key], **value} if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+            for key, value in changes.items()
+        }
+        return JobSpec.model_validate({**base, **merged})
+
+    return make
+
+
+class Asked:
+    """A stop request that comes at a step, or never."""
+
+    def __init__(self, after_looks: int | None = None) -> None:
+        self.looks, self.after_looks = 0, after_looks
+        self.why = None
+
+    @property
+    def requested(self) -> bool:
+        self.looks += 1
+        if self.after_looks is not None and self.looks > self.after_looks:
+            self.why = "cancel"
+        return self.why is not None
+
+
+@pytest.fixture
+def train(tmp_path) -> Callable[..., JobFolder]:
+    """Runs a spec in this process; the same name goes on where it stopped."""
+
+    def go(spec: JobSpec, name: str = "job", stop_after: int | None = None) -> JobFolder:
+        folder = JobFolder(tmp_path / name)
+        folder.path.mkdir(exist_ok=True)
+        plan = translate.plan(spec, device("cpu"))
+        plan = plan.model_copy(update={"data": check(spec.dataset, spec.method.type)})
+        reporter = Reporter(folder)
+        try:
+            run(folder, plan, reporter, Asked(stop_after))
+        except Stopped:
+            pass  # what the test asked for
+        finally:
+            reporter.close()
+        return folder
+
+    return go
