@@ -14,7 +14,6 @@ from ftsdk.spec import Section
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _TOKEN_LENGTH = 26  # 130 bits
-_ID_LENGTH = 6  # letters of the token that people get to see
 
 SUBMITTING = "submitting"
 RESUMING = "resuming"
@@ -136,4 +135,3 @@ def spec_hash(plan: Plan) -> str:
     """The same for two submissions that ask the same backend for the same thing."""
     written = {name: value for name, value in plan.spec.as_written().items() if name != "backend"}
     return hashlib.sha256(json.dumps([plan.backend, written], sort_keys=True).encode()).hexdigest()
-

@@ -195,7 +195,7 @@ def test_resume_of_unclear_outcome_is_cleared_up_by_the_next_look(job):
 
 def test_only_one_of_two_takes_a_job_in_hand(job):
     """Two processes that saw the same record cannot both act on it: the slower one is told so."""
-    store, system, old = job
+    store, _, old = job
     submission.claim(store, old, "resuming")
     store.update(old.id, "died", lambda now: now.but(submitter=None))
 

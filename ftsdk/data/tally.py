@@ -46,8 +46,8 @@ class Tally:
 
 
 def counted(rows: int, words: str) -> str:
-    """``3 rows WORDS``."""
-    return f"{rows:,} row{'' if rows == 1 else 's'} {words}"
+    """``3 rows: WORDS``."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}: {words}"
 
 
 _SIGNS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
