@@ -87,8 +87,8 @@ def run_trl(model: str, rows: list[dict], **settings: object) -> dict:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast, TrainerCallback
     from tokenizers import Tokenizer, models
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedTokenizerFast, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     quantization = BitsAndBytesConfig(

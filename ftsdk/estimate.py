@@ -102,7 +102,9 @@ class Shape(NamedTuple):
         return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
 
 
-def forecast(spec: JobSpec, shape: Shape, *, tokens: int, checkpointing: bool, width: int, cuda: bool) -> MemoryForecast:
+def forecast(
+    spec: JobSpec, shape: Shape, *, tokens: int, checkpointing: bool, width: int, cuda: bool
+) -> MemoryForecast:
     """Bytes at the peak of one training step of ftsdk's local engine.
 
     Args:

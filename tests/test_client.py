@@ -20,7 +20,7 @@ from ftsdk.errors import (
     WaitTimeout,
 )
 from ftsdk.job import JobRef, JobState
-from ftsdk.store import Store
+from ftsdk.store.store import Store
 from ftsdk.testing import FakeBackend, service
 
 
@@ -252,7 +252,7 @@ def test_wait_looks_more_rarely_while_nothing_changes(spec, monkeypatch):
         if len(pauses) == 12:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("ftsdk.follow.time.sleep", sleep)
+    monkeypatch.setattr("ftsdk.client.follow.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         job.wait(poll=1.0)
 
@@ -278,7 +278,7 @@ def test_events_go_on_behind_a_cursor(spec):
 
 def test_followed_events_end_with_the_job(spec, monkeypatch):
     """Following ends when the job is done, with nothing missing."""
-    monkeypatch.setattr("ftsdk.follow.time.sleep", lambda _: None)
+    monkeypatch.setattr("ftsdk.client.follow.time.sleep", lambda _: None)
     job = ftsdk.submit(spec(run_seconds=0.5))
     followed = list(job.events(follow=True))
 

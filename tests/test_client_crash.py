@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from ftsdk import lifecycle, submission
+from ftsdk.client import lifecycle, submission
 from ftsdk.job import JobState
-from ftsdk.mirror import Mirror
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.store.mirror import Mirror
+from ftsdk.store.store import Store
 from ftsdk.testing import FakeBackend, service
 from ftsdk.testing.script import Script
 

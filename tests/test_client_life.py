@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ftsdk import lifecycle, submission
 from ftsdk.backend import Backend, Capabilities, Plan
+from ftsdk.client import lifecycle, submission
 from ftsdk.errors import AmbiguousError, FtsdkError, JobNotReady, RejectedError, UnreachableError
 from ftsdk.job import JobState, JobStatus
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.store.store import Store
 
 PLAN = Plan(backend="moody", spec=JobSpec(model="org/model", dataset="rows.jsonl"), native={})
 

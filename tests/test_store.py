@@ -8,9 +8,9 @@ from ftsdk.backend import Plan
 from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.identity import mine
 from ftsdk.job import JobState, JobStatus
-from ftsdk.record import JobRecord
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.store.record import JobRecord
+from ftsdk.store.store import Store
 
 PLAN = Plan(backend="fake", spec=JobSpec(model="org/model", dataset="rows.jsonl", name="mine"), native={"epochs": 3})
 RUNNING = JobStatus(state=JobState.RUNNING, step=3, total_steps=10, metrics={"loss": 1.5})

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from ftsdk import lifecycle
+from ftsdk.client import lifecycle
+from ftsdk.client.submission import submit
 from ftsdk.errors import JobNotReady
 from ftsdk.identity import mine
-from ftsdk.record import JobRecord
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
-from ftsdk.submission import submit
+from ftsdk.store.record import JobRecord
+from ftsdk.store.store import Store
 from ftsdk.testing import FakeBackend, service
 from ftsdk.testing.script import Script
 

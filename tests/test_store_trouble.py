@@ -15,9 +15,9 @@ from ftsdk.backend import Plan
 from ftsdk.errors import ConfigError, MissingExtra, StoreBusy, StoreError
 from ftsdk.identity import mine
 from ftsdk.job import JobState, JobStatus
-from ftsdk.record import JobRecord
 from ftsdk.spec import JobSpec
-from ftsdk.store import Store
+from ftsdk.store.record import JobRecord
+from ftsdk.store.store import Store
 
 PLAN = Plan(backend="fake", spec=JobSpec(model="org/model", dataset="rows.jsonl"), native={})
 NOBODY = 65534
@@ -157,9 +157,9 @@ def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         from ftsdk.errors import StoreError
         from ftsdk.identity import mine
-        from ftsdk.record import JobRecord
+        from ftsdk.store.record import JobRecord
         from ftsdk.backend import Plan
-        from ftsdk.store import Store
+        from ftsdk.store.store import Store
         store = Store()
         plan = Plan.model_validate_json({PLAN.model_dump_json(exclude_unset=True)!r})
         store.summaries()

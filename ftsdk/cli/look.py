@@ -19,7 +19,7 @@ from ftsdk.cli.verb import Answer
 if TYPE_CHECKING:
     from ftsdk.client import Job
     from ftsdk.job import Event, JobStatus
-    from ftsdk.record import JobSummary
+    from ftsdk.store.record import JobSummary
 
 _COLORS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "unknown": "yellow", "running": "cyan"}
 

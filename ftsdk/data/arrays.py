@@ -129,19 +129,18 @@ def _value(window: _Window) -> tuple[Any, int]:
 def _another(window: _Window) -> bool:
     """Step over what stands between two rows; False behind the last one."""
     found = window.peek()
-    column = window.column(window.at)
     if not found:
-        raise BadFile("broken JSON: the array is not closed", "the file may have been cut off", column=column)
+        raise _broken(window, "the array is not closed", "the file may have been cut off")
     if found not in ",]":
-        raise BadFile("broken JSON: a comma or the end of the array is missing", column=column)
+        raise _broken(window, "a comma or the end of the array is missing")
     window.move(window.at + 1)
     following = window.peek()
     if found == "," and following == "]":
-        raise BadFile("broken JSON: there is a comma behind the last row", "take it out", column=column)
+        raise _broken(window, "the array ends behind a comma", "take the comma out")
     if found == "]" and following:
-        raise BadFile(
-            "something follows the end of the array",
-            "give each array a file of its own",
-            column=window.column(window.at),
-        )
+        raise _broken(window, "something follows the end of the array", "give each array a file of its own")
     return found == ","
+
+
+def _broken(window: _Window, what: str, fix: str = "") -> BadFile:
+    return BadFile(f"broken JSON: {what}", fix, column=window.column(window.at))

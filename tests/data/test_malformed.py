@@ -65,7 +65,7 @@ JSON_LINES = [
     Case("lone surrogate", b'{"prompt": "\\ud83d", "completion": "b"}\n', 1, "surrogate"),
     Case("lone surrogate in a key", b'{"\\uDC00": "a"}\n', 1, "surrogate"),
     Case("nested too deep", b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}\n", 1, "nested"),
-    Case("nested far too deep", b'{"a": ' + b"[" * 100_000 + b"\n", 1, "nested"),
+    Case("nested far too deep", GOOD + b'{"a": ' + b"[" * 100_000 + b"\n", 2, "nested"),
     Case("list as a row", GOOD + b"[1]\n", 2, "this is a list"),
     Case("string as a row", GOOD + b'"x"\n', 2, "this is a string"),
     Case("number as a row", b"1\n", 1, "this is a number"),
@@ -89,7 +89,7 @@ BYTES = [
     Case("Parquet by another name", b"PAR1\x15\x04", 1, "but Parquet"),
     Case("a zip by another name", b"PK\x03\x04\x14", 1, "a zip archive"),
     Case("no gzip", GOOD, 1, "no gzip file", "rows.jsonl.gz"),
-    Case("gzip cut off", gzip.compress(GOOD * 9999)[:-99], 9000, "ends too early", "rows.jsonl.gz"),
+    Case("gzip cut off", gzip.compress(GOOD)[:-8], 2, "ends too early", "rows.jsonl.gz"),
     Case("gzip with a flaw", gzip.compress(GOOD)[:-8] + bytes(8), 2, "damaged", "rows.jsonl.gz"),
     Case("Latin-1 in an array", '[\n{"prompt": "é"}]'.encode("latin-1"), 2, "byte 14 is no UTF-8", "rows.json"),
 ]
@@ -102,7 +102,7 @@ ARRAYS = [
     Case("not closed", b"[\n" + GOOD, 3, "not closed", "rows.json"),
     Case("cut off in a row", b"[\n" + GOOD + b',\n{"prompt": "a",', 4, "ends in the middle", "rows.json"),
     Case("no comma", b"[\n" + GOOD + GOOD + b"]", 3, "a comma or the end", "rows.json"),
-    Case("comma at the end", b"[\n" + GOOD + b",\n]", 3, "a comma behind the last row", "rows.json"),
+    Case("comma at the end", b"[\n" + GOOD + b",\n]", 4, "ends behind a comma", "rows.json"),
     Case("two commas", b"[\n" + GOOD + b",,]", 3, "a value is missing", "rows.json"),
     Case("something behind it", b"[" + GOOD + b"]\n[]", 3, "follows the end of the array", "rows.json"),
     Case("a flaw far into a row", b'[\n{\n"a": 1,\n"b": x\n}' + b" " * 99 + b"]", 4, "a value is missing", "rows.json"),
@@ -185,9 +185,7 @@ FORMATS = [
         method="dpo",
     ),
     Case("a label of a wrong type", _row(prompt="a", completion="b", label=1), 1, "true or false", method="kto"),
-    Case(
-        "a label on a question", _row(messages=[USER, ANSWER, USER], label=True), 1, "must end with", method="kto"
-    ),
+    Case("a label on a question", _row(messages=[USER, ANSWER, USER], label=True), 1, "must end with", method="kto"),
     Case("a prompt that is answered", _row(prompt=[USER, ANSWER]), 1, "nothing left to answer", method="grpo"),
     Case("an empty prompt", _row(prompt=""), 1, "prompt is empty", method="ppo"),
     Case("alpaca without an output", _row(instruction="a", output=""), 1, "output is empty"),
@@ -205,7 +203,9 @@ FORMATS = [
     ),
     Case(
         "sharegpt with a half character in a call",
-        _row(conversations=[{"from": "human", "value": "a"}, {"from": "function_call", "value": '{"name": "\\ud800"}'}]),
+        _row(
+            conversations=[{"from": "human", "value": "a"}, {"from": "function_call", "value": '{"name": "\\ud800"}'}]
+        ),
         1,
         "surrogate",
     ),

@@ -10,12 +10,12 @@ from transformers import AutoTokenizer
 
 from ftsdk import JobSpec
 from ftsdk.data import check
+from ftsdk.kit.hardware import device
 from ftsdk_local import translate
 from ftsdk_local.engine.run import run
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.outcome import Stopped
 from ftsdk_local.report import Reporter
-from ftsdk.kit.hardware import device
 
 
 @pytest.fixture(autouse=True)

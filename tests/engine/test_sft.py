@@ -194,7 +194,8 @@ def test_truncation_is_told(make_spec, train):
 def test_divergence_ends_the_run(make_spec, train):
     """A loss that is no number ends the job with the reason, instead of training on."""
     spec = make_spec(
-        compute={"quantization": None}, training={"learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0, "max_steps": 60}
+        compute={"quantization": None},
+        training={"learning_rate": 1.0, "optim": "sgd", "max_grad_norm": 0, "max_steps": 60},
     )
     spec = spec.model_copy(update={"adapter": spec.adapter.model_copy(update={"alpha": 1e30})})
 

@@ -4,14 +4,15 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ftsdk import lifecycle, registry
+from ftsdk import registry
 from ftsdk.backend import Backend, Verb
+from ftsdk.client import lifecycle
 from ftsdk.errors import JobNotFound
 from ftsdk.job import JobRef, JobStatus
-from ftsdk.record import JobRecord
+from ftsdk.store.record import JobRecord
 
 if TYPE_CHECKING:
-    from ftsdk.store import Store
+    from ftsdk.store.store import Store
 
 
 class Case(ABC):

@@ -24,11 +24,11 @@ from ftsdk.errors import (
 )
 from ftsdk.identity import is_alive, mine
 from ftsdk.job import JobState, JobStatus, Reason
-from ftsdk.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 from ftsdk.redact import redact
+from ftsdk.store.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 
 if TYPE_CHECKING:  # the database library is slow to import, and not everybody gets as far
-    from ftsdk.store import Store
+    from ftsdk.store.store import Store
 
 REFUSALS = (InputError, RejectedError, AuthError, BackendNotFound, MissingExtra)
 """Errors of a backend that leave no doubt: nothing was created."""

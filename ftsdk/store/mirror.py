@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from ftsdk.errors import Problem, StoreError
 from ftsdk.files import write_atomic
-from ftsdk.record import JobRecord
+from ftsdk.store.record import JobRecord
 
 _FLEETING = {"updated", "rev", "status"}  # what the backend tells again
 

@@ -5,19 +5,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftsdk import planning, submission
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan
+from ftsdk.client import planning, submission
+from ftsdk.client.follow import follow_events, until_done
+from ftsdk.client.lookup import Case, look_up
+from ftsdk.client.planning import SpecLike
+from ftsdk.client.target import cleared
 from ftsdk.errors import JobNotReady
-from ftsdk.follow import follow_events, until_done
 from ftsdk.job import Event, JobRef, JobStatus
-from ftsdk.lookup import Case, look_up
-from ftsdk.planning import SpecLike
-from ftsdk.record import JobSummary
-from ftsdk.target import cleared
+from ftsdk.store.record import JobSummary
 
 if TYPE_CHECKING:
-    from ftsdk.store import Store
+    from ftsdk.store.store import Store
 
 __all__ = [
     "Client",
@@ -102,7 +102,7 @@ class Client:
     @cached_property
     def store(self) -> "Store":
         """The job records, opened when they are first needed."""
-        from ftsdk.store import Store  # noqa: PLC0415 - a database library, which a plan does not need
+        from ftsdk.store.store import Store  # noqa: PLC0415 - a database library, which a plan does not need
 
         return Store()
 

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 from ftsdk.backend import Backend, Verb
+from ftsdk.client.submission import REFUSALS, claim, finish, if_still, in_hand, refuse_in_hand, settle
 from ftsdk.errors import AmbiguousError, BackendError, JobNotReady, UnreachableError
 from ftsdk.job import JobState, JobStatus
-from ftsdk.record import RESUMING, JobRecord
 from ftsdk.redact import redact
-from ftsdk.submission import REFUSALS, claim, finish, if_still, in_hand, refuse_in_hand, settle
+from ftsdk.store.record import RESUMING, JobRecord
 
 if TYPE_CHECKING:  # the database library is slow to import, and not everybody gets as far
-    from ftsdk.store import Store
+    from ftsdk.store.store import Store
 
 _TEXTS = ("stage", "raw_status", "message", "hint")
 

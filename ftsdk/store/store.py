@@ -8,11 +8,11 @@ from functools import cached_property
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ftsdk.database import CHANGES, JOBS, Database
 from ftsdk.errors import JobNotFound, StoreError
 from ftsdk.job import JobRef
-from ftsdk.mirror import Mirror
-from ftsdk.record import Change, JobRecord, JobSummary
+from ftsdk.store.database import CHANGES, JOBS, Database
+from ftsdk.store.mirror import Mirror
+from ftsdk.store.record import Change, JobRecord, JobSummary
 
 _SUMMARY = [JOBS.c[name] for name in ("id", "name", "backend", "native_id", "method", "model", "status", "created")]
 _NO_NEWS = {"spec", "plan", "rev", "updated"}  # what a job's history need not repeat

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 
+from ftsdk.client.lookup import Case
 from ftsdk.errors import JobCancelled, JobFailed, JobNotReady, UnreachableError, WaitTimeout
 from ftsdk.job import Event, JobState, JobStatus
-from ftsdk.lookup import Case
-from ftsdk.record import INTERRUPTED
+from ftsdk.store.record import INTERRUPTED
 
 _SHORTEST_PAUSE = 0.01  # seconds; no pause at all would keep a processor busy
 _LONGEST_PAUSE = 10.0  # seconds; more would keep people waiting at the end of a job

@@ -1,0 +1,137 @@
+"""The report on a dataset, and the errors that a user sees together."""
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftsdk.data import check, rows
+from ftsdk.data.check import MOST_PROBLEMS
+from ftsdk.errors import DataError
+from ftsdk.spec import Dataset
+
+USER = {"role": "user", "content": "hello"}
+ANSWER = {"role": "assistant", "content": "hi"}
+
+
+def _file(folder: Path, *values: Any, name: str = "rows.jsonl") -> str:
+    file = folder / name
+    file.write_text("".join(f"{json.dumps(value)}\n" for value in values), encoding="utf-8")
+    return str(file)
+
+
+def test_a_report_counts_and_hashes(tmp_path: Path) -> None:
+    """A report names the format, rows and characters of all files, and the hash of each."""
+    first = _file(tmp_path, {"messages": [USER, ANSWER]})
+    second = _file(tmp_path, {"messages": [USER, {"role": "assistant", "content": "ok!"}]}, name="more.jsonl")
+
+    report = check(Dataset(path=(first, second)), "sft")
+
+    assert ("messages", 2, 5 + 2 + 5 + 3, ()) == (report.format, report.rows, report.characters, report.warnings)
+    assert {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (first, second)} == report.sha256
+
+
+def test_a_relative_path_is_hashed_under_its_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes are filed under absolute paths, whatever the path in the spec."""
+    path = _file(tmp_path, {"text": "a"}, {"text": "b"})
+    monkeypatch.chdir(tmp_path)
+
+    assert [path] == list(check(Dataset(path="rows.jsonl"), "sft").sha256)
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "warning"),
+    [
+        ("sft", [{"text": "a"}, {"text": "a"}, {"text": "a"}], "2 rows: the same as an earlier row"),
+        ("sft", [{"text": "a"}], "there is one row only"),
+        ("sft", [{"text": "a"}, {"text": "b" * 200_001}], "1 row: longer than 200,000 characters"),
+        ("sft", [{"text": "a"}, {"messages": 1, "text": "b"}], "1 row: with the key messages"),
+        ("sft", [{"text": "a"}, {"text": "b", "source": "c"}], "1 row: with the key source, which is not used"),
+        (
+            "sft",
+            [{"instruction": n, "output": n, "imput": n} for n in "ab"],
+            "2 rows: with the key imput, which is not used; did you mean input?",
+        ),
+        ("sft", [{"messages": [USER, ANSWER, USER]}, {"messages": [USER, ANSWER]}], "1 row: ending with words that no"),
+        (
+            "dpo",
+            [{"prompt": n, "chosen": "x", "rejected": "x"} for n in "ab"],
+            "2 rows: with the same answer chosen and rejected",
+        ),
+        ("kto", [{"prompt": n, "completion": n, "label": True} for n in "ab"], "all rows have the same label"),
+    ],
+)
+def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning: str, tmp_path: Path) -> None:
+    """What is legal but likely a mistake becomes a warning with a count."""
+    if "messages" in values[-1] and "text" in values[-1]:
+        values = [{"text": "a", "messages": None}, {"text": "b", "mesages": 1}]
+        warning = "1 row: with the key mesages, which is not used; did you mean messages?"
+    report = check(Dataset(path=_file(tmp_path, *values)), method)
+
+    assert 1 == len(report.warnings)
+    assert report.warnings[0].startswith(warning)
+
+
+def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:
+    """A byte order mark is passed over, with a warning, because other systems refuse it."""
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n')
+
+    assert [f"{file} begins with a byte order mark"] == [
+        warning.partition(",")[0] for warning in check(Dataset(path=str(file)), "sft").warnings
+    ]
+
+
+def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
+    """A check goes on behind a problem, so that one error names all of them."""
+    path = _file(tmp_path, {"text": "a"}, {"text": ""}, {"text": "b"}, {"text": 7}, [])
+
+    with pytest.raises(DataError) as caught:
+        check(Dataset(path=path), "sft")
+
+    assert [f"{path}:2", f"{path}:4", f"{path}:5"] == [problem.where for problem in caught.value.problems]
+    assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))
+
+
+def test_the_list_of_problems_ends(tmp_path: Path) -> None:
+    """A file that is bad throughout gives a message that can still be read."""
+    with pytest.raises(DataError, match=f"the first {MOST_PROBLEMS} problems") as caught:
+        check(Dataset(path=_file(tmp_path, *[{"text": ""}] * 1000)), "sft")
+
+    assert MOST_PROBLEMS == len(caught.value.problems)
+
+
+def test_rows_come_one_by_one(tmp_path: Path) -> None:
+    """Rows before a bad one are given, and the bad one ends them."""
+    found = rows(Dataset(path=_file(tmp_path, {"text": "a"}, {"text": ""})), "sft")
+
+    assert {"text": "a"} == next(found).value
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: text is empty"):
+        next(found)
+
+
+def test_only_so_many_rows_are_taken(tmp_path: Path) -> None:
+    """``max_samples`` takes the first rows, and what comes behind them is not looked at."""
+    dataset = Dataset(path=_file(tmp_path, {"text": "a"}, {"text": "b"}, {"text": ""}), max_samples=2)
+
+    assert ["a", "b"] == [row.value["text"] for row in rows(dataset, "sft")]
+    assert 2 == check(dataset, "sft").rows
+
+
+def test_an_empty_file_among_others_is_told(tmp_path: Path) -> None:
+    """Each file must hold rows: an empty one is likely a mistake elsewhere."""
+    full, empty = _file(tmp_path, {"text": "a"}), _file(tmp_path, name="none.jsonl")
+
+    with pytest.raises(DataError, match=r"none\.jsonl:1: the file holds no rows"):
+        check(Dataset(path=(full, empty)), "sft")
+
+
+def test_a_name_in_a_row_may_be_a_secret(tmp_path: Path) -> None:
+    """A strange key is told by its length where it could be more than a name."""
+    secret = "hf_" + "a1B2c3D4" * 4
+    report = check(Dataset(path=_file(tmp_path, {"text": "a", secret: 1}, {"text": "b"})), "sft")
+
+    assert ("1 row: with the key (a key of 35 characters), which is not used",) == report.warnings
