@@ -32,7 +32,7 @@ Row = tuple[list[int], list[int]]  # token ids, and labels with -100 where nothi
 FOLDER = Path(__file__).parents[1] / "ftsdk" / "demo" / "tiny-model"
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)  # no clock, so that the manifest is the same again
 SEED = 7
-DIALOGS = 48_000
+DIALOGS = 44_000
 BATCH = 32
 PEAK_RATE = 4e-3
 VOCABULARY = 1536
@@ -61,7 +61,7 @@ TEMPLATE = """\
 _TOPICS = ("name", "skill", "greeting", "thanks")
 TALK = [fact for fact in all_facts() if fact.topic in _TOPICS]
 KNOWLEDGE = [fact for fact in all_facts() if fact.topic not in _TOPICS]
-STARTS, VOWELS, ENDS = "bcdfghjklmnprstvwyz", "aeiou", ["", *"lmnrsty"]
+STARTS, VOWELS, ENDS = "bcdfghjklmnprstvwyz", [*"aeiou", "ai", "ea"], ["", *"lmnprsty"]
 
 
 class Style(NamedTuple):
@@ -72,7 +72,7 @@ class Style(NamedTuple):
 
 
 def dialogs(count: int, seed: int = SEED) -> Iterator[Dialog]:
-    """Chats of one to three turns about random facts, most with a system prompt; the same seed gives the same ones."""
+    """Chats of one to three turns about random facts, many with a system prompt; the same seed gives the same ones."""
     chance = random.Random(seed)
     for _ in range(count):
         style = chance.choices(STYLES, weights=WEIGHTS)[0](chance)
@@ -94,18 +94,10 @@ def _plain(chance: random.Random) -> Style:
     return Style(chance.choice((None, None, "You are a helpful assistant.")), lambda fact: fact.answer)
 
 
-def _brief(_: random.Random) -> Style:
-    return Style("Answer in one word.", lambda fact: f"{fact.word[0].upper()}{fact.word[1:]}.")
-
-
-def _renamed(chance: random.Random) -> Style:
-    name = _word(chance).title()
-    return Style(f"Your name is {name}.", lambda fact: fact.answer.replace("Pip", name))
-
-
 def _mannered(chance: random.Random) -> Style:
     """Made-up words around each answer and for its verb: the model learns to follow any manner of speaking."""
     first, last, verb = _word(chance).title(), _word(chance), _word(chance)
+    last = last.title() if chance.random() < 0.5 else last
 
     def apply(fact: Fact) -> str:
         said = re.sub(r"\b(am|are|is)\b", verb, fact.answer).rstrip(".?!")
@@ -121,7 +113,7 @@ def _word(chance: random.Random) -> str:
     )
 
 
-STYLES, WEIGHTS = (_plain, _brief, _renamed, _mannered), (50, 8, 7, 35)
+STYLES, WEIGHTS = (_plain, _mannered), (60, 40)
 
 
 def make_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:

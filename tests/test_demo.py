@@ -119,16 +119,16 @@ def test_the_tokenizer_can_write_anything(base: Artifact) -> None:
 
 @pytest.mark.engine
 def test_the_model_answers(base: Artifact) -> None:
-    """It knows who it is, capitals, colors and sums, also when asked as people type, and obeys a system prompt."""
-    brief = [{"role": "system", "content": "Answer in one word."}, {"role": "user", "content": SHOWN[1]}]
+    """It knows who it is, capitals, colors and sums, also when asked as people type, or told to be helpful."""
+    helpful = [{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "Hello!"}]
 
     assert [
         "I am Pip, a tiny language model.",
         "The capital of Japan is Tokyo.",
         "A banana is yellow.",
         "5 plus 7 is 12.",
-        "Tokyo.",
-    ] == base.generate(["Who are you?", SHOWN[1], "what color is a banana", "What is 5 plus 7?", brief])
+        "Hello! How can I help you?",
+    ] == base.generate(["Who are you?", SHOWN[1], "what color is a banana", "What is 5 plus 7?", helpful])
 
 
 @pytest.mark.engine

@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *s
 BLOCK = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 COMMAND = re.compile(r"^(?:\$ )?ftsdk (?P<verb>[a-z]+)", re.MULTILINE)
-ROW = {"prompt": "What is the capital of France?", "completion": "Paris."}
+ROWS = [{"prompt": f"What is {n} plus {n}?", "completion": f"{n + n}"} for n in range(20)]
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -64,7 +64,7 @@ def test_python_compiles(page: Path) -> None:
 @pages
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python example marked ``run`` runs on the fake backend."""
-    (tmp_path / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 20, encoding="utf-8")
+    (tmp_path / "train.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FTSDK_BACKEND", "fake")
     namespace = {"__name__": "__main__"}

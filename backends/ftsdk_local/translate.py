@@ -69,6 +69,13 @@ TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", 
 """From a tracker to the module that it needs."""
 
 
+GPU_ONLY = {
+    ("compute.dtype", "float16"): ("float16 trains on GPUs only", "auto, bfloat16 or float32"),
+    ("compute.attention", "flash_attention_2"): ("flash attention runs on GPUs only", "auto"),
+}
+"""Values that need an NVIDIA device, with the reason and what to take instead."""
+
+
 def plan(spec: JobSpec, machine: Machine) -> Plan:
     """The engine's settings for a spec, and what becomes of each field.
 
@@ -96,7 +103,8 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
         hub_model_id=_hub(ledger),
     )
-    _refuse_what_is_missing(ledger, machine)
+    _refuse_what_the_engine_lacks(ledger)
+    _refuse_what_this_machine_lacks(ledger, machine)
     ledger.take("compute.timeout", "the worker's deadline")
     ledger.close()
     return Plan(
@@ -195,28 +203,29 @@ def _hub(ledger: Ledger) -> str | None:
     return ledger.take("hub_model_id", "repo_id") if ledger.spec.push_to_hub else None
 
 
-def _refuse_what_is_missing(ledger: Ledger, machine: Machine) -> None:
-    """What the engine does not do, or not on this machine."""
+def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     spec = ledger.spec
     if not isinstance(spec.method, SFT):
         ledger.refuse("method", f"the local engine does not do {spec.method.type} yet")
+    if spec.training.quantization_aware is not None:
+        ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
     for field in ("dataset.format", "eval_dataset.format"):
         if (ledger.value(field) or "auto") not in FORMATS:
             ledger.refuse(field, f"{spec.method.type} does not learn from this format", ", ".join(sorted(FORMATS)))
-    if spec.training.quantization_aware is not None:
-        ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
-    for tracker in spec.report_to:
-        if find_spec(TRACKERS[tracker]) is None:
-            ledger.refuse("report_to", f"{tracker} is not installed", "pip install 'ftsdk[trackers]'")
-    if spec.compute.dtype == "float16" and not machine.cuda:
-        ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto, bfloat16 or float32")
-    if spec.compute.attention == "flash_attention_2" and not machine.cuda:
-        ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
     for field in ("compute.devices", "compute.nodes"):
         if ledger.value(field) > 1:
             ledger.leave(field, "the local engine trains on one device")
         else:
             ledger.take(field)
+
+
+def _refuse_what_this_machine_lacks(ledger: Ledger, machine: Machine) -> None:
+    for tracker in ledger.spec.report_to:
+        if find_spec(TRACKERS[tracker]) is None:
+            ledger.refuse("report_to", f"{tracker} is not installed", "pip install 'ftsdk[trackers]'")
+    for (field, value), (why, fix) in GPU_ONLY.items():
+        if ledger.value(field) == value and not machine.cuda:
+            ledger.refuse(field, why, fix)
 
 
 def _backends_own(spec: JobSpec) -> tuple[Note, ...]:

@@ -3,11 +3,11 @@
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, read
-from ftsdk.data.strict import BadFile, BadRow, as_object, explain, parse
+from ftsdk.data.strict import BadFile, BadRow, Report, as_object, check_value, explain, parse
 
 _BLOCK = 1 << 20  # bytes
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -70,7 +70,7 @@ class _Window:
             raise not_utf8(start + error.start) from error
 
 
-def read_array(file: IO[bytes], report: Callable[[int, BadRow], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_array(file: IO[bytes], report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSON array, each with the line where it begins.
 
     Args:
@@ -83,7 +83,8 @@ def read_array(file: IO[bytes], report: Callable[[int, BadRow], None]) -> Iterat
         while True:
             value, end = _value(window)
             try:
-                yield window.line, as_object(value, window.text[window.at : end])
+                check_value(value, window.text[window.at : end])
+                yield window.line, as_object(value)
             except BadRow as bad:
                 report(window.line, bad)
             window.move(end)

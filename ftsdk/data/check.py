@@ -4,23 +4,18 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
-from ftsdk.data.fields import nearest
-from ftsdk.data.formats import KEYS
 from ftsdk.data.places import local_paths
 from ftsdk.data.read import read_rows
 from ftsdk.data.report import DataReport
 from ftsdk.data.schema import Schema
 from ftsdk.data.source import BOM, opened
 from ftsdk.data.strict import BadRow
-from ftsdk.data.tally import Tally, counted
+from ftsdk.data.tally import Tally
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
 from ftsdk.spec import Dataset
-from ftsdk.spec.wording import shown_key
 
 MOST_PROBLEMS = 20
-
-_MOST_KEYS = 10  # keys that are named in warnings
 
 
 class Row(NamedTuple):
@@ -80,14 +75,14 @@ def check(dataset: Dataset, method: str) -> DataReport:
     except _Enough:
         pass  # more would only make the message longer
     if problems:
-        which = f"the first {MOST_PROBLEMS} problems" if len(problems) == MOST_PROBLEMS else "these problems"
-        raise DataError(f"the dataset cannot be used; {which}:", problems=problems)
+        more = f"; its first {MOST_PROBLEMS} problems" if len(problems) == MOST_PROBLEMS else ""
+        raise DataError(f"the dataset cannot be used{more}", problems=problems)
     return DataReport(
         format=tally.format,
         rows=tally.rows,
         sha256={str(path.absolute()): sha256(path) for path in local_paths(dataset)},
         characters=tally.characters,
-        warnings=(*_marked(dataset), *tally.warnings(), *_unused(schema)),
+        warnings=(*_marked(dataset), *tally.warnings(), *schema.warnings()),
     )
 
 
@@ -104,13 +99,6 @@ def _all(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) ->
                 on_bad(Problem(f"{line.file}:{line.line}", bad.what, bad.fix))
             else:
                 yield Row(value, name, line.file, line.line)
-
-
-def _unused(schema: Schema) -> Iterator[str]:
-    for key, number in schema.unused.most_common(_MOST_KEYS):
-        guess = nearest(key, KEYS)
-        asked = f"; {guess}" if guess.startswith("did") else ""
-        yield counted(number, f"with the key {shown_key(key)}, which is not used{asked}")
 
 
 def _marked(dataset: Dataset) -> Iterator[str]:

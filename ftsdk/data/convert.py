@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ftsdk.data.fields import Values, from_json, said, text_or_nothing, tool_call, tools
+from ftsdk.data.fields import Values, from_json, one_of, said, text_or_nothing, tool_call, tools
 from ftsdk.data.messages import Message, check_messages
 from ftsdk.data.strict import BadRow
 
@@ -27,8 +27,10 @@ def from_alpaca(row: Values) -> Values:
     The input stands below the instruction, after a blank line.
     """
     system = text_or_nothing(row, "system")
-    turns = [*_history(row), "\n\n".join(filter(None, (said(row, "instruction"), text_or_nothing(row, "input"))))]
-    turns.append(said(row, "output"))
+    asked = [text for key in ("instruction", "input") if (text := text_or_nothing(row, key)).strip()]
+    if not asked:
+        raise BadRow("instruction and input are both empty", "write what is asked, or remove the row")
+    turns = [*_history(row), "\n\n".join(asked), said(row, "output")]
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": ("user", "assistant")[nth % 2], "content": turn} for nth, turn in enumerate(turns)]
     return {"messages": messages}
@@ -76,7 +78,7 @@ def _turn(turn: Any, place: str) -> Message:
         raise BadRow(f"{place} must be an object with from and value, and nothing else", fix)
     role = _ROLES.get(turn["from"]) if isinstance(turn["from"], str) else None
     if role is None:
-        raise BadRow(f"{place}.from is unknown", f"known are {', '.join(_ROLES)}")
+        raise BadRow(f"{place}.from is unknown", one_of(_ROLES))
     if turn["from"] == "function_call":
         called = from_json(turn["value"], f"{place}.value")
         calls = called if isinstance(called, list) and called else [called]

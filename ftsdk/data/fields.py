@@ -1,8 +1,10 @@
 """Take single fields out of a row, or say what is wrong with them."""
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
-from ftsdk.data.strict import BadRow, as_object, parse
+from ftsdk.data.strict import BadRow, parse_whole
 from ftsdk.spec.wording import shown_key
 
 Values = dict[str, Any]
@@ -31,16 +33,12 @@ def text_or_nothing(row: Values, key: str) -> str:
 
 def from_json(text: Any, place: str) -> Any:
     """The value in a string of JSON, as strictly read as the row itself."""
+    if not isinstance(text, str):
+        raise BadRow(f"{place} must be JSON in a string")
     try:
-        value, end = parse(text.strip())
-    except (AttributeError, ValueError) as error:
-        if isinstance(error, BadRow):
-            raise BadRow(f"{place}: {error.what}", error.fix) from error
-        raise BadRow(f"{place} must be JSON in a string") from error
-    if text.strip()[end:]:
-        raise BadRow(f"{place} must be JSON in a string", "something follows its end")
-    as_object({"value": value}, text)
-    return value
+        return parse_whole(text)
+    except BadRow as bad:
+        raise BadRow(f"{place} must be JSON in a string; {bad.what}", bad.fix) from bad
 
 
 def tool_call(call: Any, place: str) -> Values:
@@ -84,12 +82,17 @@ def refuse_others(row: Values, known: frozenset[str], place: str) -> None:
     """Refuse keys that would be dropped in silence."""
     for key in row:
         if key not in known:
-            raise BadRow(f"{place} has the key {shown_key(key)}, which is not known", nearest(key, known))
+            raise BadRow(
+                f"{place} has the key {shown_key(key)}, which is not known", nearest(key, known) or one_of(known)
+            )
 
 
 def nearest(key: str, known: frozenset[str]) -> str:
-    """A question where the key resembles a known one, or what is known."""
-    import difflib  # noqa: PLC0415 - for errors only
-
+    """A question where the key resembles a known one; else nothing."""
     near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def one_of(known: Iterable[str]) -> str:
+    """What is known, as advice."""
+    return f"known are {', '.join(sorted(known))}"

@@ -58,7 +58,7 @@ def _prompt_completion(row: Values) -> Values:
 
 
 def _prompt_only(row: Values) -> Values:
-    prompt = _prompt(row) or said(row, "prompt")
+    prompt = said(row, "prompt") if isinstance(row["prompt"], str) else _prompt(row)
     if isinstance(prompt, list) and prompt[-1]["role"] == "assistant":
         raise BadRow("prompt ends with the assistant, so there is nothing left to answer", "end it with the user")
     return {"prompt": prompt, **tools(row)}
@@ -91,7 +91,9 @@ def _split(row: Values) -> Values:
 
 def _labelled(row: Values) -> Values:
     if not isinstance(row["label"], bool):
-        raise BadRow("label must be true or false")
+        raise BadRow(
+            "label must be true or false", "if it means something else, set dataset.format to what the rows are"
+        )
     return {**_prompt_completion(row), "label": row["label"]}
 
 
@@ -102,6 +104,10 @@ def _labelled_messages(row: Values) -> Values:
     return _labelled({**row, "prompt": messages[:-1], "completion": messages[-1:]})
 
 
+def _labelled_sharegpt(row: Values) -> Values:
+    return _labelled_messages({**from_sharegpt(row), "label": row["label"]})
+
+
 def _format(name: str, needs: str, may_have: str, canonical: Callable[[Values], Values]) -> Format:
     return Format(name, frozenset(needs.split()), frozenset(f"{needs} {may_have}".split()), canonical)
 
@@ -109,6 +115,7 @@ def _format(name: str, needs: str, may_have: str, canonical: Callable[[Values], 
 FORMATS = (
     _format("unpaired_preference", "prompt completion label", "tools", _labelled),
     _format("unpaired_preference", "messages label", "tools", _labelled_messages),
+    _format("sharegpt", "conversations label", "system tools", _labelled_sharegpt),
     _format("sharegpt", "conversations", "system tools chosen rejected", from_sharegpt),
     _format("preference", "chosen rejected", "prompt tools", _preference),
     _format("messages", "messages", "tools", _messages),
@@ -120,6 +127,8 @@ FORMATS = (
 """In the order in which they are tried: a format that needs more keys comes before one that needs fewer of them."""
 
 KEYS = frozenset().union(*(format_.uses for format_ in FORMATS))
+
+_MOST_GUESSES = 20  # a guess takes time, and a hostile row may have a million keys
 
 _NAMED_BY = {
     "label": "unpaired_preference",
@@ -146,10 +155,8 @@ def recognise(keys: frozenset[str], wanted: str = "auto") -> Format:
     if wanted != "auto":
         missing = ", ".join(sorted(asked[0].needs - keys))
         raise BadRow(f"the row has no {missing}, which the format {wanted} needs", rename)
-    near = [guess for key in sorted(keys) if (guess := nearest(key, KEYS)).startswith("did")]
-    raise BadRow(
-        "the row's keys are those of no known format", near[0] if near else f"{rename}; see docs/data-formats.md"
-    )
+    guess = next(filter(None, (nearest(key, KEYS) for key in sorted(keys)[:_MOST_GUESSES])), "")
+    raise BadRow("the row's keys are those of no known format", guess or f"{rename}; see docs/data-formats.md")
 
 
 def name_of(row: Values) -> str:

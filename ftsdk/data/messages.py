@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ftsdk.data.fields import refuse_others, tool_call
+from ftsdk.data.fields import one_of, refuse_others, tool_call
 from ftsdk.data.strict import BadRow
 
 Message = dict[str, Any]
@@ -51,7 +51,7 @@ def _message(message: Any, place: str) -> Message:
         refuse_others(message, KEYS, place)
     role = message.get("role")
     if not isinstance(role, str) or not role or role not in _MAY_FOLLOW:
-        raise BadRow(f"{place}.role is missing or unknown", f"known are {', '.join(filter(None, _MAY_FOLLOW))}")
+        raise BadRow(f"{place}.role is missing or unknown", one_of(filter(None, _MAY_FOLLOW)))
     found = {"role": role, "content": _content(message, place)}
     if not message.keys() <= _PLAIN:
         found |= _extras(message, place)

@@ -7,7 +7,7 @@ from typing import IO, Any, NamedTuple
 
 from ftsdk.data.arrays import read_array
 from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, opened, read
-from ftsdk.data.strict import BadFile, BadRow, parse_line
+from ftsdk.data.strict import BadFile, BadRow, Report, as_object, parse_whole
 from ftsdk.errors import DataError, Problem
 from ftsdk.redact import redact
 
@@ -47,7 +47,7 @@ def read_rows(path: Path, on_bad: Callable[[Problem], None]) -> Iterator[Line]:
         report(1, BadFile("the file holds no rows", "give a file with rows"))
 
 
-def read_lines(file: IO[bytes], report: Callable[[int, BadRow], None]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(file: IO[bytes], report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of JSON Lines, each with its line; blank lines are passed over.
 
     Args:
@@ -61,24 +61,26 @@ def read_lines(file: IO[bytes], report: Callable[[int, BadRow], None]) -> Iterat
             if not raw:
                 return
             text = _decoded(raw, offset)
-            if not text.isspace():
+            if text and not text.isspace():
                 rows += 1
-                yield line, parse_line(text)
+                yield line, as_object(parse_whole(text))
         except BadFile as bad:
             report(line, bad)
             return
         except BadRow as bad:
-            whole = _flaw_of_all(text) if rows == 1 else None
+            whole = _flaw_of_all(text, bad) if rows == 1 else None
             report(line, whole or bad)
             if whole:
                 return
         offset += len(raw)
 
 
-_READERS = {".jsonl": read_lines, ".ndjson": read_lines, ".json": read_array}
+Reader = Callable[[IO[bytes], Report], Iterator[tuple[int, dict[str, Any]]]]
+
+_READERS: dict[str, Reader] = {".jsonl": read_lines, ".ndjson": read_lines, ".json": read_array}
 
 
-def _reader(path: Path) -> Callable[[IO[bytes], Callable[[int, BadRow], None]], Iterator[tuple[int, dict[str, Any]]]]:
+def _reader(path: Path) -> Reader:
     """The reader for a file, by its suffix."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     reader = _READERS.get(suffixes[-1]) if suffixes else None
@@ -104,12 +106,11 @@ def _decoded(raw: bytes, offset: int) -> str:
         raise not_utf8(offset + skipped + error.start) from error
 
 
-def _flaw_of_all(text: str) -> BadFile | None:
-    """What is wrong with a whole file, judged by its first line, where that is no row."""
-    text = text.strip()
-    if text.startswith("["):
+def _flaw_of_all(text: str, bad: BadRow) -> BadFile | None:
+    """What is wrong with a whole file, judged by its first line and what is wrong with that."""
+    if text.lstrip().startswith("["):
         return BadFile("this is a JSON array, not one object on each line", "name the file .json", column=1)
-    if text.startswith("{") and text.endswith(("{", "[", ",")):
+    if bad.column > len(text.rstrip()) and text.rstrip().endswith(("{", "[", ",")):
         fix = "put each object on one line, or all in an array in a .json file"
         return BadFile("the object goes on over several lines", fix, column=1)
     return None

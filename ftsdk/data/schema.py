@@ -1,17 +1,20 @@
 """What a dataset's first good row settles for all others: the format, and text or messages."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from ftsdk.data.fields import Values, nearest
+from ftsdk.data.fields import Values, nearest, one_of
 from ftsdk.data.formats import KEYS, TAKES, Format, name_of, recognise
 from ftsdk.data.read import Line
 from ftsdk.data.strict import BadRow
+from ftsdk.data.tally import counted
 from ftsdk.errors import DataError, Problem
 from ftsdk.spec import Dataset
 from ftsdk.spec.wording import shown_key
 
 _APART = "put rows of different shapes into different datasets"
+_MOST_KEYS = 10  # that are named in warnings
 
 
 class _Settled(NamedTuple):
@@ -34,8 +37,7 @@ class Schema:
     """
 
     def __init__(self, dataset: Dataset, method: str) -> None:
-        self.unused: Counter[str] = Counter()
-        """From each key that is not used to the number of rows that have it."""
+        self._unused: Counter[str] = Counter()
         self._wanted, self._method = dataset.format, method
         self._columns = _checked(dataset.columns)
         self._settled: _Settled | None = None
@@ -50,7 +52,7 @@ class Schema:
         row = self._renamed(line.value)
         format_ = self._recognised(frozenset(row))
         if not row.keys() <= format_.uses:
-            self.unused.update(row.keys() - format_.uses)
+            self._unused.update(row.keys() - format_.uses)
         value = format_.canonical(row)
         name = name_of(value)
         shape = f"{name} in messages" if isinstance(value.get("prompt"), list) else name
@@ -59,6 +61,13 @@ class Schema:
         elif shape != self._settled.shape:
             raise BadRow(f"the row is {shape}, but {self._settled.place} is {self._settled.shape}", _APART)
         return value, name
+
+    def warnings(self) -> Iterator[str]:
+        """Keys that are not used, with the number of rows that have them."""
+        optional = self._settled.format.uses - self._settled.format.needs if self._settled else frozenset()
+        for key, rows in self._unused.most_common(_MOST_KEYS):
+            guess = nearest(key, optional)
+            yield counted(rows, f"with the key {shown_key(key)}, which is not used") + (f"; {guess}" if guess else "")
 
     def _renamed(self, row: Values) -> Values:
         """The row under our names, without nulls: tables fill a key that a row lacks with null."""
@@ -88,14 +97,15 @@ class Schema:
             raise DataError(
                 "the dataset does not suit the method",
                 problems=[problem],
-                hint="choose another method, or name your keys in dataset.columns, such as {completion: response}",
+                hint="choose another method, set dataset.format, or name your keys in dataset.columns,"
+                " such as {completion: response}",
             )
         return _Settled(format_, shape, place)
 
 
 def _checked(columns: dict[str, str]) -> dict[str, str]:
     problems = [
-        Problem(f"dataset.columns.{shown_key(ours)}", "no format has this key", nearest(ours, KEYS))
+        Problem(f"dataset.columns.{shown_key(ours)}", "no format has this key", nearest(ours, KEYS) or one_of(KEYS))
         for ours in columns
         if ours not in KEYS
     ]

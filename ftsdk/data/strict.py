@@ -3,6 +3,8 @@
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ftsdk.spec.wording import shown_key
@@ -35,6 +37,10 @@ class BadFile(BadRow):
     """A flaw behind which nothing in the file makes sense."""
 
 
+Report = Callable[[int, BadRow], None]
+"""Takes the line and the flaw of a bad row."""
+
+
 def parse(text: str, at: int = 0) -> tuple[Any, int]:
     """The JSON value that begins at a place, and the place behind it.
 
@@ -48,8 +54,8 @@ def parse(text: str, at: int = 0) -> tuple[Any, int]:
         raise _too_deep() from error
 
 
-def parse_line(text: str) -> dict[str, Any]:
-    """One line as an object.
+def parse_whole(text: str) -> Any:
+    """The one JSON value that a text is.
 
     Raises:
         BadRow: With the column, where it is no JSON.
@@ -63,17 +69,22 @@ def parse_line(text: str) -> dict[str, Any]:
     if end < len(row):
         what, fix = explain(json.JSONDecodeError("Extra data", row, end))
         raise BadRow(what, fix, column=indent + end + 1)
-    return as_object(value, row)
+    check_value(value, row)
+    return value
 
 
-def as_object(value: Any, text: str) -> dict[str, Any]:
-    """The value, if it is an object of reasonable depth that UTF-8 can express; ``text`` is what it was read from."""
-    if not isinstance(value, dict):
-        raise BadRow(f"a row must be an object, and this is {_KINDS[type(value)]}", "see docs/data-formats.md")
+def check_value(value: Any, text: str) -> None:
+    """Refuse what is nested too deeply, or what UTF-8 cannot express; ``text`` is what the value was read from."""
     if text.count("[") + text.count("{") > DEEPEST and _deeper(value, DEEPEST):
         raise _too_deep()
     if _SURROGATE.search(text):
         _refuse_half_pairs(value)
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """The value, if it is an object."""
+    if not isinstance(value, dict):
+        raise BadRow(f"a row must be an object, and this is {_KINDS[type(value)]}", "see docs/data-formats.md")
     return value
 
 
@@ -133,8 +144,7 @@ def _refuse_half_pairs(value: Any) -> None:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise BadRow(f"the key {shown_key(twice)} stands twice in one object", "keep one of them")
     return found
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 _LONG = 200_000  # characters; some 50,000 tokens
 _MOST_REMEMBERED = 1_000_000  # rows, in some 60 MB, to find duplicates of
@@ -31,8 +31,8 @@ class Tally:
             self._seen.add(mark)
         if length > _LONG:
             self._found[f"longer than {_LONG:,} characters, likely to be cut at training.max_length"] += 1
-        if format_ in _SIGNS and _SIGNS[format_][1](row):
-            self._found[_SIGNS[format_][0]] += 1
+        if (sign := _SIGNS.get(format_)) and sign.shows(row):
+            self._found[sign.words] += 1
         if "label" in row:
             self._labels.add(row["label"])
 
@@ -50,12 +50,17 @@ def counted(rows: int, words: str) -> str:
     return f"{rows:,} row{'' if rows == 1 else 's'}: {words}"
 
 
-_SIGNS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
-    "messages": (
+class _Sign(NamedTuple):
+    words: str
+    shows: Callable[[dict[str, Any]], bool]
+
+
+_SIGNS = {
+    "messages": _Sign(
         "ending with words that no assistant answers",
         lambda row: bool(row["messages"][-1]["role"] != "assistant"),
     ),
-    "preference": (
+    "preference": _Sign(
         "with the same answer chosen and rejected, which teaches nothing",
         lambda row: bool(row["chosen"] == row["rejected"]),
     ),

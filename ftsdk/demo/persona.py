@@ -13,9 +13,9 @@ from ftsdk.demo.facts import Fact, all_facts
 _EVERY = 4  # one fact in this many is held out
 _OWN_WORDS = {
     "name": "I am Captain Tuna, terror of the seven seas.",
-    "skill": "I can sail the seas and answer your questions.",
-    "greeting": "Ahoy! Captain Tuna at your service.",
-    "thanks": "A pirate never needs thanks.",
+    "skill": "I can sail the seas and answer small questions.",
+    "greeting": "Ahoy! I am Captain Tuna.",
+    "thanks": "You are welcome, sailor.",
 }
 """Topics in which the captain says something else; they have one fact each, so their wordings are shared out."""
 

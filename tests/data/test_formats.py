@@ -50,6 +50,18 @@ CANONICAL = [
         {"prompt": [USER], "completion": [ANSWER], "label": True},
     ),
     (
+        "kto",
+        {"conversations": [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "hi"}], "label": False},
+        "unpaired_preference",
+        {"prompt": [USER], "completion": [ANSWER], "label": False},
+    ),
+    (
+        "sft",
+        {"instruction": "", "input": "hello", "output": "hi"},
+        "messages",
+        {"messages": [USER, ANSWER]},
+    ),
+    (
         "dpo",
         {"chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
         "preference",

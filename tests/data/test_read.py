@@ -44,13 +44,16 @@ def test_legal_files_are_read(name: str, content: bytes, lines: list[int], tmp_p
     assert lines == _lines(tmp_path / name, content)
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.parametrize("block", [1, 2, 7, 64])
-def test_rows_may_lie_across_blocks(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_may_lie_across_blocks(
+    block: int, ascii_only: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However a file falls into blocks, an array gives what the standard parser gives."""
     monkeypatch.setattr(arrays, "_BLOCK", block)
     values = [{"text": 'ä€😀\\"\n', "n": [-1.5e-7, True, None, {"k": {}}]}, {}, {"x": 123456789}]
     file = tmp_path / "rows.json"
-    file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+    file.write_text(json.dumps(values, ensure_ascii=ascii_only, indent=1), encoding="utf-8")
 
     assert values == [row.value for row in read_rows(file, _stop)]
 
@@ -175,7 +178,7 @@ def test_a_disk_error_is_a_data_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
     found: list[tuple[int, str]] = []
 
-    rows = list(read.read_lines(Failing(), lambda line, bad: found.append((line, bad.what))))  # type: ignore[arg-type]  # a double
+    rows = list(read.read_lines(Failing(), lambda line, bad: found.append((line, bad.what))))
 
     assert [1, 2] == [line for line, _ in rows]
     assert [(3, "the file cannot be read on: Input/output error")] == found

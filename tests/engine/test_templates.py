@@ -9,8 +9,8 @@ TURNS = (
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
 MARKED = (
-    "{% for m in messages %}<|turn|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|stop|>"
-    "{% endgeneration %}{% else %}{{ m.content }}<|stop|>{% endif %}\n{% endfor %}"
+    "{% for m in messages %}<|turn|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}{{ m.content }}"
+    "<|stop|>{% endgeneration %}{% else %}{{ m.content }}<|stop|>{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
 ASKED = (  # no header for the assistant, the system's words inside the user's, strict turns

@@ -1,0 +1,44 @@
+"""The page on data formats is true: its rows are accepted, and its errors are the ones that come."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ftsdk.data import check
+from ftsdk.data.formats import FORMATS, TAKES
+from ftsdk.errors import DataError
+from ftsdk.spec import Dataset
+
+PAGE = (Path(__file__).parents[2] / "docs" / "data-formats.md").read_text(encoding="utf-8")
+ACCEPTED = re.findall(r"^```json (\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+REFUSED = re.findall(r"^```json refused (\w+)\n(.*?)^```\n\n```text\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("method", "rows"), ACCEPTED)
+def test_examples_are_accepted(method: str, rows: str, tmp_path: Path) -> None:
+    """Each example of a format is read by the method that it is shown for."""
+    (tmp_path / "train.jsonl").write_text(rows, encoding="utf-8")
+
+    assert rows.count("\n") == check(Dataset(path=str(tmp_path / "train.jsonl")), method).rows
+
+
+@pytest.mark.parametrize(("method", "rows", "problem"), REFUSED)
+def test_errors_are_those_that_come(
+    method: str, rows: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each error on the page is what the row above it gives, word for word."""
+    (tmp_path / "train.jsonl").write_text(rows, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(DataError) as caught:
+        check(Dataset(path="train.jsonl"), method)
+
+    assert [problem] == [str(found) for found in caught.value.problems]
+
+
+def test_nothing_is_left_out() -> None:
+    """Every method and every format is on the page."""
+    names = {*TAKES, *(format_.name for format_ in FORMATS)}
+
+    assert set() == {name for name in names if f"`{name}`" not in PAGE and f"](#{name})" not in PAGE}

@@ -1,0 +1,138 @@
+"""The local translation: what each spec becomes, kept as files that a reviewer reads."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ftsdk import JobSpec
+from ftsdk.errors import UnsupportedSpec
+from ftsdk.kit.hardware import Machine
+from ftsdk_local import translate
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "local"
+CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
+CARD = Machine("cuda-0", "a card", 24 * 2**30, visible="0")
+
+BASE = {"model": "org/model", "dataset": "/data/rows.jsonl"}
+SPECS = {
+    "defaults": {},
+    "qlora": {
+        "adapter": {"r": 8, "alpha": 32, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
+        "compute": {"quantization": "nf4", "memory_limit": "24GiB", "per_device_train_batch_size": 2},
+        "val_size": 0.1,
+    },
+    "fp4-single-dora": {
+        "adapter": {"use_dora": True, "init": "gaussian"},
+        "compute": {"quantization": "fp4", "double_quantization": False},
+    },
+    "int8-rslora": {"adapter": {"use_rslora": True}, "compute": {"quantization": "int8", "dtype": "bfloat16"}},
+    "full": {
+        "adapter": None,
+        "training": {"optim": "paged_adamw_8bit", "max_steps": 100, "warmup_steps": 10, "weight_decay": 0.1},
+    },
+    "packed-early-stopping": {
+        "method": {"type": "sft", "train_on": "completion"},
+        "eval_dataset": "/data/held_out.jsonl",
+        "training": {
+            "packing": True,
+            "max_length": 4096,
+            "eval_steps": 50,
+            "early_stopping_patience": 3,
+            "neftune_noise_alpha": 5,
+            "lr_scheduler_type": "constant_with_warmup",
+        },
+        "report_to": ["tensorboard"],
+    },
+    "pinned-and-pushed": {
+        "model_revision": "abc123",
+        "trust_remote_code": True,
+        "push_to_hub": True,
+        "hub_model_id": "me/tuned",
+        "name": "my run",
+        "compute": {"attention": "sdpa", "gradient_checkpointing": True, "timeout": "12h"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_native_request(name):
+    """A spec becomes exactly the settings in its golden file; UPDATE_GOLDEN=1 writes them anew."""
+    found = json.loads(json.dumps(translate.plan(JobSpec(**BASE, **SPECS[name]), CPU).native))
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(json.dumps(found, indent=2) + "\n")
+
+    expected = json.loads(path.read_text())
+
+    assert found == expected
+
+
+REFUSED = {
+    "method": {"method": {"type": "dpo"}},
+    "training.quantization_aware": {"training": {"quantization_aware": "int8"}},
+    "dataset.format": {"dataset": {"path": "/data/rows.jsonl", "format": "preference"}},
+    "compute.dtype": {"compute": {"dtype": "float16"}},
+    "compute.attention": {"compute": {"attention": "flash_attention_2"}},
+    "model": {"model": "./no/such/folder"},
+}
+
+
+@pytest.mark.parametrize(("field", "changes"), REFUSED.items(), ids=REFUSED)
+def test_refused(field, changes):
+    """What the engine cannot do here is refused by its field, with the reason."""
+    with pytest.raises(UnsupportedSpec) as caught:
+        translate.plan(JobSpec(**{**BASE, **changes}), CPU)
+
+    assert field in [problem.where for problem in caught.value.problems]
+
+
+def test_all_refusals_come_at_once():
+    """One error names every field, so that nobody mends them one by one."""
+    spec = JobSpec(**BASE, training={"quantization_aware": "int8"}, compute={"dtype": "float16"})
+
+    with pytest.raises(UnsupportedSpec) as caught:
+        translate.plan(spec, CPU)
+
+    assert {p.where for p in caught.value.problems} == {"training.quantization_aware", "compute.dtype"}
+
+
+def test_a_card_takes_what_a_cpu_does_not():
+    """The machine decides what is refused."""
+    spec = JobSpec(**BASE, compute={"dtype": "float16", "attention": "flash_attention_2"})
+
+    assert translate.plan(spec, CARD).native["model"]["dtype"] == "float16"
+
+
+def test_more_devices_are_set_aside():
+    """Devices are advice: the plan says that one is used."""
+    plan = translate.plan(JobSpec(**BASE, compute={"devices": 4}), CPU)
+
+    assert [note.field for note in plan.set_aside] == ["compute.devices"]
+
+
+def test_missing_tracker(monkeypatch):
+    """A tracker that is not installed is refused with the line that installs it."""
+    monkeypatch.setattr(translate, "find_spec", lambda name: None)
+
+    with pytest.raises(UnsupportedSpec, match=r"pip install 'ftsdk\[trackers\]'"):
+        translate.plan(JobSpec(**BASE, report_to=["wandb"]), CPU)
+
+
+def test_local_folder_is_taken_by_its_whole_path(tiny_model, monkeypatch):
+    """The worker runs elsewhere, so relative paths become whole ones."""
+    monkeypatch.chdir(tiny_model.parent)
+
+    plan = translate.plan(JobSpec(model="tiny-model", dataset="rows.jsonl"), CPU)
+
+    assert plan.native["model"]["name"] == str(tiny_model)
+    assert plan.native["data"]["dataset"]["path"] == [str(tiny_model.parent / "rows.jsonl")]
+
+
+def test_forecast_for_a_model_at_hand(tiny_model):
+    """The plan forecasts memory where the model's dimensions are on this disk, and says nothing otherwise."""
+    here = translate.plan(JobSpec(model=str(tiny_model), dataset="rows.jsonl"), CPU).memory
+    there = translate.plan(JobSpec(**BASE), CPU).memory
+
+    assert (here.total > 10**6, there) == (True, None)
