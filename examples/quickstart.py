@@ -1,6 +1,6 @@
 """Teach a tiny model a new manner, from spec to artifact, on any machine: about a minute on two cores.
 
-    python examples/quickstart.py
+python examples/quickstart.py
 """
 
 import json

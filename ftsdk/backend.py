@@ -8,6 +8,7 @@ A backend is a class that derives from :class:`Backend` and is named in the entr
 Its test is a subclass of :class:`ftsdk.testing.BackendContract`.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -76,6 +77,22 @@ class Plan(Section):
     """What the rows are like; filled in by the client, which checks them first."""
     warnings: tuple[str, ...] = ()
     """What the user should know before submitting."""
+
+    def __str__(self) -> str:
+        """The plan as a page: what will be sent, and what became of the fields that the user set."""
+        sections = {
+            "sent": json.dumps(self.native, indent=2).splitlines(),
+            "honoured": [f"{field} -> {native}" for field, native in self.honoured.items()],
+            "set aside": [f"{note.field}: {note.text}" for note in self.set_aside],
+            "the backend's own": [f"{note.field}: {note.text}" for note in self.backends_own],
+            "data": [f"{self.data.rows} rows, {self.data.format}"] if self.data else [],
+            "memory": [f"{self.memory.total / 2**30:.2f} GiB at the peak, by forecast"] if self.memory else [],
+            "price": [] if self.price is None else [f"${self.price:,.2f}" if self.price else "free"],
+            "command": [self.command] if self.command else [],
+            "warnings": list(self.warnings),
+        }
+        shown = ("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
+        return "\n".join([f"plan for {self.backend}; nothing has been sent", *shown])
 
 
 class Record(Protocol):

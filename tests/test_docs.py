@@ -77,7 +77,7 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pages
 def test_commands_exist(page: Path) -> None:
     """Every ``ftsdk VERB`` that a page tells the reader to type is a command."""
-    from typer.main import get_command
+    from typer.main import get_group
 
     from ftsdk.cli import app
 
@@ -88,7 +88,7 @@ def test_commands_exist(page: Path) -> None:
         for match in COMMAND.finditer(text)
     }
 
-    assert set() == verbs - get_command(app).commands.keys()
+    assert set() == verbs - get_group(app).commands.keys()
 
 
 def test_every_backend_has_a_page() -> None:

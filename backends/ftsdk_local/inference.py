@@ -1,12 +1,14 @@
 """Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from ftsdk.artifact import MANIFEST
 from ftsdk_local.engine.model import load_base, pick_device
@@ -75,10 +77,26 @@ def load(folder: Path) -> Generator:
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    with _without_progress_bars():
+        return Generator(_load_model(folder), tokenizer)
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Loading takes a moment, and Transformers' bars would stand between a question and its answer."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _load_model(folder: Path) -> Any:
     if (folder / "adapter_config.json").is_file():
-        return Generator(_with_adapter(folder), tokenizer)
-    model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
-    return Generator(model, tokenizer)
+        return _with_adapter(folder)
+    return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
 
 
 def _with_adapter(folder: Path) -> Any:

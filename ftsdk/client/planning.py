@@ -37,7 +37,10 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
     spec = read_spec(source)
     name, configured = _chosen(spec, backend)
     system = registry.load_backend(name)
-    options = _validated(system, {**configured, **spec.backend_options.get(name, {})})
+    if configured:  # the spec tells the whole story: what the job is run with is stored with it
+        merged = {**configured, **spec.backend_options.get(name, {})}
+        spec = spec.model_copy(update={"backend_options": {**spec.backend_options, name: merged}})
+    options = _validated(system, spec.backend_options.get(name, {}))
     warnings = list(_check_other_options(spec, name))
     report = _checked(spec.dataset, "dataset", spec, warnings)
     if spec.eval_dataset is not None:
@@ -74,7 +77,8 @@ def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
         problems = [
             found._replace(where=f"backend_options.{system.name}.{found.where}") for found in problems_of(error)
         ]
-        raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems) from error
+    # outside the except clause: Pydantic's error holds the values, and one may be a secret in the wrong place
+    raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems)
 
 
 def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:

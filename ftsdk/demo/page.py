@@ -48,7 +48,7 @@ def result(found: Mapping[str, Any]) -> RenderableType:
             ("Held out", f"{held_out['questions']} questions that no training row asks"),
             ("loss", _change(held_out["loss"], "{:.3f}")),
             ("pirate", _change(held_out["pirate"], "{:.0%}") + " of the answers"),
-            ("right", _change(held_out["right"], "{:.0%}") + " of the answers"),
+            ("right", _change(held_out["right"], "{:.0%}") + " of the facts"),
             ("adapter", found["artifact"]),
             ("loss curve", found["loss_curve"]),
             ("try it", f"ftsdk chat {found['artifact']}"),

@@ -30,11 +30,12 @@ SHOWN = (
 
 
 class Example(NamedTuple):
-    """A question, the answer in the new voice, and the word that makes it right."""
+    """A question, and the answer in the new voice."""
 
     question: str
     answer: str
     word: str
+    """What makes the answer right; empty where it tells no fact."""
 
     def row(self) -> dict[str, Any]:
         """The example as a row of a ``messages`` dataset."""

@@ -65,7 +65,7 @@ def run(
             "questions": len(held_out),
             "loss": losses,
             "pirate": _compare(_in_voice, held_out, before, after),
-            "right": _compare(_is_right, held_out, before, after),
+            "right": _compare(_is_right, [example for example in held_out if example.word], before, after),
         },
         "loss_curve": str(artifact.path / "loss.png"),
         "seconds": round(time.monotonic() - begin, 1),

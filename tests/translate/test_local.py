@@ -136,3 +136,12 @@ def test_forecast_for_a_model_at_hand(tiny_model):
     there = translate.plan(JobSpec(**BASE), CPU).memory
 
     assert (here.total > 10**6, there) == (True, None)
+
+
+def test_a_plan_prints_as_a_page():
+    """Printing a plan shows the request, what became of each field, and that nothing was sent."""
+    page = str(translate.plan(JobSpec(**BASE, compute={"devices": 4}), CPU))
+
+    assert page.startswith("plan for local; nothing has been sent")
+    assert "adapter.alpha -> lora_alpha" in page
+    assert "compute.devices: the local engine trains on one device" in page

@@ -1,0 +1,97 @@
+"""Rows from elsewhere become a local file, read by the one strict reader."""
+
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ftsdk import Dataset
+from ftsdk.data import rows
+from ftsdk.errors import DataError
+from ftsdk_local.engine import hub
+from ftsdk_local.engine.remote import localize
+
+ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server of one folder with one file of rows."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
+
+
+def test_address(server, tmp_path):
+    """An address is downloaded once, and its rows are read from the file."""
+    dataset = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+
+    assert [row.value for row in rows(dataset, "sft")] == [ROW]
+
+
+def test_second_time_from_the_cache(server, tmp_path):
+    """A resumed job does not download again."""
+    first = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+    (tmp_path / "served" / "rows.jsonl").unlink()
+
+    assert localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache") == first
+
+
+def test_missing(server, tmp_path):
+    """What cannot be brought here is an error that names the field, and nothing is left in the cache."""
+    with pytest.raises(DataError, match=r"dataset.path: .*nothing.jsonl cannot be brought here"):
+        localize(Dataset(path=f"{server}/nothing.jsonl"), tmp_path / "cache")
+
+    assert not any(path.suffix == ".jsonl" and not path.name.startswith(".") for path in (tmp_path / "cache").iterdir())
+
+
+def test_local_files_stay(tmp_path):
+    """Files of this disk are taken as they are."""
+    dataset = Dataset(path=str(tmp_path / "rows.jsonl"))
+
+    assert localize(dataset, tmp_path / "cache") is dataset
+
+
+def test_hub_table(tmp_path, monkeypatch):
+    """A Hub dataset becomes JSON Lines; nulls that its table filled in are left out again."""
+    import datasets
+
+    table = datasets.Dataset.from_list([{**ROW, "extra": None}, {**ROW, "extra": "x"}])
+    asked = {}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: asked.update(name=name, **options) or table)
+
+    dataset = localize(Dataset(path="org/rows", split="test", revision="abc"), tmp_path / "cache")
+
+    assert asked == {"name": "org/rows", "split": "test", "revision": "abc"}
+    assert "extra" not in Path(dataset.paths[0]).read_text().splitlines()[0]
+
+
+def test_push(tmp_path, monkeypatch):
+    """An artifact goes to a repository that is made private where it is missing, in one commit."""
+    calls = []
+
+    class Recorded:
+        def create_repo(self, name, **options):
+            calls.append(("create_repo", name, options["private"], options["exist_ok"]))
+
+        def upload_folder(self, *, repo_id, folder_path, **_):
+            calls.append(("upload_folder", repo_id, folder_path))
+            return "https://hub/commit"
+
+    monkeypatch.setattr(hub, "HfApi", Recorded)
+
+    hub.push(tmp_path, "me/tuned")
+
+    assert calls == [("create_repo", "me/tuned", True, True), ("upload_folder", "me/tuned", tmp_path)]

@@ -1,0 +1,86 @@
+"""The examples run as they stand."""
+
+import importlib.util
+import json
+
+import pytest
+
+import ftsdk
+from ftsdk.kit.hardware import Machine
+from ftsdk_local import translate
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.filterwarnings("ignore"),  # the libraries warn of each other's changes; ours are errors elsewhere
+]
+
+
+@pytest.fixture
+def example(root):
+    """Imports an example by its name."""
+
+    def load(name):
+        location = importlib.util.spec_from_file_location(name, root / "examples" / f"{name}.py")
+        module = importlib.util.module_from_spec(location)
+        location.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def alpaca_rows(tmp_path):
+    """Alpaca-shaped rows."""
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"instruction": f"What is {a} plus {b}?", "input": "", "output": f"It is {a + b}."}
+        for a in range(8)
+        for b in range(8)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_quickstart(example, tmp_path):
+    """From spec to artifact in one program: the tiny model has learned the new manner."""
+    artifact = example("quickstart").main(tmp_path)
+
+    [answer] = artifact.generate(["What is 3 plus 4?"])
+    assert answer.startswith("Arr")
+
+
+def test_qlora_24gb(example, alpaca_rows, tiny_model, tmp_path):
+    """The example for a card of 24 GB runs unchanged but for the model's name."""
+    artifact = example("qlora_24gb").main(str(alpaca_rows), str(tiny_model), str(tmp_path / "out"))
+
+    assert artifact.manifest.metrics["eval_loss"] < artifact.manifest.metrics["eval_loss_before"]
+
+
+def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
+    """The memory budget in the example's docstring is the forecast for that shape."""
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "num_attention_heads": 32,
+                "num_key_value_heads": 8,
+                "hidden_size": 4096,
+                "intermediate_size": 14336,
+                "num_hidden_layers": 32,
+                "vocab_size": 128256,
+            }
+        )
+    )
+    module = example("qlora_24gb")
+    card = Machine("cuda-0", "a card", 24 * 10**9, visible="0")
+
+    memory = translate.plan(module.job_spec(str(alpaca_rows), str(tmp_path)), card).memory
+
+    assert f"{memory.total / 2**30:.1f} GiB" in module.__doc__
+
+
+def test_public_names_only(root):
+    """Examples use what users may use."""
+    source = "".join(path.read_text() for path in (root / "examples").glob("*.py"))
+
+    used = {line.split()[1] for line in source.splitlines() if line.startswith(("import ftsdk", "from ftsdk"))}
+    assert used == {ftsdk.__name__}
