@@ -48,22 +48,30 @@ def _history(row: Values) -> list[str]:
 
 
 def from_sharegpt(row: Values) -> Values:
-    """``conversations`` of ``from`` and ``value`` to messages, or to a preference where there is ``chosen``."""
+    """``conversations`` of ``from`` and ``value`` to messages."""
+    return {"messages": _conversation(row, needs_answer=True), **tools(row)}
+
+
+def preference_from_sharegpt(row: Values) -> Values:
+    """``conversations`` to a prompt, and the turns ``chosen`` and ``rejected`` to its answers."""
+    prompt = _conversation(row, needs_answer=False)
+    return {
+        "prompt": prompt,
+        **{key: _answer(row[key], key, prompt[-1]) for key in ("chosen", "rejected")},
+        **tools(row),
+    }
+
+
+def _conversation(row: Values, *, needs_answer: bool) -> list[Message]:
     system = text_or_nothing(row, "system")
     head = [{"role": "system", "content": system}] if system else []
     turns = _turns(row["conversations"], "conversations")
-    messages = check_messages(turns, "conversations", after=head[0] if head else None, needs_answer="chosen" not in row)
-    if "chosen" not in row:
-        return {"messages": head + messages, **tools(row)}
-    answers = {key: _answer(row, key, messages[-1]) for key in ("chosen", "rejected")}
-    return {"prompt": head + messages, **answers, **tools(row)}
+    return head + check_messages(turns, "conversations", after=head[0] if head else None, needs_answer=needs_answer)
 
 
-def _answer(row: Values, key: str, last: Message) -> list[Message]:
-    given = row.get(key)
-    return check_messages(
-        _turns(given if isinstance(given, list) else [given], key), key, after=last, needs_answer=True
-    )
+def _answer(given: Any, key: str, last: Message) -> list[Message]:
+    turns = _turns(given if isinstance(given, list) else [given], key)
+    return check_messages(turns, key, after=last, needs_answer=True)
 
 
 def _turns(turns: Any, key: str) -> list[Message]:

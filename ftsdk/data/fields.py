@@ -7,6 +7,8 @@ from typing import Any
 from ftsdk.data.strict import BadRow, parse_whole
 from ftsdk.spec.wording import shown_key
 
+_LONGEST_KEY = 40  # characters; to compare longer ones takes long, and they resemble none of ours
+
 Values = dict[str, Any]
 """A row, or an object within a row."""
 
@@ -89,7 +91,7 @@ def refuse_others(row: Values, known: frozenset[str], place: str) -> None:
 
 def nearest(key: str, known: frozenset[str]) -> str:
     """A question where the key resembles a known one; else nothing."""
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_KEY else []
     return f"did you mean {near[0]}?" if near else ""
 
 

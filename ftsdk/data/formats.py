@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ftsdk.data.convert import from_alpaca, from_sharegpt
+from ftsdk.data.convert import from_alpaca, from_sharegpt, preference_from_sharegpt
 from ftsdk.data.fields import Values, nearest, said, text_or_nothing, tools
 from ftsdk.data.messages import check_messages
 from ftsdk.data.strict import BadRow
@@ -115,8 +115,9 @@ def _format(name: str, needs: str, may_have: str, canonical: Callable[[Values], 
 FORMATS = (
     _format("unpaired_preference", "prompt completion label", "tools", _labelled),
     _format("unpaired_preference", "messages label", "tools", _labelled_messages),
+    _format("sharegpt", "conversations chosen rejected", "system tools", preference_from_sharegpt),
     _format("sharegpt", "conversations label", "system tools", _labelled_sharegpt),
-    _format("sharegpt", "conversations", "system tools chosen rejected", from_sharegpt),
+    _format("sharegpt", "conversations", "system tools", from_sharegpt),
     _format("preference", "chosen rejected", "prompt tools", _preference),
     _format("messages", "messages", "tools", _messages),
     _format("prompt_completion", "prompt completion", "tools", _prompt_completion),

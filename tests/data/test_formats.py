@@ -128,6 +128,14 @@ CANONICAL = [
 ]
 
 
+def test_a_preference_may_carry_a_label(tmp_path: Path) -> None:
+    """Where a row could be a preference or labelled, it is the preference: that needs more keys."""
+    turn = {"from": "gpt", "value": "hi"}
+    row = {"conversations": [{"from": "human", "value": "hello"}], "chosen": turn, "rejected": turn, "label": True}
+
+    assert "preference" == _rows(tmp_path, row, "dpo")[0].format
+
+
 @pytest.mark.parametrize(("method", "row", "name", "expected"), CANONICAL)
 def test_rows_come_in_canonical_form(method: str, row: Any, name: str, expected: Any, tmp_path: Path) -> None:
     """A row is recognised by its keys, and what is canonical already stays as it is."""

@@ -216,7 +216,14 @@ FORMATS = [
         1,
         "tools must be JSON",
     ),
-    Case("chosen without rejected", _row(conversations=[{"from": "human", "value": "a"}], chosen={}), 1, "chosen[0]"),
+    Case("chosen alone", _row(conversations=[{"from": "human", "value": "a"}], chosen={}), 1, "nothing to learn"),
+    Case(
+        "a chosen turn that is none",
+        _row(conversations=[{"from": "human", "value": "a"}], chosen={}, rejected={}),
+        1,
+        "chosen[0] must be an object",
+        method="dpo",
+    ),
 ]
 
 CASES = [*JSON_LINES, *BYTES, *ARRAYS, *MESSAGES, *FORMATS]

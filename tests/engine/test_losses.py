@@ -55,6 +55,30 @@ def test_without_gradient_nothing_is_kept():
     assert not total.requires_grad
 
 
+def test_head_in_a_wider_precision():
+    """Hidden states in bfloat16 under a head that trains in float32: each gets its gradient in its own precision."""
+    hidden, head, labels = _case(head_trains=True)
+    hidden, head = hidden.detach().bfloat16().requires_grad_(), head.detach().float().requires_grad_()
+
+    linear_cross_entropy(hidden, head, labels).backward()
+
+    assert (hidden.grad.dtype, head.grad.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_autocast_decides_the_precision():
+    """Under autocast the matrix products run in its precision; gradients come back in the parameters' own."""
+    hidden, head, labels = _case(head_trains=True)
+    hidden, head = hidden.detach().float().requires_grad_(), head.detach().float().requires_grad_()
+    expected = functional.cross_entropy(hidden @ head.t(), labels, reduction="sum").item()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_cross_entropy(hidden, head, labels)
+    found.backward()
+
+    assert hidden.grad.dtype == torch.float32
+    assert found.item() == pytest.approx(expected, rel=0.02)
+
+
 def test_no_labels_give_zero():
     """No labelled token: the sum is nought, and so is the gradient."""
     hidden, head, labels = _case(head_trains=False)

@@ -29,7 +29,8 @@ LAST_ONLY = (  # closes the whole conversation, and only at its end
 )
 CALLING = (
     "{% if tools %}<|turn|>tools\n{{ tools | tojson }}<|stop|>\n{% endif %}"
-    "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}<|stop|>\n{% endfor %}"
+    "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}"
+    "{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}<|stop|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
 

@@ -41,6 +41,7 @@ def training_arguments(
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it would log the last good loss in place of one that is no number
     )
 
 

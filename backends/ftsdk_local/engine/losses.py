@@ -36,6 +36,8 @@ def linear_cross_entropy(hidden_NH: Tensor, head_VH: Tensor, labels_N: Tensor, c
     Returns:
         A scalar, in float32 or wider.
     """
+    if torch.is_autocast_enabled(device := hidden_NH.device.type):
+        hidden_NH = hidden_NH.to(torch.get_autocast_dtype(device))
     if not torch.is_grad_enabled():
         hidden_NH, head_VH = hidden_NH.detach(), head_VH.detach()
     return _LinearCrossEntropy.apply(hidden_NH, head_VH, labels_N, chunk)
@@ -51,9 +53,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         )
         wide = torch.promote_types(hidden_NH.dtype, torch.float32)
         total = hidden_NH.new_zeros((), dtype=wide)
+        weight_VH = head_VH.to(hidden_NH.dtype)  # the head itself, but where it trains in a wider precision
         for start in range(0, len(labels_N), chunk):
             rows = slice(start, start + chunk)
-            logits_CV = (hidden_NH[rows] @ head_VH.t()).to(wide)
+            logits_CV = (hidden_NH[rows] @ weight_VH.t()).to(wide)
             norm_C = logits_CV.logsumexp(-1)
             picked_C = logits_CV.gather(-1, labels_N[rows, None]).squeeze(-1)
             total += (norm_C - picked_C).sum()
@@ -63,7 +66,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             slope_CV.scatter_add_(-1, labels_N[rows, None], slope_CV.new_full((len(norm_C), 1), -1.0))
             slope_CV = slope_CV.to(hidden_NH.dtype)
             if grad_hidden_NH is not None:
-                torch.mm(slope_CV, head_VH, out=grad_hidden_NH[rows])
+                torch.mm(slope_CV, weight_VH, out=grad_hidden_NH[rows])
             if grad_head_VH is not None:
                 grad_head_VH += slope_CV.t() @ hidden_NH[rows]
         ctx.save_for_backward(grad_hidden_NH, None if grad_head_VH is None else grad_head_VH.to(head_VH.dtype))
