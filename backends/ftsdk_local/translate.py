@@ -65,6 +65,9 @@ INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pis
 FORMATS = frozenset({"auto", "messages", "prompt_completion", "text", "alpaca", "sharegpt"})
 """Dataset formats that supervised fine-tuning learns from."""
 
+SPLITTING = frozenset({"pissa", "olora"})
+"""Starts of an adapter that change the base beside it."""
+
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """From a tracker to the module that it needs."""
 
@@ -212,6 +215,9 @@ def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     for field in ("dataset.format", "eval_dataset.format"):
         if (ledger.value(field) or "auto") not in FORMATS:
             ledger.refuse(field, f"{spec.method.type} does not learn from this format", ", ".join(sorted(FORMATS)))
+    if ledger.value("adapter.init") in SPLITTING and spec.compute.quantization is not None:
+        why = "it takes a part out of the base's own weights, which quantization holds in few bits"
+        ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")
     for field in ("compute.devices", "compute.nodes"):
         if ledger.value(field) > 1:
             ledger.leave(field, "the local engine trains on one device")

@@ -1,12 +1,13 @@
 """Open plain files, and guess what a file is that is no UTF-8 text."""
 
 import gzip
+import io
 import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from ftsdk.data.strict import BadFile
 from ftsdk.errors import DataError
@@ -53,7 +54,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             hint="check dataset.path, and who may read the file",
         ) from error
     with file:
-        yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix.lower() == ".gz" else file
+        packed = path.suffix.lower() == ".gz"
+        yield io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file  # buffered: its lines come faster
 
 
 def read(method: Callable[[int], bytes], size: int) -> bytes:

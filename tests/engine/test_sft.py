@@ -37,6 +37,11 @@ KINDS = {
     "neftune": {"training": {"neftune_noise_alpha": 5.0}},
     "adamw-8bit": {"training": {"optim": "adamw_8bit"}},
     "adafactor": {"training": {"optim": "adafactor"}},
+    "pissa": {"adapter": {"init": "pissa"}, "compute": {"quantization": None, "dtype": "float32"}},
+    "olora": {"adapter": {"init": "olora"}, "compute": {"quantization": None, "dtype": "float32"}},
+    "gaussian": {"adapter": {"init": "gaussian"}},
+    "sdpa": {"compute": {"attention": "sdpa"}},
+    "eager": {"compute": {"attention": "eager"}},
     "micro-batch": {"compute": {"per_device_train_batch_size": 2}},
 }
 

@@ -72,6 +72,7 @@ def test_native_request(name):
 REFUSED = {
     "method": {"method": {"type": "dpo"}},
     "training.quantization_aware": {"training": {"quantization_aware": "int8"}},
+    "adapter.init": {"adapter": {"init": "pissa"}, "compute": {"quantization": "nf4"}},
     "dataset.format": {"dataset": {"path": "/data/rows.jsonl", "format": "preference"}},
     "compute.dtype": {"compute": {"dtype": "float16"}},
     "compute.attention": {"compute": {"attention": "flash_attention_2"}},
