@@ -13,6 +13,7 @@ from ftsdk.data.strict import BadRow
 from ftsdk.data.tally import Tally
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
+from ftsdk.redact import redact
 from ftsdk.spec import Dataset
 
 MOST_PROBLEMS = 20
@@ -105,4 +106,4 @@ def _marked(dataset: Dataset) -> Iterator[str]:
     for path in local_paths(dataset):
         with opened(path) as file:
             if file.read(len(BOM)) == BOM:
-                yield f"{path} begins with a byte order mark, which some systems refuse; it is passed over here"
+                yield f"{redact(str(path))} begins with a byte order mark, which some systems refuse"

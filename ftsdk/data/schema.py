@@ -40,6 +40,7 @@ class Schema:
         self._unused: Counter[str] = Counter()
         self._wanted, self._method = dataset.format, method
         self._columns = _checked(dataset.columns)
+        self._found: set[str] = set()  # columns that some row has
         self._settled: _Settled | None = None
 
     def canonical(self, line: Line) -> tuple[Values, str]:
@@ -63,7 +64,9 @@ class Schema:
         return value, name
 
     def warnings(self) -> Iterator[str]:
-        """Keys that are not used, with the number of rows that have them."""
+        """Columns that no row has; and keys that are not used, with the number of rows that have them."""
+        for ours in self._columns.keys() - self._found:
+            yield f"dataset.columns.{ours}: no row has the key {shown_key(self._columns[ours])}"
         optional = self._settled.format.uses - self._settled.format.needs if self._settled else frozenset()
         for key, rows in self._unused.most_common(_MOST_KEYS):
             guess = nearest(key, optional)
@@ -73,6 +76,7 @@ class Schema:
         """The row under our names, without nulls: tables fill a key that a row lacks with null."""
         if self._columns:
             named = {ours: row[theirs] for ours, theirs in self._columns.items() if theirs in row}
+            self._found |= named.keys()
             gone = {*self._columns, *self._columns.values()}
             row = {key: row[key] for key in row if key not in gone} | named
         return {key: row[key] for key in row if row[key] is not None} if None in row.values() else row

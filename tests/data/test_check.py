@@ -76,6 +76,14 @@ def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning
     assert report.warnings[0].startswith(warning)
 
 
+def test_a_column_that_no_row_has_is_mentioned(tmp_path: Path) -> None:
+    """A misspelled name in ``dataset.columns`` does not go unnoticed where the key may be absent."""
+    path = _file(tmp_path, *[{"instruction": n, "output": n} for n in "ab"])
+    report = check(Dataset(path=path, columns={"input": "contxt"}), "sft")
+
+    assert ("dataset.columns.input: no row has the key contxt",) == report.warnings
+
+
 def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:
     """A byte order mark is passed over, with a warning, because other systems refuse it."""
     file = tmp_path / "rows.jsonl"

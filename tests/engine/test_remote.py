@@ -57,6 +57,12 @@ def test_missing(server, tmp_path):
     assert not any(path.suffix == ".jsonl" and not path.name.startswith(".") for path in (tmp_path / "cache").iterdir())
 
 
+def test_other_schemes(tmp_path):
+    """An address that is no storage is refused with those that are."""
+    with pytest.raises(DataError, match="https://"):
+        localize(Dataset(path="file:///etc/passwd"), tmp_path / "cache")
+
+
 def test_local_files_stay(tmp_path):
     """Files of this disk are taken as they are."""
     dataset = Dataset(path=str(tmp_path / "rows.jsonl"))

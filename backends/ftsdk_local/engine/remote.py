@@ -10,6 +10,8 @@ from ftsdk.data import is_local
 from ftsdk.errors import DataError
 from ftsdk.spec import Dataset
 
+SCHEMES = ("https", "http", "s3", "gs", "az")
+
 
 def localize(dataset: Dataset, cache: Path) -> Dataset:
     """The same dataset with local files only; what is remote is downloaded once into ``cache``.
@@ -45,6 +47,8 @@ def _download(path: str, dataset: Dataset, cache: Path) -> Path:
 
 
 def _from_address(address: str, target: Path) -> None:
+    if urlsplit(address).scheme not in SCHEMES:
+        raise ValueError(f"addresses begin with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
     import fsspec  # noqa: PLC0415 - only for addresses
 
     with fsspec.open(address, "rb") as source, target.open("wb") as file:
