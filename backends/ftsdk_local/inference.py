@@ -1,6 +1,7 @@
 """Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,17 +78,18 @@ def load(folder: Path) -> Generator:
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    with _without_progress_bars():
+    with _quietly():
         return Generator(_load_model(folder), tokenizer)
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Loading takes a moment, and Transformers' bars would stand between a question and its answer."""
+def _quietly() -> Iterator[None]:
+    """Without Transformers' bars, and PEFT's warnings of its next version, between a question and its answer."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            yield
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -60,7 +60,7 @@ def check(dataset: Dataset, method: str) -> DataReport:
         method: The type of method that will learn from them, such as ``sft``.
 
     Raises:
-        DataError: With up to twenty problems, each with file and line.
+        DataError: With up to twenty problems, each with file and line; before them, columns that no row has.
     """
     problems: list[Problem] = []
 
@@ -75,9 +75,9 @@ def check(dataset: Dataset, method: str) -> DataReport:
             tally.add(row.value, row.format)
     except _Enough:
         pass  # more would only make the message longer
-    if problems:
+    if found := [*schema.lost_columns(), *problems]:
         more = f"; its first {MOST_PROBLEMS} problems" if len(problems) == MOST_PROBLEMS else ""
-        raise DataError(f"the dataset cannot be used{more}", problems=problems)
+        raise DataError(f"the dataset cannot be used{more}", problems=found)
     return DataReport(
         format=tally.format,
         rows=tally.rows,

@@ -10,7 +10,7 @@ Message = dict[str, Any]
 
 KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content"})
 
-_PLAIN = frozenset({"role", "content"})
+PLAIN = frozenset({"role", "content"})
 
 _MAY_FOLLOW = {
     "": ("system", "developer", "user"),
@@ -21,6 +21,8 @@ _MAY_FOLLOW = {
     "tool": ("tool", "assistant"),
 }
 """From a role to those that may come next, as chat templates expect it; the empty word is the beginning."""
+
+_ROLES = tuple(filter(None, _MAY_FOLLOW))  # no set: what stands there as a role may be a list
 
 
 def check_messages(value: Any, key: str, *, after: Message | None = None, needs_answer: bool = False) -> list[Message]:
@@ -37,11 +39,25 @@ def check_messages(value: Any, key: str, *, after: Message | None = None, needs_
     """
     if not isinstance(value, list) or not value:
         raise BadRow(f"{key} must be a list of messages, and not empty")
-    messages = [_message(message, f"{key}[{place}]") for place, message in enumerate(value)]
+    messages = [
+        message if _is_canonical(message) else _message(message, f"{key}[{place}]")
+        for place, message in enumerate(value)
+    ]
     _check_order(messages, key, after)
-    if needs_answer and not any(message["role"] == "assistant" for message in messages):
+    if needs_answer and "assistant" not in [message["role"] for message in messages]:
         raise BadRow(f"{key} has no message of the assistant, so there is nothing to learn", "add the answer")
     return messages
+
+
+def _is_canonical(message: Any) -> bool:
+    """Whether it is an ordinary message, as most are, and needs no closer look."""
+    return (
+        isinstance(message, dict)
+        and message.keys() == PLAIN
+        and isinstance(message["content"], str)
+        and message["role"] in _ROLES
+        and bool(message["content"].strip())
+    )
 
 
 def _message(message: Any, place: str) -> Message:
@@ -50,10 +66,10 @@ def _message(message: Any, place: str) -> Message:
     if not message.keys() <= KEYS:
         refuse_others(message, KEYS, place)
     role = message.get("role")
-    if not isinstance(role, str) or not role or role not in _MAY_FOLLOW:
-        raise BadRow(f"{place}.role is missing or unknown", one_of(filter(None, _MAY_FOLLOW)))
+    if role not in _ROLES:
+        raise BadRow(f"{place}.role is missing or unknown", one_of(_ROLES))
     found = {"role": role, "content": _content(message, place)}
-    if not message.keys() <= _PLAIN:
+    if not message.keys() <= PLAIN:
         found |= _extras(message, place)
     if role == "assistant" and not found["content"].strip() and "tool_calls" not in found:
         raise BadRow(f"{place}.content is empty: the assistant says nothing", "write the answer, or remove the row")
@@ -80,7 +96,7 @@ def _is_text(part: Any) -> bool:
 
 def _extras(message: Message, place: str) -> Message:
     """What a message has besides role and content; null counts as absent."""
-    found = {key: message[key] for key in message if key not in _PLAIN and message[key] is not None}
+    found = {key: message[key] for key in message if key not in PLAIN and message[key] is not None}
     calls = found.pop("tool_calls", None)
     for key, text in found.items():
         if not isinstance(text, str):

@@ -49,10 +49,19 @@ def _is_there(name: str) -> bool:
 
 def _instead(name: str, path: Path) -> str:
     """The next step where a file is missing: a name like it in the same folder, or what a Hub id looks like."""
-    neighbours = [entry.name for entry in path.parent.iterdir()] if _is_there(str(path.parent)) else []
-    near = difflib.get_close_matches(path.name, neighbours, n=1)
+    if os.path.islink(path):  # noqa: PTH114 - Path's own raises on odd names
+        return "it is a link that leads to no file"
+    near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
     if near:
         return f"did you mean {near[0]}?"
     if _HUB_ID.fullmatch(name) and "/" in name:
         return "check the path; if you mean a dataset on the Hub, it is named org/name without an ending like .json"
     return "check the path"
+
+
+def _names_in(folder: Path) -> list[str]:
+    """What is in a folder; nothing where it is none, or may not be looked into."""
+    try:
+        return os.listdir(folder)
+    except (OSError, ValueError):  # ValueError: a name that no system takes
+        return []

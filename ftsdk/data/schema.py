@@ -40,7 +40,7 @@ class Schema:
         self._unused: Counter[str] = Counter()
         self._wanted, self._method = dataset.format, method
         self._columns = _checked(dataset.columns)
-        self._found: set[str] = set()  # columns that some row has
+        self._found: set[str] = set()  # columns that some row had
         self._settled: _Settled | None = None
 
     def canonical(self, line: Line) -> tuple[Values, str]:
@@ -63,10 +63,16 @@ class Schema:
             raise BadRow(f"the row is {shape}, but {self._settled.place} is {self._settled.shape}", _APART)
         return value, name
 
+    def lost_columns(self) -> list[Problem]:
+        """What ``dataset.columns`` names and no row had so far."""
+        return [
+            Problem(f"dataset.columns.{ours}", f"no row read has the key {shown_key(theirs)}", "check its spelling")
+            for ours, theirs in self._columns.items()
+            if ours not in self._found
+        ]
+
     def warnings(self) -> Iterator[str]:
-        """Columns that no row has; and keys that are not used, with the number of rows that have them."""
-        for ours in self._columns.keys() - self._found:
-            yield f"dataset.columns.{ours}: no row has the key {shown_key(self._columns[ours])}"
+        """Keys that are not used, with the number of rows that have them."""
         optional = self._settled.format.uses - self._settled.format.needs if self._settled else frozenset()
         for key, rows in self._unused.most_common(_MOST_KEYS):
             guess = nearest(key, optional)
@@ -100,7 +106,7 @@ class Schema:
             problem = Problem(place, f"the row is {name}, but {self._method} learns from {takes}")
             raise DataError(
                 "the dataset does not suit the method",
-                problems=[problem],
+                problems=[*self.lost_columns(), problem],
                 hint="choose another method, set dataset.format, or name your keys in dataset.columns,"
                 " such as {completion: response}",
             )

@@ -61,14 +61,13 @@ def parse_whole(text: str) -> Any:
         BadRow: With the column, where it is no JSON.
     """
     row = text.strip(_BLANKS)
-    indent = len(text) - len(text.lstrip(_BLANKS))
     try:
         value, end = parse(row)
+        if end < len(row):
+            raise json.JSONDecodeError("Extra data", row, end)
     except json.JSONDecodeError as error:
+        indent = len(text) - len(text.lstrip(_BLANKS))
         raise BadRow(*explain(error), column=indent + error.pos + 1) from error
-    if end < len(row):
-        what, fix = explain(json.JSONDecodeError("Extra data", row, end))
-        raise BadRow(what, fix, column=indent + end + 1)
     check_value(value, row)
     return value
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ftsdk.data.messages import PLAIN
+
 _LONG = 200_000  # characters; some 50,000 tokens
 _MOST_REMEMBERED = 1_000_000  # rows, in some 60 MB, to find duplicates of
 
@@ -21,7 +23,8 @@ class Tally:
 
     def add(self, row: dict[str, Any], format_: str) -> None:
         """Count one row in canonical form."""
-        length, mark = _characters(row), hash(repr(row))
+        texts = _texts(row)
+        length, mark = sum(map(len, texts)), hash((*texts, row.get("label")))
         self.rows += 1
         self.characters += length
         self.format = format_
@@ -68,12 +71,12 @@ _SIGNS = {
 """From a format to what is legal in it but worth a look."""
 
 
-def _characters(row: dict[str, Any]) -> int:
-    """Characters of all text in a row: what is said, not who says it."""
-    total = 0
+def _texts(row: dict[str, Any]) -> list[str]:
+    """All that is said in a row, not who says it; calls and tools as they would be printed."""
+    found: list[str] = []
     for part in row.values():
         if isinstance(part, str):
-            total += len(part)
+            found.append(part)
         elif isinstance(part, list):
-            total += sum(len(message.get("content", "")) for message in part)
-    return total
+            found += [item["content"] if item.keys() == PLAIN else str(item) for item in part]
+    return found

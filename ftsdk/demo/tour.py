@@ -88,7 +88,7 @@ def _spec(base: Artifact, train: Path, held_out: Path) -> JobSpec:
         eval_dataset=Dataset(path=str(held_out)),
         adapter=LoRA(r=16),
         training=Training(
-            max_steps=140, learning_rate=3e-3, global_batch_size=16, max_length=128, eval_steps=35, save_steps=70
+            max_steps=120, learning_rate=3e-3, global_batch_size=16, max_length=128, eval_steps=30, save_steps=60
         ),
         compute=Compute(quantization="nf4" if find_spec("bitsandbytes") else None),  # not made for macOS
     )

@@ -76,12 +76,47 @@ def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning
     assert report.warnings[0].startswith(warning)
 
 
-def test_a_column_that_no_row_has_is_mentioned(tmp_path: Path) -> None:
-    """A misspelled name in ``dataset.columns`` does not go unnoticed where the key may be absent."""
-    path = _file(tmp_path, *[{"instruction": n, "output": n} for n in "ab"])
-    report = check(Dataset(path=path, columns={"input": "contxt"}), "sft")
+@pytest.mark.parametrize(
+    ("ours", "row"),
+    [
+        ("input", {"instruction": "a", "output": "b"}),  # recognised without it
+        ("completion", {"prompt": "a", "answer": "b"}),  # recognised as another format
+        ("text", {"story": "a"}),  # not recognised
+    ],
+)
+def test_a_column_that_no_row_has_is_refused(ours: str, row: Any, tmp_path: Path) -> None:
+    """A misspelled name in ``dataset.columns`` is the first problem, whatever else it leads to."""
+    with pytest.raises(DataError) as caught:
+        check(Dataset(path=_file(tmp_path, row, row), columns={ours: "typo"}), "sft")
 
-    assert ("dataset.columns.input: no row has the key contxt",) == report.warnings
+    assert f"dataset.columns.{ours}: no row read has the key typo -> check its spelling" == str(
+        caught.value.problems[0]
+    )
+
+
+def test_a_column_may_be_absent_from_some_rows(tmp_path: Path) -> None:
+    """A key that a row need not have is missed only where no row has it."""
+    path = _file(tmp_path, {"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b", "context": "c"})
+
+    assert 2 == check(Dataset(path=path, columns={"input": "context"}), "sft").rows
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{"messages": [USER, ANSWER]}, {"messages": [{"role": "user", "content": "hellohi"}, ANSWER]}],
+        [{"messages": [USER, ANSWER]}, {"messages": [USER, {**ANSWER, "name": "ann"}]}],
+        [{"messages": [USER, ANSWER]}, {"messages": [USER, ANSWER], "tools": [{"name": "f"}]}],
+        [
+            {"messages": [USER, {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"x": x}}]}]}
+            for x in (-1, -2)
+        ],
+        [{"prompt": "ab", "completion": "c"}, {"prompt": "a", "completion": "bc"}],
+    ],
+)
+def test_rows_that_differ_are_no_duplicates(values: list[Any], tmp_path: Path) -> None:
+    """Rows count as the same only where words, calls and tools are."""
+    assert () == check(Dataset(path=_file(tmp_path, *values)), "sft").warnings
 
 
 def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:

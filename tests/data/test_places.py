@@ -62,6 +62,23 @@ def test_a_missing_file_is_named_whole(name: str, hint: str, tmp_path: Path, mon
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("target", ["rows.jsonl", "nowhere.jsonl"])
+def test_a_link_that_leads_nowhere_is_told(target: str, tmp_path: Path) -> None:
+    """A link to itself or to nothing is called what it is."""
+    (tmp_path / "rows.jsonl").symlink_to(target)
+
+    with pytest.raises(DataError, match="it is a link that leads to no file"):
+        check(Dataset(path=str(tmp_path / "rows.jsonl")), "sft")
+
+
+def test_a_file_within_a_file_is_not_there(tmp_path: Path) -> None:
+    """Where a file stands in a folder's place, the path is wrong like any other."""
+    (tmp_path / "rows").touch()
+
+    with pytest.raises(DataError, match="there is no file"):
+        check(Dataset(path=str(tmp_path / "rows" / "train.jsonl")), "sft")
+
+
 @pytest.mark.parametrize("name", ["org/name", "https://user:password@host/rows.jsonl"])
 def test_a_remote_dataset_is_not_read_here(name: str) -> None:
     """Rows that are elsewhere must be fetched first; a password in an address is not shown."""

@@ -1,0 +1,232 @@
+"""Kill the local worker again and again, resume, and compare with an uninterrupted run, bit for bit.
+
+    python benchmarks/kills.py [--anywhere 20] [--saving 10] [--seed 0]
+
+The job is a QLoRA fine-tune (nf4, dropout 0.1) of the tiny model that ships with ftsdk: 30 optimizer steps over five
+epochs, a checkpoint every second step, one thread. It is run once in peace. Then runs of it are ended by SIGKILL,
+several times each: at random points of the worker's life, and while a checkpoint is half written (its folder is there,
+its seal is not). Every killed run is resumed to its end; its losses at every step and its adapter must be those of the
+uninterrupted run.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import ftsdk
+from ftsdk.files import sha256
+from ftsdk.job import JobState
+
+STEPS = 30
+KILLS_IN_A_RUN = 5
+LONGEST_WAIT = 600.0  # seconds
+REPRODUCIBLE = ("loss", "grad_norm", "learning_rate")
+
+
+class Result(NamedTuple):
+    """What a run made."""
+
+    metrics: list[dict[str, float]]
+    """Of every step, without those that are measured with a clock."""
+    adapter: str
+    """The hash of its weights."""
+
+
+class Kill(NamedTuple):
+    """One kill that struck."""
+
+    kind: str
+    run: int
+    place: str
+    """Where the worker was."""
+
+
+def make_spec(folder: Path) -> ftsdk.JobSpec:
+    """The job, on conversations that are made here."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {a} plus {b}?"},
+                {"role": "assistant", "content": f"Arr, {a} plus {b} be {a + b}, matey!" + " Arr!" * (a * b % 20)},
+            ]
+        }
+        for a in range(11)
+        for b in range(4)
+    ]
+    path = folder / "chat.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return ftsdk.JobSpec(
+        model=str(files("ftsdk") / "demo" / "tiny-model"),
+        dataset=str(path),
+        adapter=ftsdk.LoRA(r=16, dropout=0.1),
+        training=ftsdk.Training(max_steps=STEPS, global_batch_size=8, learning_rate=1e-3, save_steps=2),
+        compute=ftsdk.Compute(quantization="nf4"),
+    )
+
+
+class Worker:
+    """The worker of a job, as its folder shows it."""
+
+    def __init__(self, job: ftsdk.Job) -> None:
+        self.job = job
+        self.folder = Path(os.environ["FTSDK_HOME"]) / "jobs" / job.ref.partition(":")[2]
+
+    def pid(self) -> int | None:
+        """Its process; None while it has not signed, or belongs to an earlier attempt."""
+        if self.job.status().state in (JobState.QUEUED, JobState.RUNNING) and (self.folder / "worker.json").exists():
+            return json.loads((self.folder / "worker.json").read_text("utf-8"))["pid"]
+        return None
+
+    def steps(self) -> int:
+        """The last step that was told, by any attempt."""
+        return max((event.step or 0 for event in self.job.events() if event.kind == "metrics"), default=0)
+
+    def half_written(self) -> Path | None:
+        """A checkpoint that is being saved."""
+        folders = (self.folder / "checkpoints").glob("checkpoint-*")
+        return next((folder for folder in folders if not (folder / "ftsdk-seal.json").exists()), None)
+
+    def kill(self) -> None:
+        """As the system would, without warning; returns when it is gone."""
+        pid = self.pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: self.job.status().state.done, "the killed worker still counts as alive")
+
+
+def until(fact: Callable[[], object], complaint: str, pause: float = 0.02) -> None:
+    """Wait for a fact."""
+    end = time.monotonic() + LONGEST_WAIT
+    while not fact():
+        if time.monotonic() > end:
+            raise TimeoutError(complaint)
+        time.sleep(pause)
+
+
+def kill_anywhere(worker: Worker, chance: random.Random) -> str | None:
+    """Kill at a random point of what is left: while it loads, in any step, or at the end; tell where it was."""
+    done = worker.steps()
+    target = chance.randint(done - 2, STEPS)
+    if target < done:  # before training goes on
+        until(worker.pid, "no worker came")
+        time.sleep(chance.uniform(0, 10))
+    else:
+        until(lambda: worker.steps() > target or worker.steps() == STEPS or worker.job.status().state.done, "no step")
+        time.sleep(chance.uniform(0, 0.5))
+    return strike(worker)
+
+
+def kill_while_saving(worker: Worker, chance: random.Random) -> str | None:
+    """Kill up to 60 ms after a checkpoint's folder has appeared; None where the checkpoint was sealed by then."""
+    leftover = worker.half_written()
+    skip = chance.randint(0, 3)  # not always the first checkpoint of an attempt
+    seen: set[Path] = set()
+
+    def saving() -> bool:
+        found = worker.half_written()
+        if found is not None and found != leftover:
+            seen.add(found)
+        return len(seen) > skip or worker.job.status().state.done
+
+    until(saving, "no checkpoint came", pause=0.001)
+    time.sleep(chance.uniform(0, 0.06))
+    place = strike(worker)
+    torn = worker.half_written()
+    return f"{place}, {torn.name} torn" if place and torn else None
+
+
+def strike(worker: Worker) -> str | None:
+    """Kill, and tell where the worker was; None where it was done before."""
+    worker.kill()
+    status = worker.job.status()
+    if status.reason is not ftsdk.Reason.WORKER_LOST:
+        return None
+    return f"step {worker.steps()}"
+
+
+KINDS = {"anywhere": kill_anywhere, "saving": kill_while_saving}
+
+
+def disturbed_run(spec: ftsdk.JobSpec, run: int, kinds: list[str], chance: random.Random) -> tuple[Result, list[Kill]]:
+    """One run with a kill of each of these kinds in turn, resumed to its end."""
+    job = ftsdk.submit(spec)
+    kills = []
+    for kind in kinds:
+        place = KINDS[kind](Worker(job), chance)
+        if place is not None:
+            kills.append(Kill(kind, run, place))
+        if job.status().state is JobState.SUCCEEDED:
+            break
+        job.resume()
+    return result_of(job), kills
+
+
+def result_of(job: ftsdk.Job) -> Result:
+    """Wait for the end and fetch what was made."""
+    if job.status().state is not JobState.SUCCEEDED:
+        job.wait(timeout=LONGEST_WAIT)
+    with tempfile.TemporaryDirectory() as out:
+        artifact = job.fetch(Path(out) / "artifact")
+        lines = (artifact.path / "metrics.jsonl").read_text("utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        metrics = [{name: row[name] for name in ("step", *REPRODUCIBLE) if name in row} for row in rows]
+        return Result(metrics, sha256(artifact.path / "adapter_model.safetensors"))
+
+
+def difference(result: Result, expected: Result) -> str:
+    """What is not the same; empty where all is."""
+    if len(result.metrics) != len(expected.metrics):
+        return f"{len(result.metrics)} rows of metrics, not {len(expected.metrics)}"
+    for ours, theirs in zip(result.metrics, expected.metrics, strict=True):
+        if ours != theirs:
+            return f"{ours}, not {theirs}"
+    return "" if result.adapter == expected.adapter else "another adapter"
+
+
+def main() -> int:
+    """Run, kill, resume, compare; the exit status is 1 where anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anywhere", type=int, default=20, help="kills at random points")
+    parser.add_argument("--saving", type=int, default=10, help="kills while a checkpoint is half written")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["FTSDK_HOME"] = home
+        return report(make_spec(Path(home)), {"anywhere": options.anywhere, "saving": options.saving}, options.seed)
+
+
+def report(spec: ftsdk.JobSpec, wanted: dict[str, int], seed: int) -> int:
+    """Disturb runs until every kind of kill has struck as often as is wanted; print each of them, and a verdict."""
+    chance = random.Random(seed)
+    began = time.monotonic()
+    expected = result_of(ftsdk.submit(spec))
+    print(f"uninterrupted: {time.monotonic() - began:.0f} s, {expected.metrics[-1]}, adapter {expected.adapter[:16]}")
+    missing = [kind for kind, count in wanted.items() for _ in range(count)]
+    chance.shuffle(missing)
+    struck, differences, runs = 0, 0, 0
+    while missing:
+        runs += 1
+        result, kills = disturbed_run(spec, runs, missing[:KILLS_IN_A_RUN], chance)
+        for kill in kills:
+            missing.remove(kill.kind)
+        struck += len(kills)
+        found = difference(result, expected)
+        differences += bool(found)
+        places = "; ".join(f"{kill.kind}: {kill.place}" for kill in kills)
+        print(f"run {runs}: {found or 'equal'} after {len(kills)} kills ({places})", flush=True)
+    print(f"{struck} kills in {runs} runs, {time.monotonic() - began:.0f} s: {differences} runs differ")
+    return int(differences > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
