@@ -24,7 +24,12 @@ from typing import NamedTuple
 
 import ftsdk
 from ftsdk.files import sha256
+from ftsdk.identity import is_alive
 from ftsdk.job import JobState
+from ftsdk.kit.process import signal_process
+from ftsdk_local.attempt import latest_attempt
+from ftsdk_local.driver import folder_of
+from ftsdk_local.engine.checkpoint import SEAL
 
 STEPS = 30
 KILLS_IN_A_RUN = 5
@@ -59,7 +64,7 @@ def make_spec(folder: Path) -> ftsdk.JobSpec:
                 {"role": "assistant", "content": f"Arr, {a} plus {b} be {a + b}, matey!" + " Arr!" * (a * b % 20)},
             ]
         }
-        for a in range(11)
+        for a in range(22)
         for b in range(4)
     ]
     path = folder / "chat.jsonl"
@@ -68,8 +73,9 @@ def make_spec(folder: Path) -> ftsdk.JobSpec:
         model=str(files("ftsdk") / "demo" / "tiny-model"),
         dataset=str(path),
         adapter=ftsdk.LoRA(r=16, dropout=0.1),
-        training=ftsdk.Training(max_steps=STEPS, global_batch_size=8, learning_rate=1e-3, save_steps=2),
+        training=ftsdk.Training(max_steps=STEPS, global_batch_size=16, learning_rate=1e-3, save_steps=2),
         compute=ftsdk.Compute(quantization="nf4"),
+        backend_options={"local": {"device": "cpu"}},
     )
 
 
@@ -78,29 +84,34 @@ class Worker:
 
     def __init__(self, job: ftsdk.Job) -> None:
         self.job = job
-        self.folder = Path(os.environ["FTSDK_HOME"]) / "jobs" / job.ref.partition(":")[2]
+        self.folder = folder_of(job.ref.partition(":")[2])
 
-    def pid(self) -> int | None:
-        """Its process; None while it has not signed, or belongs to an earlier attempt."""
-        if self.job.status().state in (JobState.QUEUED, JobState.RUNNING) and (self.folder / "worker.json").exists():
-            return json.loads((self.folder / "worker.json").read_text("utf-8"))["pid"]
-        return None
+    def alive(self) -> bool:
+        """Whether it has signed and lives; an earlier worker, which was killed, does not count."""
+        attempt = latest_attempt(self.folder)
+        return attempt is not None and is_alive(attempt.identity)
+
+    def ended(self) -> bool:
+        """Whether it has come to its own end."""
+        return self.folder.exit.exists()
 
     def steps(self) -> int:
         """The last step that was told, by any attempt."""
         return max((event.step or 0 for event in self.job.events() if event.kind == "metrics"), default=0)
 
-    def half_written(self) -> Path | None:
-        """A checkpoint that is being saved."""
-        folders = (self.folder / "checkpoints").glob("checkpoint-*")
-        return next((folder for folder in folders if not (folder / "ftsdk-seal.json").exists()), None)
+    def half_written(self) -> set[str]:
+        """Checkpoints without a seal."""
+        found = self.folder.checkpoints.glob("checkpoint-*")
+        return {folder.name for folder in found if not (folder / SEAL).exists()}
 
-    def kill(self) -> None:
-        """As the system would, without warning; returns when it is gone."""
-        pid = self.pid()
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+    def kill(self) -> bool:
+        """As the system would, without warning; False where it had come to its own end before."""
+        until(lambda: self.alive() or self.ended(), "no worker came")
+        attempt = latest_attempt(self.folder)
+        assert attempt is not None
+        signal_process(attempt.identity, signal.SIGKILL)
         until(lambda: self.job.status().state.done, "the killed worker still counts as alive")
+        return self.job.status().reason is ftsdk.Reason.WORKER_LOST
 
 
 def until(fact: Callable[[], object], complaint: str, pause: float = 0.02) -> None:
@@ -113,44 +124,35 @@ def until(fact: Callable[[], object], complaint: str, pause: float = 0.02) -> No
 
 
 def kill_anywhere(worker: Worker, chance: random.Random) -> str | None:
-    """Kill at a random point of what is left: while it loads, in any step, or at the end; tell where it was."""
+    """Kill at a random point: while it loads, in one of the next steps, or at the end; tell where it was."""
     done = worker.steps()
-    target = chance.randint(done - 2, STEPS)
+    target = chance.randint(done - 2, min(done + 10, STEPS))
     if target < done:  # before training goes on
-        until(worker.pid, "no worker came")
-        time.sleep(chance.uniform(0, 10))
+        until(worker.alive, "no worker came")
+        time.sleep(chance.uniform(0, 8))
     else:
-        until(lambda: worker.steps() > target or worker.steps() == STEPS or worker.job.status().state.done, "no step")
-        time.sleep(chance.uniform(0, 0.5))
-    return strike(worker)
+        until(lambda: worker.steps() > target or worker.steps() == STEPS or worker.ended(), "no step came")
+        time.sleep(chance.uniform(0, 0.4))
+    return f"step {worker.steps()}" if worker.kill() else None
 
 
 def kill_while_saving(worker: Worker, chance: random.Random) -> str | None:
     """Kill up to 60 ms after a checkpoint's folder has appeared; None where the checkpoint was sealed by then."""
-    leftover = worker.half_written()
+    old = worker.half_written()
     skip = chance.randint(0, 3)  # not always the first checkpoint of an attempt
-    seen: set[Path] = set()
+    seen: set[str] = set()
 
     def saving() -> bool:
-        found = worker.half_written()
-        if found is not None and found != leftover:
-            seen.add(found)
-        return len(seen) > skip or worker.job.status().state.done
+        now = worker.half_written()
+        old.intersection_update(now)  # a resumed run removes them, and writes them again
+        seen.update(now - old)
+        return len(seen) > skip or worker.ended()
 
     until(saving, "no checkpoint came", pause=0.001)
     time.sleep(chance.uniform(0, 0.06))
-    place = strike(worker)
-    torn = worker.half_written()
-    return f"{place}, {torn.name} torn" if place and torn else None
-
-
-def strike(worker: Worker) -> str | None:
-    """Kill, and tell where the worker was; None where it was done before."""
-    worker.kill()
-    status = worker.job.status()
-    if status.reason is not ftsdk.Reason.WORKER_LOST:
-        return None
-    return f"step {worker.steps()}"
+    struck = worker.kill()
+    torn = worker.half_written() - old
+    return f"{torn.pop()} torn" if struck and torn else None
 
 
 KINDS = {"anywhere": kill_anywhere, "saving": kill_while_saving}

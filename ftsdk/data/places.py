@@ -62,6 +62,6 @@ def _instead(name: str, path: Path) -> str:
 def _names_in(folder: Path) -> list[str]:
     """What is in a folder; nothing where it is none, or may not be looked into."""
     try:
-        return os.listdir(folder)
+        return [entry.name for entry in folder.iterdir()]
     except (OSError, ValueError):  # ValueError: a name that no system takes
         return []

@@ -13,6 +13,6 @@ class DataReport(Section):
     sha256: dict[str, str]
     """From each local file's absolute path to the hash of its bytes."""
     characters: int = 0
-    """Characters of text in all."""
+    """Characters of text in all, calls and tools included."""
     warnings: tuple[str, ...] = ()
     """What is legal but worth a look, with counts."""

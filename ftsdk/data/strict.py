@@ -63,13 +63,18 @@ def parse_whole(text: str) -> Any:
     row = text.strip(_BLANKS)
     try:
         value, end = parse(row)
-        if end < len(row):
-            raise json.JSONDecodeError("Extra data", row, end)
     except json.JSONDecodeError as error:
-        indent = len(text) - len(text.lstrip(_BLANKS))
-        raise BadRow(*explain(error), column=indent + error.pos + 1) from error
+        raise _broken(text, error) from error
+    if end < len(row):
+        raise _broken(text, json.JSONDecodeError("Extra data", row, end))
     check_value(value, row)
     return value
+
+
+def _broken(text: str, error: json.JSONDecodeError) -> BadRow:
+    """The error with its column in the whole text, of which the blanks around were taken off."""
+    indent = len(text) - len(text.lstrip(_BLANKS))
+    return BadRow(*explain(error), column=indent + error.pos + 1)
 
 
 def check_value(value: Any, text: str) -> None:

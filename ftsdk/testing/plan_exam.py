@@ -84,7 +84,7 @@ class PlanExam:
         """A plan survives the job records: written as JSON and read back, it is the same."""
         plan = plan_of(backend, spec)
 
-        assert plan == Plan.model_validate_json(plan.model_dump_json())
+        assert plan == Plan.model_validate_json(plan.model_dump_json(exclude_unset=True))
         assert (backend.name, spec) == (plan.backend, plan.spec)
 
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -173,6 +173,15 @@ def test_an_empty_file_among_others_is_told(tmp_path: Path) -> None:
         check(Dataset(path=(full, empty)), "sft")
 
 
+def test_warnings_repeat_nothing(tmp_path: Path) -> None:
+    """A warning tells the names of keys, and nothing that stands under them."""
+    row = {"prompt": "canary", "chosen": "canary", "rejected": "canary", "note": "canary"}
+    report = check(Dataset(path=_file(tmp_path, row, row)), "dpo")
+
+    assert 3 == len(report.warnings)
+    assert "canary" not in repr(report.warnings)
+
+
 def test_a_name_in_a_row_may_be_a_secret(tmp_path: Path) -> None:
     """A strange key is told by its length where it could be more than a name."""
     secret = "hf_" + "a1B2c3D4" * 4

@@ -37,6 +37,20 @@ def test_errors_are_those_that_come(
     assert [problem] == [str(found) for found in caught.value.problems]
 
 
+def test_the_table_is_the_code_s() -> None:
+    """The page says of each method what the code says: which formats it takes, in this order."""
+    lines = re.findall(r"^\| (`.*) \| (.*) \|$", PAGE.partition("## Messages")[0], re.MULTILINE)
+    table = {method: _formats(cell) for methods, cell in lines for method in re.findall(r"`(\w+)`", methods)}
+
+    assert table == TAKES
+
+
+def _formats(cell: str) -> tuple[str, ...]:
+    """The names of formats in a cell of the table: ``[prompt and completion](#anchor)`` is prompt_completion."""
+    plain = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cell)
+    return tuple(name.replace(" and ", " ").replace(" ", "_") for name in plain.split(", "))
+
+
 def test_nothing_is_left_out() -> None:
     """Every method and every format is on the page."""
     names = {*TAKES, *(format_.name for format_ in FORMATS)}
