@@ -3,7 +3,11 @@
 import resource
 import sys
 
+import psutil
 import torch
+
+from ftsdk.job import Reason
+from ftsdk_local.outcome import Failure
 
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
@@ -45,15 +49,32 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def limit_memory(device: torch.device, limit: int | None) -> None:
-    """Hold this process to so many bytes (``compute.memory_limit``), on the GPU or in main memory."""
+    """Hold this process to so many bytes (``compute.memory_limit``), on the GPU or in main memory.
+
+    Raises:
+        Failure: The libraries alone hold more main memory than that.
+    """
     if limit is None:
         return
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
     elif sys.platform == "linux":
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+        _limit_main_memory(limit)
+
+
+def _limit_main_memory(limit: int) -> None:
+    """The kernel counts what is mapped, also stacks and arenas that hold nothing yet; these are granted on top."""
+    memory = psutil.Process().memory_info()
+    held = memory.rss - memory.shared
+    if held >= limit:
+        raise Failure(
+            Reason.OOM,
+            f"the engine holds {held / 2**30:.2f} GiB before any weight is loaded, and may hold {limit / 2**30:.2f}",
+            hint=f"set compute.memory_limit above {held / 2**30:.1f}GiB",
+        )
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit + memory.data - held, hard))
 
 
 def peak_bytes(device: torch.device) -> int:

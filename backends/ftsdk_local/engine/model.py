@@ -10,11 +10,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAn
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
+from ftsdk_local.engine.memory import is_out_of_memory
 from ftsdk_local.engine.templates import PLAIN_TEMPLATE
 from ftsdk_local.outcome import Failure
 from ftsdk_local.settings import ModelSettings
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_LIGHTER = "set compute.quantization=nf4, raise compute.memory_limit, or take a smaller model"
 
 
 def pick_device() -> torch.device:
@@ -113,6 +115,11 @@ def _told(name: str) -> Iterator[None]:
             f"model: {name} cannot be loaded: {str(error).partition(chr(10))[0]}",
             "check the name and the network; weights must be in safetensors",
         ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise Failure(Reason.OOM, f"model: {name} does not fit: {why}", _LIGHTER) from error
 
 
 def _quantization(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
