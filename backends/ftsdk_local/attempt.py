@@ -11,14 +11,19 @@ Two locks of the kernel leave no gap in which a job could look dead or be starte
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ftsdk.files import write_atomic
-from ftsdk.identity import ProcessIdentity, boot_id, mine
+from ftsdk.identity import ProcessIdentity, boot_id, is_alive, mine
+from ftsdk.kit.process import reap
 from ftsdk.spec import Section
 from ftsdk_local.folder import JobFolder
 
+LINGER_SECONDS = 30
+"""Time for trackers to send their last figures after a worker's report; after it, the kernel ends the process."""
+_LOOK_SECONDS = 0.05
 _VMSTAT = Path("/proc/vmstat")
 
 
@@ -77,6 +82,17 @@ def hold_run_lock(folder: JobFolder) -> bool:
         os.close(file)
         return False
     return True  # closing the file would give up the lock
+
+
+def gone(attempt: Attempt) -> bool:
+    """Wait until a worker that has reported its end is gone: it holds the run lock up to its last moment."""
+    end = time.monotonic() + LINGER_SECONDS
+    while is_alive(attempt.identity):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK_SECONDS)
+        reap()
+    return True
 
 
 @contextlib.contextmanager

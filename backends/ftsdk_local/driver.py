@@ -17,7 +17,7 @@ from ftsdk.files import sync_folder, write_json
 from ftsdk.job import JobState, job_id
 from ftsdk.kit.environment import worker_environment
 from ftsdk.kit.process import signal_process, start_detached, stop_group
-from ftsdk_local.attempt import latest_attempt, launching
+from ftsdk_local.attempt import gone, latest_attempt, launching
 from ftsdk_local.folder import JobFolder, jobs_root
 from ftsdk_local.outcome import outcome_of
 from ftsdk_local.status import has_started, observe
@@ -96,13 +96,15 @@ def resume(folder: JobFolder) -> None:
     """Start another worker, which goes on from the last good checkpoint.
 
     Raises:
-        JobNotReady: The job is not done, or has succeeded.
+        JobNotReady: The job is not done, or has succeeded, or its last worker will not go.
     """
     with launching(folder) as launch:
         status = observe(folder, launching=False)
         if not status.state.done or status.state is JobState.SUCCEEDED:
             raise JobNotReady(f"local:{folder.path.name} is {status.state.value}: there is nothing to resume")
         attempt = latest_attempt(folder)
+        if attempt and not gone(attempt):
+            raise JobNotReady(f"the last worker of local:{folder.path.name} is still ending", hint="try again")
         if folder.exit.exists():
             folder.exit.replace(folder.past_exit(attempt.number if attempt else 0))
         folder.cancel_request.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from ftsdk.backend import Plan
 from ftsdk.files import write_atomic
 from ftsdk.job import JobState, Reason
 from ftsdk.kit.hardware import device
-from ftsdk_local.attempt import hold_run_lock, sign
+from ftsdk_local.attempt import LINGER_SECONDS, hold_run_lock, sign
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.options import LocalOptions
 from ftsdk_local.outcome import SUCCEEDED, Outcome, Why, failed, outcome_of, stopped
@@ -30,7 +30,6 @@ from ftsdk_local.stop import Stop, Watch
 from ftsdk_local.streams import redact_streams
 
 _RESERVE_BYTES = 64 * 1024
-_LINGER_SECONDS = 30  # for trackers to send their last figures; after it, the kernel ends the process
 
 Run = Callable[[JobFolder, Plan, Reporter, Stop], None]
 
@@ -53,7 +52,7 @@ def main(folder: JobFolder, *, launch: int | None = None, run: Run | None = None
     worker = Worker(folder)
     outcome = worker.work(run or _engine, launch)
     worker.finish(outcome)
-    signal.alarm(_LINGER_SECONDS)
+    signal.alarm(LINGER_SECONDS)
     return int(outcome.state is JobState.FAILED)
 
 

@@ -85,12 +85,12 @@ BYTES = [
     Case("Latin-1", GOOD + '{"prompt": "é"}\n'.encode("latin-1"), 2, f"byte {len(GOOD) + 12} is no UTF-8"),
     Case("a surrogate in bytes", b'{"prompt": "\xed\xa0\x80"}\n', 1, "byte 12 is no UTF-8"),
     Case("binary", b"{\x01\x02\x03\x04\x05\x00\x00", 1, "a binary file"),
-    Case("gzip by another name", gzip.compress(GOOD), 1, "but gzip"),
+    Case("gzip by another name", gzip.compress(GOOD, mtime=0), 1, "but gzip"),
     Case("Parquet by another name", b"PAR1\x15\x04", 1, "but Parquet"),
     Case("a zip by another name", b"PK\x03\x04\x14", 1, "a zip archive"),
     Case("no gzip", GOOD, 1, "no gzip file", "rows.jsonl.gz"),
-    Case("gzip cut off", gzip.compress(GOOD)[:-8], 1, "ends too early", "rows.jsonl.gz"),
-    Case("gzip with a flaw", gzip.compress(GOOD)[:-8] + bytes(8), 1, "damaged", "rows.jsonl.gz"),
+    Case("gzip cut off", gzip.compress(GOOD, mtime=0)[:-8], 1, "ends too early", "rows.jsonl.gz"),
+    Case("gzip with a flaw", gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), 1, "damaged", "rows.jsonl.gz"),
     Case("Latin-1 in an array", '[\n{"prompt": "é"}]'.encode("latin-1"), 2, "byte 14 is no UTF-8", "rows.json"),
 ]
 

@@ -207,7 +207,7 @@ def test_a_smaller_micro_batch_is_found(make_spec, tmp_path):
     spec = make_spec(
         dataset=str(tmp_path / "rows.jsonl"),
         training={"max_steps": 1, "max_length": 1024, "global_batch_size": 8},
-        compute={"attention": "eager", "memory_limit": "1.5GiB", "per_device_train_batch_size": 8},
+        compute={"attention": "eager", "memory_limit": "1.25GiB", "per_device_train_batch_size": 8},
     )
 
     job = ftsdk.submit(spec)

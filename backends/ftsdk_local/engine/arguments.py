@@ -41,6 +41,7 @@ def training_arguments(
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         disable_tqdm=True,
+        restore_callback_states_from_checkpoint=True,  # else a resumed run would begin early stopping's patience anew
         logging_nan_inf_filter=False,  # it would log the last good loss in place of one that is no number
     )
 

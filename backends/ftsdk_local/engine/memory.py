@@ -71,7 +71,7 @@ def _limit_main_memory(limit: int) -> None:
         raise Failure(
             Reason.OOM,
             f"the engine holds {held / 2**30:.2f} GiB before any weight is loaded, and may hold {limit / 2**30:.2f}",
-            hint=f"set compute.memory_limit above {held / 2**30:.1f}GiB",
+            hint=f"set compute.memory_limit to more than {held / 2**30 + 0.1:.1f}GiB",
         )
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit + memory.data - held, hard))
