@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         submit,
         wait,
     )
-    from ftsdk.errors import FtsdkError
+    from ftsdk.errors import DataError, FtsdkError, JobCancelled, JobFailed, SpecError, UnsupportedSpec, WaitTimeout
     from ftsdk.job import Event, JobRef, JobState, JobStatus, Reason
     from ftsdk.registry import backend_names
     from ftsdk.spec import (
@@ -66,7 +66,15 @@ _HOME_OF = {
         "submit",
         "wait",
     ),
-    "ftsdk.errors": ("FtsdkError",),
+    "ftsdk.errors": (
+        "DataError",
+        "FtsdkError",
+        "JobCancelled",
+        "JobFailed",
+        "SpecError",
+        "UnsupportedSpec",
+        "WaitTimeout",
+    ),
     "ftsdk.job": ("Event", "JobRef", "JobState", "JobStatus", "Reason"),
     "ftsdk.registry": ("backend_names",),
     "ftsdk.spec": (
@@ -97,10 +105,13 @@ __all__ = [
     "Artifact",
     "Client",
     "Compute",
+    "DataError",
     "Dataset",
     "Event",
     "FtsdkError",
     "Job",
+    "JobCancelled",
+    "JobFailed",
     "JobRef",
     "JobSpec",
     "JobState",
@@ -109,7 +120,10 @@ __all__ = [
     "Plan",
     "Reason",
     "RewardModeling",
+    "SpecError",
     "Training",
+    "UnsupportedSpec",
+    "WaitTimeout",
     "backend_names",
     "cancel",
     "events",

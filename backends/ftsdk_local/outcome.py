@@ -13,6 +13,9 @@ from ftsdk.spec import Section
 _LONGEST = 2000  # characters of a message; a library's error can hold a whole tensor
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+_DISK_FULL_WORDS = ("inline_container.cc", "PytorchStreamWriter failed", "No space left on device", "os error 28")
+"""How libraries written in C++ and Rust tell of a full disk."""
+
 Why = Literal["cancel", "timeout"]
 
 
@@ -96,8 +99,10 @@ def _of_ftsdk_error(error: FtsdkError) -> Outcome:
 
 
 def _of_unknown(error: BaseException) -> Outcome:
+    if any(words in str(error) for words in _DISK_FULL_WORDS):
+        return failed(Reason.DISK_FULL, f"the disk is full: {error}", "free some space, then resume the job")
     evidence = traceback.format_exception_only(error)[-1].strip()
-    return failed(Reason.ENGINE_ERROR, evidence, "the log has the traceback")
+    return failed(Reason.ENGINE_ERROR, evidence, "the traceback is in worker.log, in the job's folder")
 
 
 def _as(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:

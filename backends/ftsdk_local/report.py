@@ -165,19 +165,24 @@ def read_events(path: Path, after: str | None = None) -> Iterator[Event]:
         InputError: The cursor is none of ours.
     """
     if after and not after.isdecimal():
-        raise InputError(
-            f"{after!r} is no cursor of this job's events", hint="give the cursor of an event you were sent"
-        )
+        raise _no_cursor(after)
     end = int(after or 0)
     if not path.exists():
         return
     with path.open("rb") as file:
-        file.seek(end)
+        if end:
+            file.seek(end - 1)
+            if file.read(1) not in (b"\n", b""):
+                raise _no_cursor(end)
         for line in file:
             if not line.endswith(b"\n"):
                 return
             end += len(line)
             yield _event(line, str(end))
+
+
+def _no_cursor(given: object) -> InputError:
+    return InputError(f"{given!r} is no cursor of this job's events", hint="give the cursor of an event you were sent")
 
 
 def _event(line: bytes, cursor: str) -> Event:

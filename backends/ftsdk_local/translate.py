@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import SFT, Dataset, JobSpec
-from ftsdk_local.settings import DataSettings, ModelSettings, Settings
+from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
 
 NAME = "local"
 
@@ -117,7 +116,6 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=_backends_own(spec),
-        command=f"{Path(sys.executable).name} -m ftsdk_local.worker JOB_FOLDER",
         memory=_memory(spec, machine),
         price=0.0,
     )
@@ -147,25 +145,33 @@ def _folder_or_id(ledger: Ledger) -> str:
         if not (folder / "config.json").is_file():
             ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
         return str(folder)
-    if not _HUB_ID.fullmatch(model):
+    if folder.exists():
+        ledger.refuse("model", f"{folder} is a file", "give the folder that holds config.json and the weights")
+    elif not _HUB_ID.fullmatch(model):
         ledger.refuse("model", f"there is no folder {folder}, and {model!r} is no Hub id", "give a folder or org/name")
     return model
 
 
-def _here(dataset: Dataset | None) -> Dataset | None:
-    """The dataset with whole paths, because the worker runs elsewhere."""
+def _here(ledger: Ledger, field: str) -> Any:
+    """The dataset with whole paths, because the worker runs elsewhere; None where there is none."""
+    dataset: Dataset | None = ledger.take(field)
     if dataset is None:
         return None
+    for path in dataset.paths:
+        if "://" in path and not path.startswith(SCHEMES):
+            ledger.refuse(f"{field}.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
     paths = tuple(str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths)
     template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    if template and not Path(template).is_file():
+        ledger.refuse(f"{field}.chat_template", f"there is no file {template}", "give a Jinja file")
     return dataset.model_copy(update={"path": paths, "chat_template": template})
 
 
 def _data(ledger: Ledger) -> DataSettings:
     method = ledger.value("method")
     return DataSettings(
-        dataset=_here(ledger.take("dataset")),
-        eval_dataset=_here(ledger.take("eval_dataset")),
+        dataset=_here(ledger, "dataset"),
+        eval_dataset=_here(ledger, "eval_dataset"),
         val_size=ledger.take("val_size"),
         train_on=ledger.take("method.train_on") if isinstance(method, SFT) else "all",
         max_length=ledger.take("training.max_length"),

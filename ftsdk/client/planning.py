@@ -43,6 +43,9 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
     options = _validated(system, spec.backend_options.get(name, {}))
     warnings = list(_check_other_options(spec, name))
     report = _checked(spec.dataset, "dataset", spec, warnings)
+    if report is not None and spec.val_size >= max(report.rows, 1):
+        problem = Problem("val_size", f"it would hold out {spec.val_size:g} of {report.rows} rows", "lower it")
+        raise SpecError("no rows would be left to train on", problems=[problem])
     if spec.eval_dataset is not None:
         _checked(spec.eval_dataset, "eval_dataset", spec, warnings)
     plan = _translated(system, spec, options)

@@ -90,6 +90,8 @@ def unquoted(message: str) -> str:
 def _problems(detail: Mapping[str, Any]) -> Iterator[Problem]:
     where, kind, context = ".".join(_names(detail["loc"])), detail["type"], detail.get("ctx", {})
     cause = context.get("error")
+    if kind == "default_factory_not_called":  # a default that follows from another field, which is told itself
+        return
     if isinstance(cause, FtsdkError) and cause.problems:
         for problem in cause.problems:
             yield problem._replace(where=".".join(filter(None, (where, problem.where))))

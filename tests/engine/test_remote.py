@@ -11,7 +11,7 @@ import pytest
 from ftsdk import Dataset
 from ftsdk.data import rows
 from ftsdk.errors import DataError
-from ftsdk_local.engine import hub
+from ftsdk_local.engine import hub, remote
 from ftsdk_local.engine.remote import localize
 
 ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
@@ -23,11 +23,12 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, monkeypatch):
     """A web server of one folder with one file of rows."""
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    monkeypatch.setattr(remote, "SCHEMES", ("http://",))  # a test server has no certificate
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as found:
         threading.Thread(target=found.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{found.server_port}"

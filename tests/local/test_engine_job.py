@@ -202,16 +202,16 @@ def test_a_row_that_cannot_fit_is_told(make_spec, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")
 def test_a_smaller_micro_batch_is_found(make_spec, tmp_path):
-    """Where eight rows at a time do not fit but one does, the job warns, takes fewer, and succeeds."""
-    write(tmp_path / "rows.jsonl", ["one two three " * 400] * 8)
+    """Where four rows at a time do not fit but one does, the job warns, takes fewer, and succeeds."""
+    write(tmp_path / "rows.jsonl", ["one two three " * 400] * 4)
     spec = make_spec(
         dataset=str(tmp_path / "rows.jsonl"),
-        training={"max_steps": 1, "max_length": 1024, "global_batch_size": 8},
-        compute={"attention": "eager", "memory_limit": "1.25GiB", "per_device_train_batch_size": 8},
+        training={"max_steps": 1, "max_length": 1024, "global_batch_size": 4},
+        compute={"attention": "eager", "memory_limit": "1.25GiB", "per_device_train_batch_size": 4},
     )
 
     job = ftsdk.submit(spec)
     job.wait(timeout=LONG)
 
     warnings = [event.message for event in job.events() if event.kind == "warning"]
-    assert any(message.startswith("out of memory with 8192 tokens, 8 rows at a time") for message in warnings)
+    assert any(message.startswith("out of memory with 4096 tokens, 4 rows at a time") for message in warnings)

@@ -1,5 +1,6 @@
 """Load the base model and put the adapter on it."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -104,6 +105,8 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         causes = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
         if "GatedRepoError" in causes:
             page = f"https://huggingface.co/{name}"
@@ -140,7 +143,15 @@ def add_adapter(model: Any, lora: dict[str, Any] | None) -> Any:
         return model
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - a full fine-tune does not need it
 
-    return get_peft_model(model, LoraConfig(**lora), autocast_adapter_dtype=True)
+    try:
+        return get_peft_model(model, LoraConfig(**lora), autocast_adapter_dtype=True)
+    except ValueError as error:
+        if "target" not in str(error).lower():
+            raise
+        raise SpecError(
+            f"adapter.target_modules: {str(error).partition(chr(10))[0]}",
+            hint="name linear layers of this model, or take all-linear",
+        ) from error
 
 
 def versions() -> dict[str, str]:

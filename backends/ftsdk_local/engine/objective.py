@@ -30,6 +30,11 @@ class Route(NamedTuple):
     bare_head: bool
     """Whether logits are hidden states times the head's weight and nothing else."""
 
+    def __str__(self) -> str:
+        rows = "rows end to end" if self.end_to_end else "each row alone"
+        head = "logits of labelled tokens only" + ("" if self.bare_head else ", through the model's own head")
+        return f"attention {self.attention}, {rows}, {head}"
+
 
 class Objective:
     """Sums the negative log-likelihood over a bin's labelled tokens.

@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from ftsdk.data import is_local
 from ftsdk.errors import DataError
 from ftsdk.spec import Dataset
-
-SCHEMES = ("https", "http", "s3", "gs", "az")
+from ftsdk_local.settings import SCHEMES
 
 
 def localize(dataset: Dataset, cache: Path) -> Dataset:
@@ -47,8 +46,8 @@ def _download(path: str, dataset: Dataset, cache: Path) -> Path:
 
 
 def _from_address(address: str, target: Path) -> None:
-    if urlsplit(address).scheme not in SCHEMES:
-        raise ValueError(f"addresses begin with {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
+    if not address.startswith(SCHEMES):
+        raise ValueError(f"addresses begin with {', '.join(SCHEMES)}")
     import fsspec  # noqa: PLC0415 - only for addresses
 
     with fsspec.open(address, "rb") as source, target.open("wb") as file:

@@ -1,9 +1,12 @@
 """Supervised fine-tuning, from the plan to the artifact: the stages in their order."""
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from transformers import EarlyStoppingCallback, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ftsdk.errors import DataError
@@ -61,7 +64,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     micro_batch, checkpointing = fit(spec, settings, base, device, sealed)
     if not route.end_to_end:
         micro_batch.rows = 1
-    reporter.log(f"{device}, {route}, {micro_batch}, gradient checkpointing {'on' if checkpointing else 'off'}")
+    reporter.log(f"{device}: {route}, {micro_batch}, gradient checkpointing {'on' if checkpointing else 'off'}")
 
     # 5. The trainer
     arguments = training_arguments(
@@ -82,6 +85,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
         reporter.log(f"going on from {resumed.name}")
         _warn_of_changes(sealed, reporter)
         arguments.eval_on_start = False
+        arguments.max_steps = _end_of_patience(resumed) or arguments.max_steps
 
     # 6. Training, and a last look at the held-out rows
     reporter.stage("training")
@@ -127,6 +131,18 @@ def _warn_of_changes(facts: dict[str, Any], reporter: Reporter) -> None:
     changed = [f"{name} {before[name]} -> {now.get(name)}" for name in before if before[name] != now.get(name)]
     if changed:
         reporter.warning(f"changed since the checkpoint, so the last bits may differ: {', '.join(changed)}")
+
+
+def _end_of_patience(checkpoint: Path) -> int | None:
+    """The step at which early stopping has ended the run already, so that nothing but the export is left of it."""
+    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8"))
+    early = state["stateful_callbacks"].get(EarlyStoppingCallback.__name__)
+    if (
+        early is None
+        or early["attributes"]["early_stopping_patience_counter"] < early["args"]["early_stopping_patience"]
+    ):
+        return None
+    return int(state["global_step"])
 
 
 def _evaluated_last(trainer: RowTrainer) -> bool:
