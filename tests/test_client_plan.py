@@ -166,3 +166,11 @@ def test_secret_in_a_spec_is_refused(spec, monkeypatch):
     with pytest.raises(SpecError, match=r"spec\.metadata\.note") as caught:
         ftsdk.plan(spec(metadata={"note": "use canary-9f8e7d6c5b4a"}))
     assert "canary" not in str(caught.value)
+
+
+def test_holding_out_all_rows_is_refused(spec):
+    """A ``val_size`` that leaves nothing to train on is refused while nothing has been sent."""
+    with pytest.raises(SpecError) as caught:
+        ftsdk.plan(spec(val_size=4))
+
+    assert [problem.where for problem in caught.value.problems] == ["val_size"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ftsdk.artifact import Artifact
-from ftsdk.errors import DataError
+from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
 from ftsdk_local.engine.checkpoint import SEAL, newest_sealed
 from ftsdk_local.outcome import Failure
@@ -208,6 +208,12 @@ def test_divergence_ends_the_run(make_spec, train):
         train(spec)
 
     assert caught.value.reason is Reason.DIVERGED
+
+
+def test_unknown_target_modules(make_spec, train):
+    """Layers that the model does not have are told by the field, with what to do."""
+    with pytest.raises(SpecError, match=r"adapter\.target_modules"):
+        train(make_spec(adapter={"target_modules": ["nope_proj"]}))
 
 
 def test_edited_rows_are_refused(make_spec, train, chat_file, monkeypatch):

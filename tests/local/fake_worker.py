@@ -1,5 +1,6 @@
 """The local worker with a small engine in the place of the real one; ``plan.native["engine"]`` names what it does."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -90,7 +91,13 @@ def better_next_time(folder, reporter, stop):
     obedient(folder, reporter, stop)
 
 
-ENGINES = (quick, gated, obedient, deaf, forks, leaky, full_disk, crash, failure, better_next_time)
+def slow_to_leave(folder, reporter, stop):
+    """Take a second to end the process, after the report that it has ended."""
+    atexit.register(time.sleep, 1)
+    better_next_time(folder, reporter, stop)
+
+
+ENGINES = (quick, gated, obedient, deaf, forks, leaky, full_disk, crash, failure, better_next_time, slow_to_leave)
 
 
 def run(folder, plan, reporter, stop):

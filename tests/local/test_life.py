@@ -118,6 +118,17 @@ def test_a_lost_job_can_be_resumed(bench):
     assert (JobState.RUNNING, 2) == (status.state, latest_attempt(bench.folder(job)).number)
 
 
+def test_resume_waits_until_the_last_worker_is_gone(bench):
+    """A worker that has reported its end, but still holds the job, does not turn its successor away."""
+    job = bench.submit("slow_to_leave")
+    bench.wait(job)
+
+    bench.backend.resume(job)
+    status = bench.wait(job, JobState.RUNNING, JobState.FAILED)
+
+    assert (JobState.RUNNING, 2) == (status.state, latest_attempt(bench.folder(job)).number)
+
+
 def test_resume_keeps_the_earlier_report(bench):
     """The exit report of an earlier attempt stays in the folder under its number."""
     job = bench.submit("failure")

@@ -60,6 +60,14 @@ def test_a_foreign_cursor_is_refused(folder, cursor):
         list(read_events(folder.events, cursor))
 
 
+def test_a_cursor_inside_a_line_is_refused(folder, reporter):
+    """A number that is no border between events is an error of the caller's, not damage to the file."""
+    reporter.log("a line")
+
+    with pytest.raises(InputError, match="no cursor"):
+        list(read_events(folder.events, "3"))
+
+
 def test_a_cursor_behind_the_end_gives_nothing(folder, reporter):
     """Where nothing is yet, nothing comes."""
     reporter.log("one")

@@ -216,3 +216,11 @@ def test_an_error_survives_pickling():
         load_spec({})
 
     assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))
+
+
+def test_a_default_that_follows_is_no_second_mistake():
+    """A bad rank is one mistake: the alpha that would follow from it was never written."""
+    with pytest.raises(SpecError) as caught:
+        load_spec({"model": "org/model", "dataset": "rows.jsonl", "adapter": {"r": 0}})
+
+    assert [problem.where for problem in caught.value.problems] == ["adapter.r"]

@@ -77,6 +77,8 @@ REFUSED = {
     "compute.dtype": {"compute": {"dtype": "float16"}},
     "compute.attention": {"compute": {"attention": "flash_attention_2"}},
     "model": {"model": "./no/such/folder"},
+    "dataset.path": {"dataset": "file:///etc/passwd"},
+    "dataset.chat_template": {"dataset": {"path": "/data/rows.jsonl", "chat_template": "/no/such.jinja"}},
 }
 
 
@@ -87,6 +89,14 @@ def test_refused(field, changes):
         translate.plan(JobSpec(**{**BASE, **changes}), CPU)
 
     assert field in [problem.where for problem in caught.value.problems]
+
+
+def test_a_file_is_no_model(tmp_path):
+    """A file given as the model is refused, and not looked for on the Hub."""
+    (tmp_path / "rows.jsonl").touch()
+
+    with pytest.raises(UnsupportedSpec, match="is a file"):
+        translate.plan(JobSpec(**{**BASE, "model": str(tmp_path / "rows.jsonl")}), CPU)
 
 
 def test_all_refusals_come_at_once():
