@@ -3,6 +3,7 @@
 import importlib.resources
 import os
 import socket
+import sysconfig
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 KEPT = {"FTSDK_TEST_DATA"}
 
 # Libraries read these when they are imported, and worker processes inherit them: set here, before any test.
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # `ftsdk`, as users type it
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failure
