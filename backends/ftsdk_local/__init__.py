@@ -9,7 +9,7 @@ from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.errors import JobNotReady, Problem, RejectedError
 from ftsdk.job import Event, JobState, JobStatus
 from ftsdk.kit.hardware import device
-from ftsdk_local import driver, requirements, translate
+from ftsdk_local import driver, methods, requirements, translate
 from ftsdk_local.options import LocalOptions
 from ftsdk_local.report import read_events
 from ftsdk_local.status import observe
@@ -26,10 +26,10 @@ class LocalBackend(Backend):
     def capabilities(self) -> Capabilities:
         """What the engine does."""
         return Capabilities(
-            methods=frozenset({"sft"}),
+            methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=translate.FORMATS - {"auto"},
+            formats=frozenset().union(*methods.FORMATS.values()),
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

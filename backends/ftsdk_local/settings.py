@@ -44,11 +44,30 @@ class DataSettings(Section):
     """Whether each sequence is filled with whole rows."""
 
 
+class RewardSettings(Section):
+    """What scores a response: a Python function, or a reward model."""
+
+    function: str | None = None
+    """``module:function``."""
+    path: str | None = None
+    """The folder in which the function's module, or its package, lies."""
+    sha256: str | None = None
+    """The hash of the module's file when the plan was made."""
+    model: str | None = None
+    """A folder, or a Hub id: an adapter with a score head, or a whole model for sequence classification."""
+
+
 class Settings(Section):
     """One run of the engine."""
 
     method: str
     """The type of method."""
+    options: dict[str, Any]
+    """The method's own, by the names that its trainer has for them."""
+    reward: RewardSettings | None = None
+    """For methods that sample responses."""
+    adapter_from: str | None = None
+    """The folder of an adapter to go on from. None: a new one."""
     model: ModelSettings
     """The base."""
     data: DataSettings

@@ -1,7 +1,5 @@
 """Translate a spec into the local engine's settings. Pure but for reading the model's own config file."""
 
-import json
-import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +11,9 @@ from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk_local.methods import SAMPLING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
-
-NAME = "local"
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
 
 QUANTIZATIONS: Mapping[str, dict[str, Any]] = {
     "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -59,10 +55,10 @@ ADAPTER = {
     "adapter.use_rslora": "use_rslora",
 }
 
-INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
+TASKS = {"reward_modeling": "SEQ_CLS"}
+"""PEFT's type of task, where it is not CAUSAL_LM."""
 
-FORMATS = frozenset({"auto", "messages", "prompt_completion", "text", "alpaca", "sharegpt"})
-"""Dataset formats that supervised fine-tuning learns from."""
+INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
 
 SPLITTING = frozenset({"pissa", "olora"})
 """Starts of an adapter that change the base beside it."""
@@ -89,11 +85,15 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         UnsupportedSpec: With every field that the engine cannot honour.
     """
     ledger = Ledger(NAME, spec)
+    source = source_of(ledger)
     settings = Settings(
-        method=ledger.take("method.type"),
-        model=_model(ledger),
+        method=spec.method.type,
+        options=options_of(ledger),
+        reward=reward_of(ledger) if spec.method.type in SAMPLING else None,
+        adapter_from=str(source.adapter) if source.adapter else None,
+        model=_model(ledger, source),
         data=_data(ledger),
-        lora=_lora(ledger),
+        lora=_lora(ledger, source),
         arguments=_arguments(ledger),
         micro_batch_rows=ledger.take("compute.per_device_train_batch_size", "micro_batch_rows"),
         gradient_checkpointing=ledger.take("compute.gradient_checkpointing"),
@@ -105,6 +105,7 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
         hub_model_id=_hub(ledger),
     )
+    refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
     _refuse_what_this_machine_lacks(ledger, machine)
     ledger.take("compute.timeout", "the worker's deadline")
@@ -116,40 +117,25 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=_backends_own(spec),
-        memory=_memory(spec, machine),
+        memory=_memory(spec, source, machine),
         price=0.0,
     )
 
 
-def _model(ledger: Ledger) -> ModelSettings:
+def _model(ledger: Ledger, source: Source) -> ModelSettings:
     quantization = ledger.take("compute.quantization", "quantization_config")
     options = dict(QUANTIZATIONS[quantization]) if quantization else None
     doubled = ledger.take("compute.double_quantization", "bnb_4bit_use_double_quant")
     if options and "load_in_4bit" in options:
         options["bnb_4bit_use_double_quant"] = doubled
     return ModelSettings(
-        name=_folder_or_id(ledger),
-        revision=ledger.take("model_revision", "revision"),
+        name=source.name,
+        revision=source.revision,
         dtype=ledger.take("compute.dtype"),
         quantization=options,
         attention=ledger.take("compute.attention", "attn_implementation"),
         trust_remote_code=ledger.take("trust_remote_code"),
     )
-
-
-def _folder_or_id(ledger: Ledger) -> str:
-    """A local folder by its whole path, because the worker runs elsewhere; a Hub id as it is."""
-    model: str = ledger.take("model", "pretrained_model_name_or_path")
-    folder = Path(model).expanduser().absolute()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
-        return str(folder)
-    if folder.exists():
-        ledger.refuse("model", f"{folder} is a file", "give the folder that holds config.json and the weights")
-    elif not _HUB_ID.fullmatch(model):
-        ledger.refuse("model", f"there is no folder {folder}, and {model!r} is no Hub id", "give a folder or org/name")
-    return model
 
 
 def _here(ledger: Ledger, field: str) -> Any:
@@ -179,17 +165,36 @@ def _data(ledger: Ledger) -> DataSettings:
     )
 
 
-def _lora(ledger: Ledger) -> dict[str, Any] | None:
+def _lora(ledger: Ledger, source: Source) -> dict[str, Any] | None:
     if ledger.take("adapter") is None:
         return None
     targets = ledger.take("adapter.target_modules")
-    return {
-        "task_type": "CAUSAL_LM",
-        "bias": "none",
+    wanted = {
         **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
         "target_modules": targets if isinstance(targets, str) else list(targets),
         "init_lora_weights": INITS[ledger.take("adapter.init", "init_lora_weights")],
     }
+    return {
+        "task_type": TASKS.get(ledger.spec.method.type, "CAUSAL_LM"),
+        "bias": "none",
+        **(_as_it_is(ledger, wanted, source.lora) if source.lora else wanted),
+    }
+
+
+def _as_it_is(ledger: Ledger, wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an adapter to go on from; what the user set must be the same."""
+    assert ledger.spec.adapter is not None
+    fields = {**ADAPTER, "adapter.target_modules": "target_modules", "adapter.init": "init_lora_weights"}
+    for field, native in fields.items():
+        is_set = field.partition(".")[2] in ledger.spec.adapter.model_fields_set
+        if is_set and native in found and _comparable(wanted[native]) != _comparable(found[native]):
+            why = f"the adapter to go on from has {native}={found[native]}"
+            ledger.refuse(field, why, "leave it out, to take the adapter as it is")
+    return {**wanted, **found}
+
+
+def _comparable(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
 
 
 def _arguments(ledger: Ledger) -> dict[str, Any]:
@@ -214,13 +219,8 @@ def _hub(ledger: Ledger) -> str | None:
 
 def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     spec = ledger.spec
-    if not isinstance(spec.method, SFT):
-        ledger.refuse("method", f"the local engine does not do {spec.method.type} yet")
     if spec.training.quantization_aware is not None:
         ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
-    for field in ("dataset.format", "eval_dataset.format"):
-        if (ledger.value(field) or "auto") not in FORMATS:
-            ledger.refuse(field, f"{spec.method.type} does not learn from this format", ", ".join(sorted(FORMATS)))
     if ledger.value("adapter.init") in SPLITTING and spec.compute.quantization is not None:
         why = "it takes a part out of the base's own weights, which quantization holds in few bits"
         ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")
@@ -251,9 +251,9 @@ def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
     return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
 
 
-def _memory(spec: JobSpec, machine: Machine) -> MemoryForecast | None:
+def _memory(spec: JobSpec, source: Source, machine: Machine) -> MemoryForecast | None:
     """The forecast, where the model's dimensions are at hand without any download."""
-    config = _config(spec)
+    config = config_of(source)
     shape = Shape.from_config(config) if config else None
     if shape is None:
         return None
@@ -261,24 +261,3 @@ def _memory(spec: JobSpec, machine: Machine) -> MemoryForecast | None:
     width = 2 if machine.cuda or spec.compute.dtype == "bfloat16" else 4
     checkpointing = spec.compute.gradient_checkpointing is not False
     return forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=machine.cuda)
-
-
-def _config(spec: JobSpec) -> dict[str, Any] | None:
-    path = Path(spec.model) / "config.json"
-    if not path.is_file():
-        cached = _cached_config(spec)
-        if cached is None:
-            return None
-        path = Path(cached)
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
-
-
-def _cached_config(spec: JobSpec) -> str | None:
-    """The config in the Hub's cache on this disk, if it is there."""
-    if find_spec("huggingface_hub") is None or Path(spec.model).exists() or spec.model.count("/") != 1:
-        return None
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only for Hub models
-
-    found = try_to_load_from_cache(spec.model, "config.json", revision=spec.model_revision)
-    return found if isinstance(found, str) else None

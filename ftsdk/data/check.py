@@ -29,6 +29,8 @@ class Row(NamedTuple):
     file: str
     line: int
     """Where it begins, counted from 1."""
+    others: dict[str, Any] = {}
+    """Keys that the format has no use for, with their values."""
 
 
 class _Enough(Exception):
@@ -95,11 +97,11 @@ def _all(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) ->
     for path in local_paths(dataset):
         for line in read_rows(path, on_bad):
             try:
-                value, name = schema.canonical(line)
+                row = schema.canonical(line)
             except BadRow as bad:
                 on_bad(Problem(f"{line.file}:{line.line}", bad.what, bad.fix))
             else:
-                yield Row(value, name, line.file, line.line)
+                yield Row(row.value, row.format, line.file, line.line, row.others)
 
 
 def _marked(dataset: Dataset) -> Iterator[str]:

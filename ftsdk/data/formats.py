@@ -20,6 +20,9 @@ TAKES = {
 }
 """From a method to the canonical formats that it can learn from."""
 
+GIVES_OTHERS = frozenset({"ppo", "grpo"})
+"""Methods that hand the keys that a format has no use for to the reward function."""
+
 
 class Format(NamedTuple):
     """One shape of rows."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ftsdk.data.fields import Values, nearest, one_of
-from ftsdk.data.formats import KEYS, TAKES, Format, name_of, recognise
+from ftsdk.data.formats import GIVES_OTHERS, KEYS, TAKES, Format, name_of, recognise
 from ftsdk.data.read import Line
 from ftsdk.data.strict import BadRow
 from ftsdk.data.tally import counted
@@ -15,6 +15,16 @@ from ftsdk.spec.wording import shown_key
 
 _APART = "put rows of different shapes into different datasets"
 _MOST_KEYS = 10  # that are named in warnings
+
+
+class Canonical(NamedTuple):
+    """A row in canonical form."""
+
+    value: Values
+    format: str
+    """The name of the form."""
+    others: Values
+    """What the row has beside it."""
 
 
 class _Settled(NamedTuple):
@@ -43,8 +53,8 @@ class Schema:
         self._found: set[str] = set()  # columns that some row had
         self._settled: _Settled | None = None
 
-    def canonical(self, line: Line) -> tuple[Values, str]:
-        """The row in canonical form, and the name of that.
+    def canonical(self, line: Line) -> Canonical:
+        """The row in canonical form.
 
         Raises:
             BadRow: It cannot be used, or is of another shape than the first.
@@ -52,8 +62,9 @@ class Schema:
         """
         row = self._renamed(line.value)
         format_ = self._recognised(frozenset(row))
-        if not row.keys() <= format_.uses:
-            self._unused.update(row.keys() - format_.uses)
+        others = {key: row[key] for key in row if key not in format_.uses}
+        if others and self._method not in GIVES_OTHERS:
+            self._unused.update(others.keys())
         value = format_.canonical(row)
         name = name_of(value)
         shape = f"{name} in messages" if isinstance(value.get("prompt"), list) else name
@@ -61,7 +72,7 @@ class Schema:
             self._settled = self._settle(line, format_, name, shape)
         elif shape != self._settled.shape:
             raise BadRow(f"the row is {shape}, but {self._settled.place} is {self._settled.shape}", _APART)
-        return value, name
+        return Canonical(value, name, others)
 
     def lost_columns(self) -> list[Problem]:
         """What ``dataset.columns`` names and no row had so far."""

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 from ftsdk.spec.base import Section
 
 Format = Literal[
-    "auto", "messages", "prompt_completion", "text", "preference", "unpaired_preference", "alpaca", "sharegpt"
+    "auto",
+    "messages",
+    "prompt_completion",
+    "prompt",
+    "text",
+    "preference",
+    "unpaired_preference",
+    "alpaca",
+    "sharegpt",
 ]
 
 

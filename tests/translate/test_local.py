@@ -70,7 +70,17 @@ def test_native_request(name):
 
 
 REFUSED = {
-    "method": {"method": {"type": "dpo"}},
+    "adapter": {"method": {"type": "ppo", "reward": "json:dumps"}, "adapter": None},
+    "adapter.dropout": {"method": {"type": "ppo", "reward": "json:dumps"}, "adapter": {"dropout": 0.1}},
+    "method.max_new_tokens": {"method": {"type": "ppo", "reward": "json:dumps", "max_new_tokens": 1024}},
+    "method.reward": {"method": {"type": "ppo", "reward": "no_such_module:score"}},
+    "training.global_batch_size": {"method": {"type": "grpo", "reward": "json:dumps", "num_generations": 5}},
+    "training.packing": {"method": {"type": "dpo"}, "training": {"packing": True}},
+    "training.early_stopping_patience": {
+        "method": {"type": "grpo", "reward": "json:dumps"},
+        "val_size": 0.1,
+        "training": {"early_stopping_patience": 2},
+    },
     "training.quantization_aware": {"training": {"quantization_aware": "int8"}},
     "adapter.init": {"adapter": {"init": "pissa"}, "compute": {"quantization": "nf4"}},
     "dataset.format": {"dataset": {"path": "/data/rows.jsonl", "format": "preference"}},

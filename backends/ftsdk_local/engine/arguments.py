@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.model import pick_dtype
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.settings import Settings
@@ -14,22 +15,31 @@ CHECKPOINTS_IN_A_RUN = 10
 
 
 def training_arguments(
-    settings: Settings, folder: JobFolder, device: torch.device, *, sequences: int, held_out: int, checkpointing: bool
+    settings: Settings, folder: JobFolder, device: torch.device, fitting: Fit, *, sequences: int, held_out: int
 ) -> TrainingArguments:
-    """Complete the plan's arguments.
+    """Complete the plan's arguments for a trainer whose batch is a whole optimizer step."""
+    known = known_arguments(settings, folder, device, fitting, sequences=sequences, held_out=held_out)
+    return TrainingArguments(**known)
+
+
+def known_arguments(
+    settings: Settings, folder: JobFolder, device: torch.device, fitting: Fit, *, sequences: int, held_out: int
+) -> dict[str, Any]:
+    """The plan's arguments, and what only the worker knows, by the names of ``transformers.TrainingArguments``.
 
     Args:
         settings: The plan.
         folder: Where checkpoints go.
         device: Where it trains.
+        fitting: Whether activations are recomputed.
         sequences: To train on.
         held_out: Sequences to evaluate on; 0: no evaluation.
-        checkpointing: Whether activations are recomputed.
     """
     steps_in_epoch = -(-sequences // settings.arguments["per_device_train_batch_size"])
     dtype = pick_dtype(settings.model.dtype, device)
     mixed = device.type == "cuda" or settings.lora is None  # adapters on a CPU compute in the base's own precision
-    return TrainingArguments(
+    checkpointing = fitting.gradient_checkpointing
+    return dict(
         output_dir=str(folder.checkpoints),
         **settings.arguments,
         **_cadence(settings, steps_in_epoch, held_out=held_out),

@@ -14,7 +14,7 @@ from ftsdk_local.engine.model import stored_dtype, versions
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.report import read_events
 from ftsdk_local.settings import Settings
-from ftsdk_local.translate import NAME
+from ftsdk_local.sources import NAME
 
 Metrics = dict[int, dict[str, float]]
 """From an optimizer step to its metrics."""

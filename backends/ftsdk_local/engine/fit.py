@@ -22,7 +22,11 @@ class Fit(NamedTuple):
     """How a step is computed."""
 
     micro_batch: MicroBatch
+    """Changes while training where memory runs out."""
     gradient_checkpointing: bool
+
+    def __str__(self) -> str:
+        return f"{self.micro_batch}, gradient checkpointing {'on' if self.gradient_checkpointing else 'off'}"
 
 
 def fit(

@@ -3,10 +3,12 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from ftsdk.errors import DataError, SpecError
@@ -14,9 +16,10 @@ from ftsdk.job import Reason
 from ftsdk_local.engine.memory import is_out_of_memory
 from ftsdk_local.engine.templates import PLAIN_TEMPLATE
 from ftsdk_local.outcome import Failure
-from ftsdk_local.settings import ModelSettings
+from ftsdk_local.settings import ModelSettings, Settings
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _LIGHTER = "set compute.quantization=nf4, raise compute.memory_limit, or take a smaller model"
 
 
@@ -132,6 +135,39 @@ def _quantization(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesCo
     if options.get("load_in_4bit"):
         options["bnb_4bit_compute_dtype"] = dtype
     return BitsAndBytesConfig(**options)
+
+
+def prepare_adapter(model: Any, settings: Settings) -> Any:
+    """Put the job's adapter on its base: a new one, or the one that it goes on from; without one, all weights train."""
+    model = add_adapter(model, settings.lora)
+    if settings.adapter_from is not None:
+        load_adapter(model, Path(settings.adapter_from))
+    return model
+
+
+def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
+    """Put the weights of an adapter's folder into an adapter that is on the model already.
+
+    Args:
+        model: A PEFT model.
+        folder: Holds ``adapter_model.safetensors``; a score head in it is left out.
+        name: Which adapter of the model takes them.
+
+    Raises:
+        Failure: They do not fit.
+    """
+    from peft import set_peft_model_state_dict  # noqa: PLC0415 - a full fine-tune does not need it
+
+    weights = {key: tensor for key, tensor in load_file(folder / ADAPTER_WEIGHTS).items() if ".lora_" in key}
+    left = set_peft_model_state_dict(model, weights, adapter_name=name)
+    missing = [key for key in left.missing_keys if f".{name}." in key and ".lora_" in key]
+    if left.unexpected_keys or missing:
+        key = [*left.unexpected_keys, *missing][0]
+        raise Failure(
+            Reason.ENGINE_ERROR,
+            f"the adapter in {folder} does not fit the model: {key}",
+            "give the base model that it was trained on",
+        )
 
 
 def add_adapter(model: Any, lora: dict[str, Any] | None) -> Any:

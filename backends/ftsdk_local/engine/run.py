@@ -1,6 +1,8 @@
 """One attempt at a job, inside the worker: from the plan to the sealed artifact."""
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ftsdk.backend import Plan
@@ -9,12 +11,21 @@ from ftsdk.files import sha256
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.export import export
 from ftsdk_local.engine.hub import push
-from ftsdk_local.engine.sft import train
+from ftsdk_local.engine.stages import Trained
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
-TRAINERS = {"sft": train}
+ROOMS = {
+    "sft": "sft",
+    "reward_modeling": "reward",
+    "dpo": "preference",
+    "kto": "preference",
+    "orpo": "preference",
+    "grpo": "grpo",
+    "ppo": "ppo",
+}
+"""From a method to the module whose ``train`` does it; only that one, and the libraries it needs, is imported."""
 
 
 def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: StopRequest) -> None:
@@ -29,13 +40,19 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: StopRequest) ->
     folder.checkpoints.mkdir(exist_ok=True)
     _check_unchanged(plan)
     settings = Settings.model_validate(plan.native)
-    trained = TRAINERS[settings.method](folder, plan.spec, settings, reporter, stop)
+    trained = _trainer(settings.method)(folder, plan.spec, settings, reporter, stop)
     reporter.stage("exporting")
     artifact = export(folder, plan, settings, trained.model, trained.tokenizer)
     reporter.log(f"the artifact is in {artifact}")
     if settings.hub_model_id:
         reporter.stage("uploading")
         reporter.log(f"uploaded to {push(artifact, settings.hub_model_id)}")
+
+
+def _trainer(method: str) -> Callable[..., Trained]:
+    room = importlib.import_module(f"ftsdk_local.engine.{ROOMS[method]}")
+    train: Callable[..., Trained] = room.train
+    return train
 
 
 def _check_unchanged(plan: Plan) -> None:

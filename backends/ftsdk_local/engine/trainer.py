@@ -53,6 +53,10 @@ class RowTrainer(Trainer):
         if neftune_alpha is not None:
             objective.model.get_input_embeddings().register_forward_hook(self._add_noise(neftune_alpha))
 
+    def pace(self) -> tuple[int, float]:
+        """Tokens seen, and seconds spent on them, in this attempt."""
+        return self.tokens_seen, self.seconds
+
     def training_step(self, model: Any, inputs: Sequences, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG002
         """Forward and backward over one optimizer step; gradients are left on the parameters.
 

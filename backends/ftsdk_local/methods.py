@@ -1,0 +1,139 @@
+"""What each method of a spec is to the engine: its options, its formats, and what does not go with it. Pure tables."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ftsdk.data import TAKES
+from ftsdk.kit.ledger import Ledger
+from ftsdk.spec import JobSpec
+
+_PPO = (
+    "kl_coef",
+    "kl_estimator",
+    "target_kl",
+    "num_ppo_epochs",
+    "num_mini_batches",
+    "max_new_tokens",
+    "temperature",
+    "cliprange",
+    "cliprange_value",
+    "vf_coef",
+    "gamma",
+    "lam",
+    "whiten_rewards",
+    "missing_eos_penalty",
+)
+
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "sft": {},
+    "dpo": {"beta": "beta", "loss_type": "loss_type", "label_smoothing": "label_smoothing"},
+    "kto": {
+        "beta": "beta",
+        "desirable_weight": "desirable_weight",
+        "undesirable_weight": "undesirable_weight",
+    },
+    "orpo": {"beta": "beta"},
+    "reward_modeling": {"center_rewards_coefficient": "center_rewards_coefficient"},
+    "ppo": {name: name for name in _PPO},
+    "grpo": {
+        "num_generations": "num_generations",
+        "beta": "beta",
+        "epsilon": "epsilon",
+        "max_new_tokens": "max_completion_length",
+        "temperature": "temperature",
+    },
+}
+"""From a method's fields to its trainer's names; the trainer of DPO, KTO, ORPO and GRPO is TRL's."""
+
+_CONVERTED = {
+    "sft": ("alpaca", "sharegpt"),
+    "ppo": ("alpaca", "sharegpt"),
+    "grpo": ("alpaca", "sharegpt"),
+    "dpo": ("sharegpt",),
+    "orpo": ("sharegpt",),
+    "reward_modeling": ("sharegpt",),
+    "kto": ("sharegpt",),
+}
+
+FORMATS = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method in OPTIONS}
+"""Dataset formats that each method learns from."""
+
+SAMPLING = frozenset({"ppo", "grpo"})
+"""Methods that learn from responses of their own, scored by a reward."""
+
+
+class Unfit(NamedTuple):
+    """A setting that does not go with a method."""
+
+    methods: frozenset[str]
+    broken: Callable[[JobSpec], bool]
+    field: str
+    why: str
+    fix: str
+
+
+_NOT_SFT = frozenset(OPTIONS) - {"sft"}
+_UNFIT = (
+    Unfit(_NOT_SFT, lambda spec: spec.training.packing, "training.packing", "only sft packs rows", "leave it out"),
+    Unfit(
+        _NOT_SFT,
+        lambda spec: spec.training.neftune_noise_alpha is not None,
+        "training.neftune_noise_alpha",
+        "noise on the embeddings is for sft",
+        "leave it out",
+    ),
+    Unfit(
+        SAMPLING,
+        lambda spec: spec.training.early_stopping_patience is not None,
+        "training.early_stopping_patience",
+        "there is no held-out loss where the model learns from its own responses",
+        "leave it out; watch the reward",
+    ),
+    Unfit(
+        SAMPLING,
+        lambda spec: getattr(spec.method, "max_new_tokens", 0) >= spec.training.max_length,
+        "method.max_new_tokens",
+        "leaves no room for a prompt below training.max_length, which counts prompt and response",
+        "lower it, or raise training.max_length",
+    ),
+    Unfit(
+        frozenset({"ppo"}),
+        lambda spec: spec.adapter is None,
+        "adapter",
+        "PPO keeps policy, reference and value on one base, which only adapters can share",
+        "give an adapter, such as lora",
+    ),
+    Unfit(
+        frozenset({"ppo"}),
+        lambda spec: spec.adapter is not None and spec.adapter.dropout > 0,
+        "adapter.dropout",
+        "PPO compares the probabilities of the same response before and after; dropout would change them by chance",
+        "set it to 0",
+    ),
+    Unfit(
+        frozenset({"grpo"}),
+        lambda spec: spec.training.global_batch_size % getattr(spec.method, "num_generations", 1) != 0,
+        "training.global_batch_size",
+        "counts responses, so it must be a multiple of method.num_generations",
+        "make it one",
+    ),
+)
+
+
+def options_of(ledger: Ledger) -> dict[str, Any]:
+    """The method's own settings, by its trainer's names."""
+    return {
+        native: ledger.take(f"method.{field}", native) for field, native in OPTIONS[ledger.take("method.type")].items()
+    }
+
+
+def refuse_what_does_not_go(ledger: Ledger) -> None:
+    """Refuse settings that the spec's method has no use for."""
+    spec = ledger.spec
+    method = spec.method.type
+    for unfit in _UNFIT:
+        if method in unfit.methods and unfit.broken(spec):
+            ledger.refuse(unfit.field, unfit.why, unfit.fix)
+    for field in ("dataset.format", "eval_dataset.format"):
+        if (ledger.value(field) or "auto") not in {"auto", *FORMATS[method]}:
+            ledger.refuse(field, f"{method} does not learn from this format", ", ".join(sorted(FORMATS[method])))

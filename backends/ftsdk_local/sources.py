@@ -1,0 +1,173 @@
+"""Where models, adapters and rewards come from: folders, the Hub, jobs that have ended, Python functions.
+
+Reads config files and nothing heavier; whatever cannot be used is refused in the ledger.
+"""
+
+import json
+import re
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.artifact import MANIFEST
+from ftsdk.errors import FtsdkError
+from ftsdk.files import sha256
+from ftsdk.job import JobRef
+from ftsdk.kit.ledger import Ledger
+from ftsdk_local.folder import JobFolder, jobs_root
+from ftsdk_local.settings import RewardSettings
+
+NAME = "local"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+class Source(NamedTuple):
+    """A model to begin with."""
+
+    name: str
+    """The base: a folder by its whole path, or a Hub id."""
+    revision: str | None
+    adapter: Path | None = None
+    """The folder of an adapter on that base."""
+    lora: dict[str, Any] | None = None
+    """The adapter's ``LoraConfig``, as far as it was said."""
+
+
+def source_of(ledger: Ledger) -> Source:
+    """What ``model`` names; an adapter is taken with its base."""
+    model: str = ledger.take("model", "pretrained_model_name_or_path")
+    revision: str | None = ledger.take("model_revision", "revision")
+    folder = _folder(ledger, "model", model)
+    if folder is None:
+        return Source(model, revision)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return _with_adapter(ledger, folder)
+    if not (folder / "config.json").is_file():
+        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+    return Source(str(folder), revision)
+
+
+def _folder(ledger: Ledger, field: str, name: str) -> Path | None:
+    """The local folder that a name stands for, by its whole path; None for a Hub id."""
+    folder = _artifact_of_job(ledger, field, name) or Path(name).expanduser().absolute()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        ledger.refuse(field, f"{folder} is a file", "give the folder that holds config.json and the weights")
+    elif not _HUB_ID.fullmatch(name) and not name.startswith(f"{NAME}:"):
+        ledger.refuse(field, f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name")
+    return None
+
+
+def _artifact_of_job(ledger: Ledger, field: str, name: str) -> Path | None:
+    """The artifact of a local job that has ended well, where the name is a job's reference."""
+    if not name.startswith(f"{NAME}:"):
+        return None
+    try:
+        artifact = JobFolder(jobs_root() / JobRef.parse(name).native_id).artifact
+    except FtsdkError as error:
+        ledger.refuse(field, error.message, error.hint)
+        return None
+    if not artifact.is_dir():
+        ledger.refuse(field, f"the job {name} has made nothing yet", f"wait for it: ftsdk wait {name}")
+    return artifact
+
+
+def _with_adapter(ledger: Ledger, folder: Path) -> Source:
+    found = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    if found.get("task_type") not in ("CAUSAL_LM", "SEQ_CLS") or found.get("peft_type") != "LORA":
+        ledger.refuse("model", f"the adapter in {folder} is no LoRA adapter of a language model", "give a base model")
+    if found.get("task_type") == "SEQ_CLS" and ledger.spec.method.type != "reward_modeling":
+        ledger.refuse("model", f"{folder} holds a reward model", "name it in method.reward, and a language model here")
+    if ledger.spec.adapter is None:
+        why = "goes on from an adapter, but adapter is none, so every weight would train"
+        ledger.refuse("model", why, "give the base model, or leave adapter as it is")
+    return Source(str(found["base_model_name_or_path"]), found.get("revision"), folder, _lora_of(folder, found))
+
+
+def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """An adapter's settings; as our own artifact tells them, or as PEFT does."""
+    manifest = folder / MANIFEST
+    said = json.loads(manifest.read_text("utf-8")).get("plan", {}).get("lora") if manifest.is_file() else None
+    source: dict[str, Any] = {**found, **(said or {})}
+    targets = source["target_modules"]
+    names = ("r", "lora_alpha", "use_dora", "use_rslora", "init_lora_weights")
+    return {
+        **{name: source[name] for name in names},
+        "target_modules": targets if isinstance(targets, str) else sorted(targets),
+    }
+
+
+def reward_of(ledger: Ledger) -> RewardSettings:
+    """What ``method.reward`` names."""
+    reward: str = ledger.take("method.reward", "reward")
+    if _FUNCTION.fullmatch(reward):
+        return _function(ledger, reward)
+    folder = _folder(ledger, "method.reward", reward)
+    if folder is not None and not any((folder / name).is_file() for name in (ADAPTER_CONFIG, "config.json")):
+        ledger.refuse("method.reward", f"the folder {folder} holds no model", "give the artifact of a reward model")
+    if folder is not None and not _gives_scores(folder):
+        why = f"the model in {folder} writes text; it gives no scores"
+        ledger.refuse("method.reward", why, "train one with method reward_modeling")
+    return RewardSettings(model=str(folder) if folder else reward)
+
+
+def _gives_scores(folder: Path) -> bool:
+    if (folder / ADAPTER_CONFIG).is_file():
+        return bool(json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("task_type") == "SEQ_CLS")
+    names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or []
+    return any(name.endswith("ForSequenceClassification") for name in names)
+
+
+def _function(ledger: Ledger, reward: str) -> RewardSettings:
+    """A function by the place of its module, found without running anything."""
+    module = reward.partition(":")[0]
+    found = _find_module(module)
+    if found is None or found.origin is None:
+        why = f"there is no module {module} here, nor on Python's path"
+        ledger.refuse("method.reward", why, "run from the folder that holds it, or put it on PYTHONPATH")
+        return RewardSettings(function=reward)
+    file = Path(found.origin).absolute()
+    depth = module.count(".") + (file.stem == "__init__")
+    return RewardSettings(function=reward, path=str(file.parents[depth]), sha256=sha256(file))
+
+
+def _find_module(module: str) -> ModuleSpec | None:
+    search: Any = [str(Path.cwd()), *sys.path]
+    found: ModuleSpec | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        found = PathFinder.find_spec(".".join(parts[:depth]), search)
+        if found is None:
+            return None
+        search = found.submodule_search_locations
+        if search is None and depth < len(parts):
+            return None
+    return found
+
+
+def config_of(source: Source) -> dict[str, Any] | None:
+    """The base's ``config.json``, where it is on this disk."""
+    path = Path(source.name) / "config.json"
+    if not path.is_file():
+        cached = _cached_config(source)
+        if cached is None:
+            return None
+        path = Path(cached)
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def _cached_config(source: Source) -> str | None:
+    """The config in the Hub's cache on this disk, if it is there."""
+    if find_spec("huggingface_hub") is None or Path(source.name).exists() or source.name.count("/") != 1:
+        return None
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only for Hub models
+
+    found = try_to_load_from_cache(source.name, "config.json", revision=source.revision)
+    return found if isinstance(found, str) else None
