@@ -7,8 +7,9 @@ computed. Against published GPU peaks of other trainers its terms are within 2 %
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.spec import JobSpec
+from ftsdk.spec import GRPO, PPO, JobSpec
 from ftsdk.spec.base import Section
+from ftsdk.spec.method import is_function
 
 GIB = 2**30
 
@@ -17,6 +18,9 @@ BYTES_PER_WEIGHT = {"fp4": 0.5, "nf4": 0.5, "int8": 1.0}
 
 LOGIT_ROWS = 1024
 """Rows of logits that exist at one time in ftsdk's own loss."""
+
+MOST_RESPONSES = 64
+"""Responses sampled at a time beyond which a larger batch is no faster."""
 
 _OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd": 0}
 """Of state for each trained weight; AdamW's is 8."""
@@ -35,13 +39,15 @@ class MemoryForecast(Section):
     """What the backward pass needs of the forward pass, for one micro-batch."""
     logits: int
     """The output head's working set."""
+    generation: int = 0
+    """Key-value cache and logits while responses are sampled; they are gone before a backward pass begins."""
     overhead: int
     """The device context, and memory lost to fragmentation."""
 
     @property
     def total(self) -> int:
-        """All parts together, in bytes."""
-        return self.weights + self.adapter + self.activations + self.logits + self.overhead
+        """What is held at one time at the peak, in bytes."""
+        return self.weights + self.adapter + max(self.activations + self.logits, self.generation) + self.overhead
 
 
 class Shape(NamedTuple):
@@ -119,12 +125,14 @@ def forecast(
     activations = _activations(shape, tokens, width, checkpointing=checkpointing)
     # a chunk in the model's width, its float32 copy, and the slope in the model's width again
     logits = min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * width + 4)
-    parts = weights + adapter + activations + logits
+    generation = _generation(spec, shape, width)
+    parts = weights + adapter + max(activations + logits, generation)
     return MemoryForecast(
         weights=weights,
         adapter=adapter,
         activations=activations,
         logits=logits,
+        generation=generation,
         overhead=_CUDA_CONTEXT + parts // 20 if cuda else 0,
     )
 
@@ -147,8 +155,11 @@ def _trained(spec: JobSpec, shape: Shape) -> int:
     states = _OPTIMIZER_BYTES.get(spec.training.optim, 8)
     if spec.adapter is None:
         return (4 + states) * (shape.linear_weights + shape.other_weights)
-    per_rank = shape.layers * sum(wide + high for wide, high in shape.linears)
-    return (4 + 4 + states) * spec.adapter.r * per_rank
+    one = spec.adapter.r * shape.layers * sum(wide + high for wide, high in shape.linears)
+    if not isinstance(spec.method, PPO):
+        return (4 + 4 + states) * one
+    frozen = 0 if is_function(spec.method.reward) else 4 * one  # a reward model, taken to be of the same rank
+    return 2 * (4 + 4 + states) * one + frozen  # policy and value
 
 
 def _activations(shape: Shape, tokens: int, width: int, *, checkpointing: bool) -> int:
@@ -159,6 +170,27 @@ def _activations(shape: Shape, tokens: int, width: int, *, checkpointing: bool) 
     if not checkpointing:
         return shape.layers * layer + dequantized
     return shape.layers * hidden * width * tokens + layer + dequantized
+
+
+def _generation(spec: JobSpec, shape: Shape, width: int) -> int:
+    """Of all responses of one batch together; 0 for methods that sample none."""
+    if not isinstance(spec.method, PPO | GRPO):
+        return 0
+    return min(spec.training.global_batch_size, MOST_RESPONSES) * _one_response(spec, shape, width)
+
+
+def _one_response(spec: JobSpec, shape: Shape, width: int) -> int:
+    """Of one response of full length: its cache, the pass over its prompt, and its row of logits in float64."""
+    cache = 2 * shape.layers * shape.keys * width * spec.training.max_length
+    prompt = spec.training.max_length - getattr(spec.method, "max_new_tokens", 0)
+    working = prompt * width * (4 * shape.hidden + 3 * shape.intermediate + shape.queries + 2 * shape.keys)
+    return cache + working + shape.vocabulary * (3 * 8 + width)
+
+
+def responses_that_fit(spec: JobSpec, shape: Shape, *, limit: int, width: int) -> int:
+    """The most responses that can be sampled at a time below ``limit`` bytes; at least 1."""
+    held = _weights(spec, shape, width) + _trained(spec, shape)
+    return max((limit - held) // _one_response(spec, shape, width), 1)
 
 
 def tokens_that_fit(spec: JobSpec, shape: Shape, *, limit: int, checkpointing: bool, width: int, cuda: bool) -> int:

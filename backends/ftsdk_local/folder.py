@@ -93,6 +93,11 @@ class JobFolder:
         return self.path / "checkpoints"
 
     @property
+    def samples(self) -> Path:
+        """Responses that the model gave while it learned from them, one JSON object a line."""
+        return self.path / "samples.jsonl"
+
+    @property
     def artifact(self) -> Path:
         """What the job made."""
         return self.path / "artifact"

@@ -16,13 +16,13 @@ from ftsdk.errors import FtsdkError
 from ftsdk.files import sha256
 from ftsdk.job import JobRef
 from ftsdk.kit.ledger import Ledger
+from ftsdk.spec.method import is_function
 from ftsdk_local.folder import JobFolder, jobs_root
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -106,7 +106,7 @@ def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
 def reward_of(ledger: Ledger) -> RewardSettings:
     """What ``method.reward`` names."""
     reward: str = ledger.take("method.reward", "reward")
-    if _FUNCTION.fullmatch(reward):
+    if is_function(reward):
         return _function(ledger, reward)
     folder = _folder(ledger, "method.reward", reward)
     if folder is not None and not any((folder / name).is_file() for name in (ADAPTER_CONFIG, "config.json")):

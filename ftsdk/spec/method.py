@@ -1,5 +1,6 @@
 """How the model learns: one small model for each method, told apart by ``type``."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
@@ -10,6 +11,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def is_function(reward: str) -> bool:
+    """Whether a reward is a Python function, ``module:function``; a job's reference has a dash, which no name has."""
+    return _FUNCTION.fullmatch(reward) is not None
 
 
 class _Tagged(Section):

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -10,6 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ftsdk_local.engine.losses import next_token_labels
+
+
+class Unit(Protocol):
+    """What is never parted: one row, or the rows that a loss compares."""
+
+    @property
+    def rows(self) -> "tuple[Example, ...]":
+        """In their order."""
+
+    @property
+    def weight(self) -> int:
+        """How much it counts in the mean of a step."""
 
 
 class Example(NamedTuple):
@@ -23,6 +35,33 @@ class Example(NamedTuple):
     def labelled(self) -> int:
         """Tokens that the model is asked for; the first token is asked for by nobody."""
         return int((self.labels[1:] >= 0).sum())
+
+    @property
+    def rows(self) -> "tuple[Example, ...]":
+        """It stands alone."""
+        return (self,)
+
+    @property
+    def weight(self) -> int:
+        """Each labelled token counts."""
+        return self.labelled
+
+
+class Pair(NamedTuple):
+    """Two answers to one prompt, each with the prompt before it."""
+
+    chosen: Example
+    rejected: Example
+
+    @property
+    def rows(self) -> tuple[Example, ...]:
+        """The better one first."""
+        return (self.chosen, self.rejected)
+
+    @property
+    def weight(self) -> int:
+        """Pairs count alike, however long they are."""
+        return 1
 
 
 class Bin(NamedTuple):
@@ -87,10 +126,24 @@ def lay_end_to_end(examples: Sequence[Example]) -> Bin:
     )
 
 
-def bins_of(examples: Sequence[Example], capacity: int, most: int | None = None) -> list[Bin]:
-    """The rows of one step, in as few bins as best-fit-decreasing needs."""
-    lengths = [len(example.input_ids) for example in examples]
-    return [lay_end_to_end([examples[i] for i in bin_]) for bin_ in best_fit_decreasing(lengths, capacity, most)]
+def rows_alone(bin_: Bin) -> list[Bin]:
+    """Each row of a bin in a bin of its own, on the same device."""
+    parts = (part.split(bin_.lengths, -1) for part in (bin_.input_ids_1T, bin_.position_ids_1T, bin_.labels_T))
+    return [
+        Bin(*row, starts=bin_.starts.new_tensor([0, length]), lengths=[length])
+        for *row, length in zip(*parts, bin_.lengths, strict=True)
+    ]
+
+
+def tokens_of(unit: Unit) -> int:
+    """Tokens of all rows of a unit."""
+    return sum(len(row.input_ids) for row in unit.rows)
+
+
+def bins_of(units: Sequence[Unit], capacity: int, most: int | None = None) -> list[Bin]:
+    """The units of one step, in as few bins as best-fit-decreasing needs; the rows of a unit lie side by side."""
+    bins = best_fit_decreasing([tokens_of(unit) for unit in units], capacity, most)
+    return [lay_end_to_end([row for i in bin_ for row in units[i].rows]) for bin_ in bins]
 
 
 def pack(examples: Sequence[Example], max_length: int) -> list[list[Example]]:

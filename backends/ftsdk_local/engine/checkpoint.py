@@ -29,14 +29,19 @@ def seal(folder: Path, facts: dict[str, Any]) -> None:
     sync_folder(folder.parent)
 
 
+def numbered(checkpoints: Path) -> list[Path]:
+    """All ``checkpoint-N`` folders, sealed or not, the newest last."""
+    found = [(int(match[1]), path) for path in checkpoints.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
 def newest_sealed(checkpoints: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint whose seal holds, with its facts; all that is half-made or damaged behind it is removed.
 
     Args:
         checkpoints: The folder that holds ``checkpoint-N`` folders.
     """
-    found = sorted((int(match[1]), path) for path in checkpoints.iterdir() if (match := _NAME.fullmatch(path.name)))
-    for _, path in reversed(found):
+    for path in reversed(numbered(checkpoints)):
         facts = _facts_if_whole(path)
         if facts is not None:
             return path, facts

@@ -1,13 +1,13 @@
 """Turn canonical rows into tokens and labels; count what is cut, and refuse rows that would teach nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from ftsdk.data import Row
 from ftsdk.errors import DataError, Problem
-from ftsdk_local.engine.batches import Example
+from ftsdk_local.engine.batches import Example, Unit
 from ftsdk_local.engine.losses import IGNORED
 from ftsdk_local.engine.templates import Rendered, Span, UnclearTurn, render
 from ftsdk_local.settings import TrainOn
@@ -15,10 +15,13 @@ from ftsdk_local.settings import TrainOn
 MOST_PROBLEMS = 20
 
 
-class Encoded(NamedTuple):
+U = TypeVar("U", bound=Unit)
+
+
+class Encoded(NamedTuple, Generic[U]):
     """All rows as tokens, and what happened on the way."""
 
-    examples: list[Example]
+    examples: list[U]
     truncated: int
     """Rows that were longer than ``max_length``."""
     dropped_tokens: int
@@ -27,7 +30,7 @@ class Encoded(NamedTuple):
     """Tokens of the longest row, before cutting."""
 
 
-def encode(rows: Iterable[Row], tokenizer: Any, *, train_on: TrainOn, max_length: int) -> Encoded:
+def encode(rows: Iterable[Row], tokenizer: Any, *, train_on: TrainOn, max_length: int) -> Encoded[Example]:
     """Tokenize rows and label the tokens that carry loss.
 
     Args:

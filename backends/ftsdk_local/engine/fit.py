@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from ftsdk.estimate import Shape, tokens_that_fit
+from ftsdk.estimate import MOST_RESPONSES, Shape, responses_that_fit, tokens_that_fit
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.memory import MicroBatch
 from ftsdk_local.engine.model import pick_dtype
@@ -30,7 +30,13 @@ class Fit(NamedTuple):
 
 
 def fit(
-    spec: JobSpec, settings: Settings, model: Any, device: torch.device, sealed: dict[str, Any] | None = None
+    spec: JobSpec,
+    settings: Settings,
+    model: Any,
+    device: torch.device,
+    sealed: dict[str, Any] | None = None,
+    *,
+    rows: int = 1,
 ) -> Fit:
     """As sealed in the checkpoint to go on from, as asked, or as forecast.
 
@@ -40,19 +46,45 @@ def fit(
         model: The base, for its dimensions.
         device: Where it trains.
         sealed: Facts of the checkpoint: the same cut of the same rows, or the sums would differ in their last bits.
+        rows: Of ``max_length`` tokens each, that are never parted: 2 for pairs.
     """
     if sealed is not None:
         return Fit(MicroBatch(sealed["tokens_at_a_time"], sealed["rows_at_a_time"]), sealed["gradient_checkpointing"])
     wanted = settings.gradient_checkpointing
+    longest = rows * settings.data.max_length
     if (count := settings.micro_batch_rows) is not None:
-        return Fit(MicroBatch(count * settings.data.max_length, count), bool(wanted))
+        return Fit(MicroBatch(count * longest, count), bool(wanted))
     shape = Shape.from_config(model.config.to_dict())
     if shape is None:  # no forecast: the careful way, and a halving where it does not fit
         return Fit(MicroBatch(MOST_TOKENS[device.type]), wanted is not False)
-    return _as_forecast(spec, settings, shape, device)
+    return _as_forecast(spec, settings, shape, device, longest)
 
 
-def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.device) -> Fit:
+def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.device) -> MicroBatch:
+    """How many responses are sampled at a time.
+
+    Args:
+        spec: What to train.
+        settings: The plan.
+        model: The base, for its dimensions.
+        device: Where it samples.
+    """
+    shape = Shape.from_config(model.config.to_dict())
+    fitting = (
+        MOST_RESPONSES
+        if shape is None
+        else responses_that_fit(
+            spec,
+            shape,
+            limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
+            width=pick_dtype(settings.model.dtype, device).itemsize,
+        )
+    )
+    rows = min(fitting, MOST_RESPONSES)
+    return MicroBatch(rows * settings.data.max_length, rows)
+
+
+def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.device, longest: int) -> Fit:
     most, wanted = MOST_TOKENS[device.type], settings.gradient_checkpointing
 
     def fitting(*, checkpointing: bool) -> int:
@@ -65,7 +97,7 @@ def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.
             cuda=device.type == "cuda",
         )
 
-    needed = fitting(checkpointing=False) < min(most, settings.data.max_length)
+    needed = fitting(checkpointing=False) < min(most, longest)
     checkpointing = needed if wanted is None else wanted
     return Fit(MicroBatch(max(min(most, fitting(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
 

@@ -1,12 +1,13 @@
 """The mathematics of the losses: small pure functions over tensors.
 
-Shapes: N labelled tokens, T tokens, H hidden, V vocabulary, C rows of one chunk.
+Shapes: N labelled tokens, T tokens, H hidden, V vocabulary, C rows of one chunk, P pairs.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 IGNORED = -100
 """The label of a token that carries no loss, as everywhere in PyTorch and Transformers."""
@@ -82,6 +83,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
+
+
+def pair_losses(chosen_P: Tensor, rejected_P: Tensor, center: float = 0.0) -> Tensor:
+    """``-log sigmoid(chosen - rejected) + center * (chosen + rejected)^2`` for each of P pairs.
+
+    The first term is the Bradley-Terry model of preferences; the second keeps the scores, which it leaves free to
+    drift together, around zero (arXiv 2312.09244).
+    """
+    return center * (chosen_P + rejected_P).square() - functional.logsigmoid(chosen_P - rejected_P)
 
 
 def neftune_noise(embedded_TH: Tensor, lengths: list[int], alpha: float) -> Tensor:

@@ -2,6 +2,8 @@
 
 import resource
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import psutil
 import torch
@@ -39,6 +41,59 @@ class MicroBatch:
 
     def __str__(self) -> str:
         return f"{self.tokens} tokens" + (f", {self.rows} rows" if self.rows else "") + " at a time"
+
+
+Result = TypeVar("Result")
+
+
+def until_it_fits(
+    compute: Callable[[], Result],
+    micro_batch: MicroBatch,
+    *,
+    longest: int,
+    rows: int = 1,
+    device: torch.device,
+    warn: Callable[[str], None],
+    clean_up: Callable[[], None] = lambda: None,
+) -> Result:
+    """Try; out of memory, try again with half as much at a time.
+
+    Args:
+        compute: What is tried; it looks at ``micro_batch`` for how much to do at a time.
+        micro_batch: Halved in place.
+        longest: Tokens of the longest row; or of the longest pair of rows, which are never parted.
+        rows: 2 for pairs.
+        device: Where it is computed.
+        warn: Told of each halving.
+        clean_up: Undoes what a broken try has left.
+
+    Raises:
+        Failure: Not even one row fits.
+    """
+    while True:
+        try:
+            return compute()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            evidence = str(error).partition("\n")[0]
+        before = str(micro_batch)
+        if not micro_batch.halve(longest):
+            raise cannot_fit(evidence, longest, peak_bytes(device), rows)
+        clean_up()
+        empty_cache(device)
+        warn(f"out of memory with {before}; going on with {micro_batch}")
+
+
+def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> Failure:
+    """The failure where even a single row, or pair, does not fit, with the numbers and the smallest change."""
+    unit = "row" if rows == 1 else "pair of rows"
+    message = f"a single {unit} of {longest} tokens does not fit: the peak was {peak / 2**30:.2f} GiB ({evidence})"
+    smaller = (
+        f"set compute.gradient_checkpointing=true; else training.max_length={max(longest // rows // 2, 2)}; "
+        "else compute.quantization=nf4, or a smaller model"
+    )
+    return Failure(Reason.OOM, message, hint=smaller)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

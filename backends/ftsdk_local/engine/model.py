@@ -9,7 +9,14 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
@@ -53,7 +60,7 @@ def load_tokenizer(settings: ModelSettings, chat_template: str | None) -> Any:
     Raises:
         SpecError: The model has no fast tokenizer, so characters cannot be matched to tokens.
     """
-    with _told(settings.name):
+    with told(settings.name):
         tokenizer = AutoTokenizer.from_pretrained(
             settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
@@ -79,19 +86,61 @@ def load_base(settings: ModelSettings, device: torch.device, *, trains: bool) ->
         device: Where to.
         trains: Whether its own weights train; then they are held in float32 and computed with in ``dtype``.
     """
+    return _load(AutoModelForCausalLM, settings, device, trains=trains)
+
+
+def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) -> Any:
+    """The base with a head that gives one number, ``score``, in place of the one that gives tokens.
+
+    The head is never quantized, and held in float32: a new one, or its own where the base is a reward model.
+
+    Args:
+        settings: As for :func:`load_base`.
+        device: Where to.
+        trains: As for :func:`load_base`.
+
+    Raises:
+        Failure: Transformers has no such head for the architecture.
+    """
+    model = _load(AutoModelForSequenceClassification, settings, device, trains=trains, num_labels=1)
+    head = getattr(model, "score", None)
+    if type(head) is not nn.Linear:
+        raise Failure(
+            Reason.ENGINE_ERROR,
+            f"model: Transformers has no linear score head for {type(model).__name__}",
+            "take a model of another architecture, such as Llama, Qwen, Mistral or Gemma",
+        )
+    head.float()
+    return model
+
+
+def _load(auto: Any, settings: ModelSettings, device: torch.device, *, trains: bool, **options: Any) -> Any:
     dtype = pick_dtype(settings.dtype, device)
-    with _told(settings.name):
-        model = AutoModelForCausalLM.from_pretrained(
+    with told(settings.name):
+        model = auto.from_pretrained(
             settings.name,
             revision=settings.revision,
             dtype=torch.float32 if trains else dtype,
-            quantization_config=_quantization(settings, dtype),
+            quantization_config=quantization_of(settings, dtype),
             device_map={"": device},
             trust_remote_code=settings.trust_remote_code,
             use_safetensors=True,
+            **options,
         )
     model.config.use_cache = False
+    _keep_trainable(model)
     return model
+
+
+def _keep_trainable(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights.
+
+    On CPUs with bfloat16 instructions it does so when asked without gradients, and repacked weights give none: the
+    first evaluation would end the learning.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def stored_dtype(settings: ModelSettings) -> torch.dtype:
@@ -103,7 +152,7 @@ def stored_dtype(settings: ModelSettings) -> torch.dtype:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def told(name: str) -> Iterator[None]:
     """Say in the user's words why a model cannot be loaded."""
     try:
         yield
@@ -128,7 +177,8 @@ def _told(name: str) -> Iterator[None]:
         raise Failure(Reason.OOM, f"model: {name} does not fit: {why}", _LIGHTER) from error
 
 
-def _quantization(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+def quantization_of(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    """How the base is held in few bits; None: it is not."""
     if settings.quantization is None:
         return None
     options = dict(settings.quantization)
@@ -150,7 +200,7 @@ def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
 
     Args:
         model: A PEFT model.
-        folder: Holds ``adapter_model.safetensors``; a score head in it is left out.
+        folder: Holds ``adapter_model.safetensors``; a score head in it is taken where the model has one.
         name: Which adapter of the model takes them.
 
     Raises:
@@ -158,7 +208,9 @@ def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
     """
     from peft import set_peft_model_state_dict  # noqa: PLC0415 - a full fine-tune does not need it
 
-    weights = {key: tensor for key, tensor in load_file(folder / ADAPTER_WEIGHTS).items() if ".lora_" in key}
+    wanted = (".lora_", ".score.") if hasattr(model.get_base_model(), "score") else (".lora_",)
+    found = load_file(folder / ADAPTER_WEIGHTS)
+    weights = {key: tensor for key, tensor in found.items() if any(part in key for part in wanted)}
     left = set_peft_model_state_dict(model, weights, adapter_name=name)
     missing = [key for key in left.missing_keys if f".{name}." in key and ".lora_" in key]
     if left.unexpected_keys or missing:

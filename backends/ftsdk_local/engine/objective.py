@@ -27,13 +27,22 @@ class Route(NamedTuple):
     """Transformers' name of the attention."""
     end_to_end: bool
     """Whether rows may lie in one bin; otherwise each goes alone."""
-    bare_head: bool
-    """Whether logits are hidden states times the head's weight and nothing else."""
+    bare_head: bool | None
+    """Whether logits are hidden states times the head's weight and nothing else; None: the model gives no logits."""
 
     def __str__(self) -> str:
         rows = "rows end to end" if self.end_to_end else "each row alone"
-        head = "logits of labelled tokens only" + ("" if self.bare_head else ", through the model's own head")
-        return f"attention {self.attention}, {rows}, {head}"
+        return f"attention {self.attention}, {rows}{_HEADS[self.bare_head]}"
+
+
+_HEADS = {
+    True: ", logits of labelled tokens only",
+    False: ", logits of labelled tokens only, through the model's own head",
+    None: "",
+}
+
+Sums = dict[str, Tensor]
+"""``loss``, with its gradient, and metrics beside it: each a sum over what lies in a bin."""
 
 
 class Objective:
@@ -48,14 +57,17 @@ class Objective:
         self.model = model
         self.route = route
 
-    def __call__(self, bin_: Bin) -> Tensor:
-        """The sum over the bin: a float32 scalar with gradient."""
+    def __call__(self, bin_: Bin) -> Sums:
+        """The sum over the bin, in float32."""
+        return {"loss": self._loss(bin_)}
+
+    def _loss(self, bin_: Bin) -> Tensor:
         asked = (bin_.labels_T >= 0).nonzero().squeeze(-1)
         labels_N = bin_.labels_T[asked]
         if self.route.bare_head:
             hidden_TH = hidden_states(self.model, bin_)
             return linear_cross_entropy(hidden_TH[asked], self.model.get_output_embeddings().weight, labels_N)
-        logits_NV = _logits(self.model, bin_, asked)
+        logits_NV = logits_at(self.model, bin_, asked)
         return functional.cross_entropy(logits_NV.float(), labels_N, reduction="sum")
 
 
@@ -66,7 +78,8 @@ def hidden_states(model: Any, bin_: Bin) -> Tensor:
     return output[0]
 
 
-def _logits(model: Any, bin_: Bin, positions: Tensor) -> Tensor:
+def logits_at(model: Any, bin_: Bin, positions: Tensor) -> Tensor:
+    """The model's own logits at some positions of a bin, N x V."""
     output: Tensor = model(**_inputs(bin_), logits_to_keep=positions).logits
     return output[0]
 
@@ -89,7 +102,7 @@ def find_route(model: Any, examples: Sequence[Example], wanted: str = "auto") ->
     """Try the ways on two short rows, leave the model with the chosen attention, and say which one it is.
 
     Args:
-        model: A causal language model on its device.
+        model: A language model, or one that scores, on its device.
         examples: Rows of the dataset; the first two are used, cut short.
         wanted: ``compute.attention``.
     """
@@ -126,12 +139,14 @@ def _gives(model: Any, attention: str, together: Bin, truth: Tensor) -> bool:
     return _close(hidden_states(model, together), truth)
 
 
-def _has_bare_head(model: Any, bin_: Bin) -> bool:
+def _has_bare_head(model: Any, bin_: Bin) -> bool | None:
     head = model.get_output_embeddings()
+    if head is None:
+        return None
     if type(head) is not nn.Linear or getattr(head, "bias", None) is not None:
         return False
     positions = torch.arange(len(bin_.labels_T), device=bin_.labels_T.device)
-    return _close(head(hidden_states(model, bin_)), _logits(model, bin_, positions))
+    return _close(head(hidden_states(model, bin_)), logits_at(model, bin_, positions))
 
 
 def _close(one: Tensor, other: Tensor) -> bool:

@@ -6,28 +6,36 @@ To Trainer one batch is one whole optimizer step; the micro-batches are cut insi
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from statistics import fmean
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import Trainer
 
-from ftsdk.job import Reason
-from ftsdk_local.engine.batches import Example, bins_of
+from ftsdk_local.engine.batches import Bin, Unit, bins_of, tokens_of
 from ftsdk_local.engine.losses import neftune_noise
-from ftsdk_local.engine.memory import MicroBatch, empty_cache, is_out_of_memory, peak_bytes
-from ftsdk_local.engine.objective import Objective
-from ftsdk_local.outcome import Failure
+from ftsdk_local.engine.memory import MicroBatch, until_it_fits
+from ftsdk_local.engine.objective import Sums
 
-Sequences = Sequence[Sequence[Example]]
-"""What one optimizer step counts: each a row, or with packing several."""
+Sequences = Sequence[Sequence[Unit]]
+"""What one optimizer step counts: each a row or a pair, or with packing several rows."""
+
+
+class Summing(Protocol):
+    """What a model is trained on, such as :class:`ftsdk_local.engine.objective.Objective`."""
+
+    model: Any
+
+    def __call__(self, bin_: Bin) -> Sums:
+        """The loss and other sums over the units of a bin."""
 
 
 class RowTrainer(Trainer):
-    """Trains a causal language model on rows laid end to end.
+    """Trains a model on rows laid end to end.
 
     Args:
-        objective: Sums the negative log-likelihood over a bin.
+        objective: Sums the loss over a bin.
         micro_batch: How much to compute at a time; halved when memory runs out.
         neftune_alpha: Strength of noise on the embeddings. None: no noise.
         warn: Told what the user should know.
@@ -37,7 +45,7 @@ class RowTrainer(Trainer):
     def __init__(
         self,
         *,
-        objective: Objective,
+        objective: Summing,
         micro_batch: MicroBatch,
         neftune_alpha: float | None = None,
         warn: Callable[[str], None],
@@ -50,6 +58,7 @@ class RowTrainer(Trainer):
         self.tokens_seen = 0
         self.seconds = 0.0
         self._lengths: list[int] = []
+        self._means: list[dict[str, float]] = []
         if neftune_alpha is not None:
             objective.model.get_input_embeddings().register_forward_hook(self._add_noise(neftune_alpha))
 
@@ -61,62 +70,65 @@ class RowTrainer(Trainer):
         """Forward and backward over one optimizer step; gradients are left on the parameters.
 
         Returns:
-            The mean negative log-likelihood of the step's labelled tokens, a float32 scalar.
+            The mean loss by the units' weight, a float32 scalar.
         """
         began = time.perf_counter()
         model.train()
-        examples = [example for sequence in inputs for example in sequence]
-        loss = self._until_it_fits(lambda: self._accumulate(examples), examples)
-        self.tokens_seen += sum(len(example.input_ids) for example in examples)
+        units = [unit for sequence in inputs for unit in sequence]
+        means = self._until_it_fits(lambda: self._accumulate(units), units)
+        loss = means.pop("loss")
+        self._means.append({name: mean.item() for name, mean in means.items()})
+        self.tokens_seen += sum(map(tokens_of, units))
         self.seconds += time.perf_counter() - began
         return loss
 
-    def _accumulate(self, examples: Sequence[Example]) -> Tensor:
-        labelled = sum(example.labelled for example in examples)
-        total = torch.zeros((), device=self.args.device)
-        for bin_ in bins_of(examples, self.micro_batch.tokens, self.micro_batch.rows):
+    def _accumulate(self, units: Sequence[Unit]) -> Sums:
+        weight = sum(unit.weight for unit in units)
+        means: Sums = {}
+        for bin_ in bins_of(units, self.micro_batch.tokens, self.micro_batch.rows):
             self._lengths = bin_.lengths
             with self.accelerator.autocast():
-                loss = self.objective(bin_.to(self.args.device)) / labelled
-            self.accelerator.backward(loss)
-            total += loss.detach()
-        return total
+                parts = {name: part / weight for name, part in self.objective(bin_.to(self.args.device)).items()}
+            self.accelerator.backward(parts["loss"])
+            means = _added(means, parts)
+        return means
 
-    def _until_it_fits(self, compute: Callable[[], Tensor], examples: Sequence[Example]) -> Tensor:
-        """Try; out of memory, try again with half as much at a time."""
-        while True:
-            try:
-                return compute()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                evidence = str(error).partition("\n")[0]
-            longest = max(len(example.input_ids) for example in examples)
-            before = str(self.micro_batch)
-            if not self.micro_batch.halve(longest):
-                raise cannot_fit(evidence, longest, peak_bytes(self.args.device))
-            self.model.zero_grad(set_to_none=True)
-            empty_cache(self.args.device)
-            self.warn(f"out of memory with {before}; going on with {self.micro_batch}")
+    def _until_it_fits(self, compute: Callable[[], Sums], units: Sequence[Unit]) -> Sums:
+        return until_it_fits(
+            compute,
+            self.micro_batch,
+            longest=max(map(tokens_of, units)),
+            rows=max(len(unit.rows) for unit in units),
+            device=self.args.device,
+            warn=self.warn,
+            clean_up=lambda: self.model.zero_grad(set_to_none=True),
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Beside the loss, the mean of each metric over the same steps."""
+        if "loss" in logs and self._means:
+            logs |= {name: fmean(means[name] for means in self._means) for name in self._means[0]}
+            self._means.clear()
+        super().log(logs, start_time)
 
     @torch.no_grad()
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """The mean negative log-likelihood of the held-out rows' labelled tokens, as ``eval_loss``."""
+        """The mean loss over the held-out units, as ``eval_loss``, and the other metrics in the same way."""
         self.model.eval()
-        examples = [example for sequence in self.eval_dataset for example in sequence]
-        total = self._until_it_fits(lambda: self._held_out_sum(examples), examples)
-        loss = total.item() / sum(example.labelled for example in examples)
-        metrics = {f"{metric_key_prefix}_loss": loss}
+        units = [unit for sequence in self.eval_dataset for unit in sequence]
+        sums = self._until_it_fits(lambda: self._held_out_sums(units), units)
+        weight = sum(unit.weight for unit in units)
+        metrics = {f"{metric_key_prefix}_{name}": total.item() / weight for name, total in sums.items()}
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _held_out_sum(self, examples: Sequence[Example]) -> Tensor:
-        total = torch.zeros((), device=self.args.device)
-        for bin_ in bins_of(examples, self.micro_batch.tokens, self.micro_batch.rows):
+    def _held_out_sums(self, units: Sequence[Unit]) -> Sums:
+        sums: Sums = {}
+        for bin_ in bins_of(units, self.micro_batch.tokens, self.micro_batch.rows):
             with self.accelerator.autocast():
-                total += self.objective(bin_.to(self.args.device))
-        return total
+                sums = _added(sums, self.objective(bin_.to(self.args.device)))
+        return sums
 
     def _add_noise(self, alpha: float) -> Callable[[Any, Any, Tensor], Tensor]:
         def hook(module: Any, _: Any, embedded_1TH: Tensor) -> Tensor:
@@ -131,14 +143,6 @@ class RowTrainer(Trainer):
         return 0
 
 
-def cannot_fit(evidence: str, longest: int, peak: int) -> Failure:
-    """The failure where even a single row does not fit, with the numbers and the smallest change that helps."""
-    message = f"a single row of {longest} tokens does not fit: the peak was {peak / 2**30:.2f} GiB ({evidence})"
-    return Failure(Reason.OOM, message, hint=_smaller(longest))
-
-
-def _smaller(longest: int) -> str:
-    return (
-        f"set compute.gradient_checkpointing=true; else training.max_length={max(longest // 2, 2)}; "
-        "else compute.quantization=nf4, or a smaller model"
-    )
+def _added(totals: Sums, parts: Sums) -> Sums:
+    """Both together, without their gradients."""
+    return {name: totals.get(name, 0.0) + part.detach() for name, part in parts.items()}

@@ -1,0 +1,209 @@
+"""PPO's updates one after the other: schedule, metrics, evaluations, samples and checkpoints around them."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers.integrations import get_reporting_integration_callbacks
+from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState
+
+from ftsdk.files import write_atomic
+from ftsdk_local.engine import ppo_checkpoint
+from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
+from ftsdk_local.engine.fit import Fit
+from ftsdk_local.engine.ppo_math import steered
+from ftsdk_local.engine.ppo_update import Judge, Learner, Metrics
+from ftsdk_local.engine.prompts import Prompt, Prompts
+from ftsdk_local.engine.rewards import Response
+from ftsdk_local.engine.roles import POLICY, VALUE
+from ftsdk_local.engine.stages import Sealed, facts_of, warn_of_changes
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.outcome import Failure, Stopped
+from ftsdk_local.report import Reporter
+
+_SHUFFLE, _SAMPLE, _LEARN, _EVALUATE = range(4)  # what chance is for: each has a stream of its own
+_KEPT = 8  # responses kept of an evaluation
+_EVALUATED = ("reward", "score", "kl", "entropy", "length", "ended")
+
+
+class Run:
+    """One run of PPO; a step is one update, with all its epochs and minibatches.
+
+    Args:
+        folder: The job's.
+        arguments: Trainer's arguments.
+        judge: Samples responses and says what they are worth.
+        prompts: To answer.
+        fitting: How much is computed at a time.
+        reporter: Writes the events.
+    """
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        arguments: TrainingArguments,
+        *,
+        judge: Judge,
+        prompts: Prompts,
+        fitting: Fit,
+        reporter: Reporter,
+    ) -> None:
+        self.folder, self.arguments, self.judge, self.prompts = folder, arguments, judge, prompts
+        self.fitting, self.reporter = fitting, reporter
+        self.batch = arguments.per_device_train_batch_size * judge.options.num_mini_batches
+        total = _updates(arguments, len(prompts.training), self.batch)
+        optimizer = _optimizer(arguments, judge)
+        warmup = arguments.get_warmup_steps(total)
+        schedule = get_scheduler(arguments.lr_scheduler_type, optimizer, warmup, total)
+        scaler = torch.amp.GradScaler(judge.actor.device.type, enabled=arguments.fp16)
+        self.learner = Learner(judge.actor, optimizer, scaler, arguments.max_grad_norm, judge.options)
+        self.stateful = {"optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+        self.kl_coef = judge.options.kl_coef
+        self.state = TrainerState(max_steps=total, num_train_epochs=math.ceil(arguments.num_train_epochs))
+        self.state.compute_steps(arguments, total)
+        self.control = TrainerControl()
+        self.tokens, self.seconds = 0, 0.0
+
+    def go(self, sealed: Sealed | None, stop: StopRequest) -> None:
+        """All updates, from the checkpoint where there is one.
+
+        Raises:
+            Stopped: It was asked to stop; a checkpoint is sealed.
+            Failure: The reward cannot be used; the updates before are in a sealed checkpoint.
+        """
+        told = self._callbacks(stop)
+        if sealed is not None:
+            self._restore(sealed)
+        self.control = told.on_train_begin(self.arguments, self.state, self.control)
+        if sealed is None and self.prompts.held_out:
+            self._evaluate(told)
+        while self.state.global_step < self.state.max_steps:
+            self.control = told.on_step_begin(self.arguments, self.state, self.control)
+            metrics = self._update(told)
+            self.state.global_step += 1
+            self.state.epoch = self.state.global_step * self.batch / len(self.prompts.training)
+            self.control = told.on_step_end(self.arguments, self.state, self.control)
+            if self.control.should_log:
+                self.control = told.on_log(self.arguments, self.state, self.control, metrics)
+            if self.control.should_evaluate:
+                self._evaluate(told)
+            if self.control.should_save:
+                self._save(told)
+            if stop.requested:
+                break
+        self.control = told.on_train_end(self.arguments, self.state, self.control)
+        if stop.requested and self.state.global_step < self.state.max_steps:
+            raise Stopped(stop.why or "cancel")
+
+    def _update(self, told: CallbackHandler) -> Metrics:
+        began, step = time.perf_counter(), self.state.global_step
+        try:
+            # 1. The policy answers a batch of prompts
+            responses = self.judge.respond(self._prompts_of(step), self._chance(_SAMPLE, step))
+
+            # 2. What was each answer worth, and what each of its tokens?
+            judged, seen = self.judge.judge(responses, self.kl_coef)
+        except Failure:
+            self._save(told)  # nothing has moved since the last update
+            raise
+
+        # 3. Policy and value learn from it
+        learned = self.learner.learn(judged, self._chance(_LEARN, step))
+
+        # 4. The learning rate and the KL coefficient go on
+        rate = self.stateful["schedule"].get_last_lr()[0]
+        self.stateful["schedule"].step()
+        self.kl_coef = steered(self.kl_coef, seen["kl"], self.judge.options.target_kl)
+        self.tokens += sum(len(row.input_ids) for row in judged.rollouts.rows)
+        self.seconds += time.perf_counter() - began
+        if not self.prompts.held_out and (step + 1) % self.state.save_steps == 0:
+            self._keep_samples(responses, step + 1)
+        return {**learned, **seen, "learning_rate": rate}
+
+    def _prompts_of(self, step: int) -> list[Prompt]:
+        """The prompts of one update: all prompts shuffled, again and again, cut into batches."""
+        count = len(self.prompts.training)
+        places = range(step * self.batch, (step + 1) * self.batch)
+        orders = {epoch: self._chance(_SHUFFLE, epoch).permutation(count) for epoch in {at // count for at in places}}
+        return [self.prompts.training[orders[at // count][at % count]] for at in places]
+
+    def _chance(self, purpose: int, number: int) -> np.random.Generator:
+        """Chance that follows from the seed alone, so that a resumed run has the same."""
+        return np.random.default_rng((self.arguments.seed, purpose, number))
+
+    def _evaluate(self, told: CallbackHandler) -> None:
+        """Answer the held-out prompts with the same chance each time, and keep some of the answers."""
+        held_out, chance = self.prompts.held_out, self._chance(_EVALUATE, 0)
+        found: list[tuple[int, Metrics]] = []
+        for start in range(0, len(held_out), self.batch):
+            responses = self.judge.respond(held_out[start : start + self.batch], chance)
+            found.append((len(responses), self.judge.judge(responses, self.kl_coef)[1]))
+            if start == 0:
+                self._keep_samples(responses, self.state.global_step)
+        metrics = {
+            f"eval_{name}": sum(count * metrics[name] for count, metrics in found) / len(held_out)
+            for name in _EVALUATED
+        }
+        self.control = told.on_log(self.arguments, self.state, self.control, metrics)
+        self.control = told.on_evaluate(self.arguments, self.state, self.control, metrics)
+
+    def _keep_samples(self, responses: Sequence[Response], step: int) -> None:
+        kept = responses[:_KEPT]
+        lines = [
+            {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward}
+            for one, reward in zip(kept, self.judge.reward(kept), strict=True)
+        ]
+        with self.folder.samples.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+    def _callbacks(self, stop: StopRequest) -> CallbackHandler:
+        trackers = [tracker() for tracker in get_reporting_integration_callbacks(self.arguments.report_to)]
+        mine = [
+            DefaultFlowCallback(),
+            *trackers,
+            Narrate(self.reporter, lambda: (self.tokens, self.seconds)),
+            StopWhenAsked(stop),
+            SealCheckpoints(self.reporter, lambda: {**facts_of(self.fitting), "kl_coef": self.kl_coef}),
+        ]
+        model = self.judge.actor.roles.model
+        return CallbackHandler(mine, model, None, self.stateful["optimizer"], self.stateful["schedule"])
+
+    def _save(self, told: CallbackHandler) -> None:
+        ppo_checkpoint.save(
+            Path(self.arguments.output_dir) / f"checkpoint-{self.state.global_step}",
+            self.judge.actor.roles,
+            self.stateful,
+            self.state,
+            keep=self.arguments.save_total_limit,
+        )
+        self.control = told.on_save(self.arguments, self.state, self.control)
+
+    def _restore(self, sealed: Sealed) -> None:
+        self.reporter.log(f"going on from {sealed.folder.name}")
+        warn_of_changes(sealed.facts, self.reporter)
+        self.state = ppo_checkpoint.restore(sealed.folder, self.judge.actor.roles, self.stateful)
+        self.kl_coef = sealed.facts["kl_coef"]
+        if self.folder.samples.is_file():  # what came after the checkpoint will come again
+            lines = self.folder.samples.read_text("utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= self.state.global_step]
+            write_atomic(self.folder.samples, "".join(kept))
+
+
+def _updates(arguments: TrainingArguments, prompts: int, batch: int) -> int:
+    if arguments.max_steps > 0:
+        return arguments.max_steps
+    return math.ceil(arguments.num_train_epochs * math.ceil(prompts / batch))
+
+
+def _optimizer(arguments: TrainingArguments, judge: Judge) -> torch.optim.Optimizer:
+    """Transformers' optimizer of that name, over the weights of policy and value."""
+    roles = judge.actor.roles
+    weights = [weight for role in (POLICY, VALUE) for weight in roles.weights(role).values()]
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, roles.model)
+    optimizer: torch.optim.Optimizer = kind([{"params": weights, "weight_decay": arguments.weight_decay}], **options)
+    return optimizer

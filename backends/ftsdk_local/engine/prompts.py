@@ -1,0 +1,129 @@
+"""From the dataset of a plan to prompts as tokens, for methods that sample their own responses."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ftsdk.data import Row, rows
+from ftsdk.errors import DataError, Problem
+from ftsdk.spec import Dataset
+from ftsdk_local.engine.encode import MOST_PROBLEMS
+from ftsdk_local.engine.remote import localize
+from ftsdk_local.engine.sampling import Tokens
+from ftsdk_local.engine.sequences import split
+from ftsdk_local.engine.templates import UnclearTurn, render
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.report import Reporter
+from ftsdk_local.settings import Settings
+
+Said = str | list[dict[str, Any]]
+"""A prompt as its row has it: text, or messages."""
+
+
+class Prompt(NamedTuple):
+    """One row to answer."""
+
+    said: Said
+    input_ids: Tokens
+    columns: dict[str, Any]
+    """What else the row has, for a reward function."""
+    place: str
+    """File and line."""
+
+
+class Prompts(NamedTuple):
+    """Rows to learn on, and rows held out."""
+
+    training: list[Prompt]
+    held_out: list[Prompt]
+
+
+def read_prompts(
+    settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter, *, max_new_tokens: int
+) -> Prompts:
+    """Read and tokenize the prompts, and hold some out.
+
+    Args:
+        settings: The plan.
+        tokenizer: With a chat template where prompts are messages.
+        folder: Where remote rows are kept.
+        reporter: Told the counts.
+        max_new_tokens: Longest response; the prompt has what it leaves of ``training.max_length``.
+
+    Raises:
+        DataError: Prompts are too long, each with file and line.
+    """
+    data = settings.data
+
+    def read(dataset: Dataset, what: str) -> list[Prompt]:
+        found = [_prompt(row, tokenizer) for row in rows(localize(dataset, folder.cache), settings.method)]
+        problems = list(_too_long(found, data.max_length - max_new_tokens))
+        if problems:
+            raise DataError(
+                "prompts are too long",
+                problems=problems[:MOST_PROBLEMS],
+                hint="raise training.max_length, lower method.max_new_tokens, or remove these rows",
+            )
+        longest = max(len(prompt.input_ids) for prompt in found)
+        reporter.log(f"{what}: {len(found)} prompts, the longest {longest} tokens")
+        return found
+
+    training = read(data.dataset, "dataset")
+    if data.eval_dataset is not None:
+        return Prompts(training, read(data.eval_dataset, "eval_dataset"))
+    return Prompts(*split(training, data.val_size, settings.arguments["seed"]))
+
+
+def _too_long(prompts: list[Prompt], budget: int) -> Iterator[Problem]:
+    for prompt in prompts:
+        length = len(prompt.input_ids)
+        if length > budget:
+            what = f"the prompt has {length} tokens; training.max_length less method.max_new_tokens leaves {budget}"
+            yield Problem(prompt.place, what)
+        elif not length:
+            yield Problem(prompt.place, "the prompt has no token")
+
+
+def _prompt(row: Row, tokenizer: Any) -> Prompt:
+    said, answer = _said_and_answer(row.value)
+    columns = {**row.others, **({} if answer is None else {"completion": answer})}
+    return Prompt(said, prompt_ids(said, tokenizer, row.value.get("tools")), columns, f"{row.file}:{row.line}")
+
+
+def _said_and_answer(value: dict[str, Any]) -> tuple[Said, Any]:
+    """The prompt, and the row's own answer to it where it has one."""
+    if "prompt" in value:
+        return value["prompt"], value.get("completion")
+    messages = value["messages"]
+    asked = max((place for place, message in enumerate(messages) if message["role"] != "assistant"), default=-1)
+    return messages[: asked + 1], messages[asked + 1 :] or None
+
+
+def prompt_ids(said: Said, tokenizer: Any, tools: Any = None) -> Tokens:
+    """A prompt as the tokens that a response goes on from."""
+    if isinstance(said, str):
+        ids = tokenizer(said)["input_ids"]
+        if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
+            ids = ids[:-1]  # some tokenizers end each text themselves, but this one goes on
+        return np.array(ids, dtype=np.int32)
+    text = tokenizer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=True)
+    return np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+
+
+def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
+    """Tokens that end a response: the tokenizer's, the model's, and the one that closes an assistant's turn."""
+    theirs = generation_config.eos_token_id if generation_config is not None else None
+    found = {tokenizer.eos_token_id, *(theirs if isinstance(theirs, list) else [theirs]), _closing(tokenizer)}
+    return frozenset(found - {None})
+
+
+def _closing(tokenizer: Any) -> int | None:
+    """The special token at the end of an assistant's turn, if the chat template puts one there."""
+    try:
+        rendered = render(tokenizer, [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}])
+    except UnclearTurn:
+        return None
+    said = rendered.text[slice(*rendered.spans[-1])]
+    marks = [mark for mark in tokenizer.all_special_tokens if said.endswith(mark)]
+    return int(tokenizer.convert_tokens_to_ids(max(marks, key=len))) if marks else None

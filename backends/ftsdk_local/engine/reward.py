@@ -1,0 +1,72 @@
+"""Reward modeling, from the plan to the trained scorer: the stages in their order."""
+
+from ftsdk.spec import JobSpec
+from ftsdk_local.engine.arguments import training_arguments
+from ftsdk_local.engine.callbacks import StopRequest
+from ftsdk_local.engine.fit import fit
+from ftsdk_local.engine.model import load_scorer, load_tokenizer, prepare_adapter
+from ftsdk_local.engine.objective import find_route
+from ftsdk_local.engine.pairs import read_pairs
+from ftsdk_local.engine.scoring import PairObjective, choose_padding
+from ftsdk_local.engine.sequences import template_of
+from ftsdk_local.engine.stages import (
+    Trained,
+    add_callbacks,
+    check_vocabulary,
+    facts_of,
+    newest_checkpoint,
+    prepare_machine,
+    run_trainer,
+)
+from ftsdk_local.engine.trainer import RowTrainer
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.report import Reporter
+from ftsdk_local.settings import Settings
+
+
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+    """Train a reward model on pairs; go on from the newest sealed checkpoint where there is one.
+
+    Raises:
+        Stopped: It was asked to stop; a checkpoint is sealed.
+        Failure: It cannot fit, it diverged, or the architecture has no score head.
+        DataError: Rows cannot be compared.
+    """
+    # 1. The machine
+    device = prepare_machine(settings)
+
+    # 2. The pairs
+    reporter.stage("reading data")
+    tokenizer = load_tokenizer(settings.model, template_of(settings.data.dataset))
+    training, held_out = read_pairs(settings, tokenizer, folder, reporter)
+    choose_padding(tokenizer, [*training, *held_out])
+
+    # 3. The model
+    reporter.stage("loading model")
+    base = load_scorer(settings.model, device, trains=settings.lora is None)
+    check_vocabulary(base, tokenizer)
+    base.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model = prepare_adapter(base, settings)
+
+    # 4. How to compute the scores, and how much at a time
+    reporter.stage("preparing")
+    sealed = newest_checkpoint(folder)
+    route = find_route(base, training[0][0].rows, settings.model.attention)
+    fitting = fit(spec, settings, base, device, sealed.facts if sealed else None, rows=2)
+    reporter.log(f"{device}: {route}, {fitting}")
+
+    # 5. The trainer
+    trainer = RowTrainer(
+        model=model,
+        args=training_arguments(settings, folder, device, fitting, sequences=len(training), held_out=len(held_out)),
+        train_dataset=training,
+        eval_dataset=held_out or None,
+        objective=PairObjective(base, route, settings.options["center_rewards_coefficient"]),
+        micro_batch=fitting.micro_batch,
+        warn=reporter.warning,
+    )
+    add_callbacks(trainer, settings, reporter, stop, pace=trainer.pace, facts=lambda: facts_of(fitting))
+
+    # 6. Training, and a last look at the held-out pairs
+    run_trainer(trainer, sealed, reporter, stop)
+    return Trained(model, tokenizer)
