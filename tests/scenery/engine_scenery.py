@@ -32,3 +32,15 @@ def tiny(architecture: str, **changes):
     torch.manual_seed(0)
     config = getattr(transformers, f"{architecture}Config")(**{**TINY, **changes})
     return getattr(transformers, f"{architecture}ForCausalLM")(config).eval()
+
+
+class Quiet:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+
+    warning = stage = log

@@ -1,4 +1,4 @@
-"""A task that tells learning from noise: a random model is rewarded for words of a small set, which it knows by chance."""
+"""A task that tells learning from noise: a random model is rewarded for a tenth of its words."""
 
 import json
 import random
@@ -10,9 +10,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-WORDS = 512
-GOOD = frozenset(f"w{number}" for number in range(3, 54))
-"""A tenth of the words."""
+WORDS = 64
+GOOD = frozenset(f"w{number}" for number in range(3, 10))
 
 
 def good_words(prompts, completions, **columns):
@@ -60,6 +59,6 @@ def make_task(folder: Path, *, prompts: int = 256, hidden: int = 128, end: bool 
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     chance = random.Random(0)
-    rows = [{"prompt": " ".join(f"w{chance.randrange(54, WORDS)}" for _ in range(16))} for _ in range(prompts)]
+    rows = [{"prompt": " ".join(f"w{chance.randrange(10, WORDS)}" for _ in range(16))} for _ in range(prompts)]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return folder / "model", folder / "prompts.jsonl"

@@ -94,10 +94,10 @@ class Run:
                 self._evaluate(told)
             if self.control.should_save:
                 self._save(told)
-            if stop.requested:
+            if self.control.should_training_stop:
                 break
         self.control = told.on_train_end(self.arguments, self.state, self.control)
-        if stop.requested and self.state.global_step < self.state.max_steps:
+        if self.state.global_step < self.state.max_steps:
             raise Stopped(stop.why or "cancel")
 
     def _update(self, told: CallbackHandler) -> Metrics:
