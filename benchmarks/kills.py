@@ -1,12 +1,12 @@
 """Kill the local worker again and again, resume, and compare with an uninterrupted run, bit for bit.
 
-    python benchmarks/kills.py [--anywhere 20] [--saving 10] [--seed 0]
+    python benchmarks/kills.py [--method sft|ppo] [--anywhere 20] [--saving 10] [--seed 0]
 
-The job is a QLoRA fine-tune (nf4, dropout 0.1) of the tiny model that ships with ftsdk: 30 optimizer steps over five
-epochs, a checkpoint every second step, one thread. It is run once in peace. Then runs of it are ended by SIGKILL,
-several times each: at random points of the worker's life, and while a checkpoint is half written (its folder is there,
-its seal is not). Every killed run is resumed to its end; its losses at every step and its adapter must be those of the
-uninterrupted run.
+The job is a QLoRA fine-tune (nf4) of the tiny model that ships with ftsdk, with a checkpoint every second step, on one
+thread: 30 optimizer steps of SFT over five epochs with dropout 0.1, or 30 updates of PPO. It is run once in peace. Then
+runs of it are ended by SIGKILL, several times each: at random points of the worker's life, and while a checkpoint is
+half written (its folder is there, its seal is not). Every killed run is resumed to its end; its losses at every step
+and its adapter must be those of the uninterrupted run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ftsdk
 from ftsdk.files import sha256
@@ -34,7 +34,7 @@ from ftsdk_local.engine.checkpoint import SEAL
 STEPS = 30
 KILLS_IN_A_RUN = 5
 LONGEST_WAIT = 600.0  # seconds
-REPRODUCIBLE = ("loss", "grad_norm", "learning_rate")
+REPRODUCIBLE = ("loss", "grad_norm", "learning_rate", "reward", "kl", "value_loss")
 
 
 class Result(NamedTuple):
@@ -55,8 +55,8 @@ class Kill(NamedTuple):
     """Where the worker was."""
 
 
-def make_spec(folder: Path) -> ftsdk.JobSpec:
-    """The job, on conversations that are made here."""
+def sft_spec(folder: Path) -> ftsdk.JobSpec:
+    """Supervised fine-tuning on conversations that are made here."""
     rows = [
         {
             "messages": [
@@ -67,16 +67,36 @@ def make_spec(folder: Path) -> ftsdk.JobSpec:
         for a in range(22)
         for b in range(4)
     ]
-    path = folder / "chat.jsonl"
+    training = ftsdk.Training(max_steps=STEPS, global_batch_size=16, learning_rate=1e-3, save_steps=2)
+    return _spec(folder, rows, adapter=ftsdk.LoRA(r=16, dropout=0.1), training=training)
+
+
+def ppo_spec(folder: Path) -> ftsdk.JobSpec:
+    """PPO towards more vowels."""
+    rows = [{"prompt": f"Tell me about the number {a}."} for a in range(64)]
+    training = ftsdk.Training(max_steps=STEPS, global_batch_size=4, max_length=64, learning_rate=1e-3, save_steps=2)
+    method = ftsdk.PPO(reward="kills:vowels", max_new_tokens=12, num_mini_batches=2, num_ppo_epochs=2, target_kl=1.0)
+    return _spec(folder, rows, method=method, training=training)
+
+
+def vowels(prompts: list[str], completions: list[str], **columns: object) -> list[float]:  # noqa: ARG001
+    """The share of vowels among a response's letters: PPO's reward."""
+    return [sum(letter in "aeiou" for letter in said) / max(len(said), 1) for said in completions]
+
+
+def _spec(folder: Path, rows: list[dict[str, object]], **sections: Any) -> ftsdk.JobSpec:
+    path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return ftsdk.JobSpec(
         model=str(files("ftsdk") / "demo" / "tiny-model"),
         dataset=str(path),
-        adapter=ftsdk.LoRA(r=16, dropout=0.1),
-        training=ftsdk.Training(max_steps=STEPS, global_batch_size=16, learning_rate=1e-3, save_steps=2),
         compute=ftsdk.Compute(quantization="nf4"),
         backend_options={"local": {"device": "cpu"}},
+        **sections,
     )
+
+
+SPECS = {"sft": sft_spec, "ppo": ppo_spec}
 
 
 class Worker:
@@ -197,6 +217,7 @@ def difference(result: Result, expected: Result) -> str:
 def main() -> int:
     """Run, kill, resume, compare; the exit status is 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", choices=SPECS, default="sft")
     parser.add_argument("--anywhere", type=int, default=20, help="kills at random points")
     parser.add_argument("--saving", type=int, default=10, help="kills while a checkpoint is half written")
     parser.add_argument("--seed", type=int, default=0)
@@ -204,7 +225,9 @@ def main() -> int:
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as home:
         os.environ["FTSDK_HOME"] = home
-        return report(make_spec(Path(home)), {"anywhere": options.anywhere, "saving": options.saving}, options.seed)
+        return report(
+            SPECS[options.method](Path(home)), {"anywhere": options.anywhere, "saving": options.saving}, options.seed
+        )
 
 
 def report(spec: ftsdk.JobSpec, wanted: dict[str, int], seed: int) -> int:

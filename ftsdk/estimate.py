@@ -194,11 +194,14 @@ def responses_that_fit(spec: JobSpec, shape: Shape, *, limit: int, width: int) -
 
 
 def tokens_that_fit(spec: JobSpec, shape: Shape, *, limit: int, checkpointing: bool, width: int, cuda: bool) -> int:
-    """The most tokens of one micro-batch that stay below ``limit`` bytes; 0 where not even one does."""
+    """The most tokens of one micro-batch that stay below ``limit`` bytes; 0 where not even one does.
+
+    Sampling is left out: how many responses are sampled at a time is found by :func:`responses_that_fit`.
+    """
 
     def fits(tokens: int) -> bool:
         need = forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=cuda)
-        return need.total <= limit
+        return need.model_copy(update={"generation": 0}).total <= limit
 
     low, high = 0, 1 << 20
     while low < high:

@@ -80,6 +80,9 @@ class Reason(StrEnum):
     DISK_FULL = "disk_full"
 
 
+_SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "eval_accuracy")
+
+
 class JobStatus(Section):
     """One observation of a job."""
 
@@ -118,7 +121,7 @@ class JobStatus(Section):
             parts.append(self.reason.value)
         if self.step is not None and self.total_steps:
             parts.append(f"step {self.step}/{self.total_steps}")
-        parts += [f"{name} {value:.4g}" for name, value in self.metrics.items() if name in ("loss", "eval_loss")]
+        parts += [f"{name} {value:.4g}" for name, value in self.metrics.items() if name in _SHOWN]
         return ", ".join(parts) + (f": {self.message}" if self.message else "")
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import JobSpec
-from ftsdk.estimate import Shape, forecast, tokens_that_fit
+from ftsdk.estimate import Shape, forecast, responses_that_fit, tokens_that_fit
 
 LLAMA_3_8B = {
     "num_attention_heads": 32,
@@ -84,3 +84,49 @@ def test_tokens_that_fit(limit):
 def test_unknown_shape(key):
     """A model of another shape gets no forecast rather than a wrong one."""
     assert Shape.from_config({k: v for k, v in LLAMA_3_8B.items() if k != key}) is None
+
+
+PPO_8B = {
+    "method": {"type": "ppo", "reward": "out/reward", "max_new_tokens": 512},
+    "compute": {"quantization": "nf4"},
+    "training": {"global_batch_size": 32, "max_length": 1024},
+}
+
+
+def test_ppo_holds_two_trained_adapters_and_a_frozen_one():
+    """Policy and value train; the reward model's adapter only speaks; there is one base."""
+    function = {**PPO_8B, "method": {**PPO_8B["method"], "reward": "module:function"}}
+    sft = need(spec(compute={"quantization": "nf4"}))
+
+    with_model, with_function = need(spec(**PPO_8B)), need(spec(**function))
+
+    adapter = 16 * 2_621_440
+    assert (with_model.weights, with_function.adapter) == (sft.weights, 2 * 16 * adapter)
+    assert with_model.adapter == with_function.adapter + 4 * adapter
+
+
+def test_the_cache_of_responses():
+    """131,072 bytes for each token of Llama-3-8B's cache in bfloat16, for every response in full."""
+    cache = 32 * 1024 * 131_072
+
+    found = need(spec(**PPO_8B)).generation
+
+    assert cache < found < 2 * cache
+
+
+def test_ppo_of_8b_fits_24_gb():
+    """The promise of the docs: PPO of Llama-3-8B in nf4, with a reward model, on one card of 24 GB."""
+    assert need(spec(**PPO_8B)).total < 24e9
+
+
+@given(st.integers(10 * GIB, 80 * GIB))
+def test_responses_that_fit(limit):
+    """The responses that are sampled at a time fit beside the weights; at least one is tried."""
+    job = spec(**PPO_8B)
+    held = need(job).weights + need(job).adapter
+    one = need(job).generation / 32
+
+    count = responses_that_fit(job, SHAPE, limit=limit, width=2)
+
+    assert count == 1 or held + count * one <= limit
+    assert held + (count + 1) * one > limit

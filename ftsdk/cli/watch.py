@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 1.0  # seconds between two questions for steps and time left
 _LINE_EVERY = 5.0  # seconds between two lines where no bar can be drawn
-_SHOWN = {"loss": "loss {}", "eval_loss": "held-out loss {}", "tokens_per_second": "{} tokens/s"}
+_SHOWN = {
+    "loss": "loss {}",
+    "eval_loss": "held-out loss {}",
+    "reward": "reward {}",
+    "eval_reward": "held-out reward {}",
+    "kl": "KL {}",
+    "tokens_per_second": "{} tokens/s",
+}
 _NOTICES = {"warning": "yellow", "checkpoint": "dim", "sample": "", "state": "bold"}
 
 

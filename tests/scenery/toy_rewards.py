@@ -37,3 +37,8 @@ def one_number(prompts, completions, **columns):
 
 
 not_a_function = 3
+
+
+def longer(prompts, completions, **columns):
+    """The longer the better."""
+    return [len(said) / 100 for said in completions]

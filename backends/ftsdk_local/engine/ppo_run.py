@@ -158,6 +158,7 @@ class Run:
             {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward}
             for one, reward in zip(kept, self.judge.reward(kept), strict=True)
         ]
+        self.reporter.sample(step, kept[0].text)
         with self.folder.samples.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from ftsdk.job import Reason
 from ftsdk_local.engine.actor import Actor
 from ftsdk_local.engine.batches import Example
-from ftsdk_local.engine.model import ADAPTER_WEIGHTS, pick_dtype, quantization_of, told
+from ftsdk_local.engine.model import ADAPTER_WEIGHTS, load_scorer, told
 from ftsdk_local.engine.rewards import Response, Reward
 from ftsdk_local.engine.roles import REWARD, Roles
 from ftsdk_local.outcome import Failure
@@ -101,7 +101,7 @@ def reward_of_its_own(source: RewardSource, settings: ModelSettings, device: tor
         settings: How the policy's base is held.
         device: Where to.
     """
-    model = _load(source, settings, device)
+    model = _load(source, settings, device).eval()
     backbone = getattr(model, model.base_model_prefix)
     head: nn.Module = model.score
 
@@ -120,17 +120,10 @@ def reward_of_its_own(source: RewardSource, settings: ModelSettings, device: tor
 def _load(source: RewardSource, settings: ModelSettings, device: torch.device) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - heavy
 
-    dtype = pick_dtype(settings.dtype, device)
-    name = str(source.folder) if source.adapter is None else source.adapter["base_model_name_or_path"]
-    with told(name):
-        model = AutoModelForSequenceClassification.from_pretrained(
-            name,
-            num_labels=1,
-            dtype=dtype,
-            quantization_config=quantization_of(settings, dtype),
-            device_map={"": device},
-            use_safetensors=True,
+    if source.adapter is None:
+        return load_scorer(
+            settings.model_copy(update={"name": str(source.folder), "revision": None}), device, trains=False
         )
-    if source.adapter is not None:
-        model = PeftModel.from_pretrained(model, str(source.folder)).get_base_model()
-    return model.eval()
+    base = {"name": source.adapter["base_model_name_or_path"], "revision": source.adapter.get("revision")}
+    model = load_scorer(settings.model_copy(update=base), device, trains=False)
+    return PeftModel.from_pretrained(model, str(source.folder)).get_base_model()
