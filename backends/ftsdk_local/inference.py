@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ftsdk.artifact import MANIFEST
+from ftsdk.errors import ArtifactError
 from ftsdk_local.engine.model import load_base, pick_device
 from ftsdk_local.settings import ModelSettings
+from ftsdk_local.sources import ADAPTER_CONFIG, gives_scores
 
 Prompt = str | list[dict[str, Any]]
 
@@ -74,7 +76,15 @@ def load(folder: Path) -> Generator:
 
     Args:
         folder: A PEFT adapter, whose base is loaded as it was in training, or a whole model.
+
+    Raises:
+        ArtifactError: It is a reward model.
     """
+    if gives_scores(folder):
+        raise ArtifactError(
+            f"{folder} holds a reward model: it scores answers and writes none",
+            hint="name it in method.reward of a PPO spec; how to score with it stands in its README.md",
+        )
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -96,7 +106,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _load_model(folder: Path) -> Any:
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(folder)
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
 
@@ -113,7 +123,7 @@ def _base_of(folder: Path) -> ModelSettings:
         plan = json.loads((folder / MANIFEST).read_text("utf-8")).get("plan", {})
         if "model" in plan:
             return ModelSettings.model_validate(plan["model"])
-    adapter = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     return ModelSettings(
         name=adapter["base_model_name_or_path"],
         revision=adapter.get("revision"),

@@ -61,6 +61,12 @@ FORMATS = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method i
 SAMPLING = frozenset({"ppo", "grpo"})
 """Methods that learn from responses of their own, scored by a reward."""
 
+REFERRING = frozenset({"dpo", "kto", "ppo", "grpo"})
+"""Methods that compare the model with what it was."""
+
+SPLITTING = frozenset({"pissa", "olora"})
+"""Starts of an adapter that change the base beside it."""
+
 
 class Unfit(NamedTuple):
     """A setting that does not go with a method."""
@@ -104,11 +110,34 @@ _UNFIT = (
         "give an adapter, such as lora",
     ),
     Unfit(
+        REFERRING,
+        lambda spec: spec.adapter is not None and spec.adapter.init in SPLITTING,
+        "adapter.init",
+        "moves a part of the base into the adapter, so that the base alone is no reference any more",
+        "default or gaussian",
+    ),
+    Unfit(
         frozenset({"ppo"}),
         lambda spec: spec.adapter is not None and spec.adapter.dropout > 0,
         "adapter.dropout",
         "PPO compares the probabilities of the same response before and after; dropout would change them by chance",
         "set it to 0",
+    ),
+    Unfit(
+        frozenset({"dpo"}),
+        lambda spec: (
+            getattr(spec.method, "label_smoothing", 0) > 0 and getattr(spec.method, "loss_type", "") != "sigmoid"
+        ),
+        "method.label_smoothing",
+        "is defined for the sigmoid loss",
+        "leave it out, or set method.loss_type=sigmoid",
+    ),
+    Unfit(
+        frozenset({"kto"}),
+        lambda spec: spec.training.global_batch_size < 2,
+        "training.global_batch_size",
+        "KTO estimates its KL by giving each prompt of a step the answer to another one",
+        "set it to 2 or more; 8 or more estimates well",
     ),
     Unfit(
         frozenset({"grpo"}),
@@ -122,8 +151,22 @@ _UNFIT = (
 
 def options_of(ledger: Ledger) -> dict[str, Any]:
     """The method's own settings, by its trainer's names."""
+    method = ledger.take("method.type")
+    options = {native: ledger.take(f"method.{field}", native) for field, native in OPTIONS[method].items()}
+    return options | (_losses_of_dpo(**options) if method == "dpo" else {})
+
+
+def _losses_of_dpo(loss_type: str, label_smoothing: float, **_: Any) -> dict[str, Any]:
+    """TRL's losses and their weights.
+
+    TRL knows label smoothing s in its robust loss only: R = ((1 - s) f(x) - s f(-x)) / (1 - 2s), where f(x) is the
+    sigmoid loss. Conservative DPO, (1 - s) f(x) + s f(-x), is 2 (1 - s) f(x) - (1 - 2s) R.
+    """
+    if not label_smoothing:
+        return {"loss_type": [loss_type], "loss_weights": [1.0]}
     return {
-        native: ledger.take(f"method.{field}", native) for field, native in OPTIONS[ledger.take("method.type")].items()
+        "loss_type": ["sigmoid", "robust"],
+        "loss_weights": [2 * (1 - label_smoothing), 2 * label_smoothing - 1],
     }
 
 

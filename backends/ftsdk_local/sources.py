@@ -111,13 +111,14 @@ def reward_of(ledger: Ledger) -> RewardSettings:
     folder = _folder(ledger, "method.reward", reward)
     if folder is not None and not any((folder / name).is_file() for name in (ADAPTER_CONFIG, "config.json")):
         ledger.refuse("method.reward", f"the folder {folder} holds no model", "give the artifact of a reward model")
-    if folder is not None and not _gives_scores(folder):
+    elif folder is not None and not gives_scores(folder):
         why = f"the model in {folder} writes text; it gives no scores"
         ledger.refuse("method.reward", why, "train one with method reward_modeling")
     return RewardSettings(model=str(folder) if folder else reward)
 
 
-def _gives_scores(folder: Path) -> bool:
+def gives_scores(folder: Path) -> bool:
+    """Whether a folder holds a reward model, by its config."""
     if (folder / ADAPTER_CONFIG).is_file():
         return bool(json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("task_type") == "SEQ_CLS")
     names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or []

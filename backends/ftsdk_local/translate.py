@@ -11,7 +11,7 @@ from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import SFT, Dataset, JobSpec
-from ftsdk_local.methods import SAMPLING, options_of, refuse_what_does_not_go
+from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
 from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
 
@@ -59,9 +59,6 @@ TASKS = {"reward_modeling": "SEQ_CLS"}
 """PEFT's type of task, where it is not CAUSAL_LM."""
 
 INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
-
-SPLITTING = frozenset({"pissa", "olora"})
-"""Starts of an adapter that change the base beside it."""
 
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """From a tracker to the module that it needs."""

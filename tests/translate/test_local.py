@@ -53,6 +53,15 @@ SPECS = {
         "name": "my run",
         "compute": {"attention": "sdpa", "gradient_checkpointing": True, "timeout": "12h"},
     },
+    "ppo": {
+        "method": {"type": "ppo", "reward": "org/reward", "kl_estimator": "k3", "target_kl": 6.0},
+        "compute": {"quantization": "nf4"},
+    },
+    "reward_modeling": {
+        "method": {"type": "reward_modeling", "center_rewards_coefficient": 0.01},
+        "compute": {"quantization": "nf4"},
+        "val_size": 0.1,
+    },
 }
 
 
@@ -99,6 +108,15 @@ def test_refused(field, changes):
         translate.plan(JobSpec(**{**BASE, **changes}), CPU)
 
     assert field in [problem.where for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_reference_needs_its_base_whole(method):
+    """Where the model is compared with its base, no start of the adapter may change that base."""
+    spec = JobSpec(**BASE, method=method, adapter={"init": "olora"})
+
+    with pytest.raises(UnsupportedSpec, match="no reference any more"):
+        translate.plan(spec, CPU)
 
 
 def test_a_file_is_no_model(tmp_path):
