@@ -78,6 +78,15 @@ def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     assert f"{memory.total / 2**30:.1f} GiB" in module.__doc__
 
 
+@pytest.mark.slow
+def test_rlhf(example, tmp_path):
+    """SFT, reward model and PPO in a chain: PPO answers held-out questions as the reward model likes it."""
+    artifact = example("rlhf").main(out=str(tmp_path))
+
+    metrics = artifact.manifest.metrics
+    assert metrics["eval_reward"] > metrics["eval_reward_before"] + 0.5
+
+
 def test_public_names_only(root):
     """Examples use what users may use."""
     source = "".join(path.read_text() for path in (root / "examples").glob("*.py"))

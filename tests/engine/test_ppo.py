@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import toy_task
-from engine_scenery import metrics_of
+from engine_scenery import metrics_of, tiny
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -117,6 +117,39 @@ def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
         assert metrics_of(parts, name) == metrics_of(whole, name)
     assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
     assert parts.samples.read_text() == whole.samples.read_text()
+
+
+KINDS = {
+    "8-bit Adam on nf4": {"training": {"optim": "adamw_8bit"}, "compute": {"quantization": "nf4"}},
+    "Adafactor on int8": {"training": {"optim": "adafactor"}, "compute": {"quantization": "int8"}},
+    "checkpointing": {"compute": {"gradient_checkpointing": True}},
+    "DoRA in bfloat16": {"adapter": {"use_dora": True}, "compute": {"dtype": "bfloat16"}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_learns_and_resumes(toy, train, kind):
+    """Whatever holds the base and steps the weights, a resumed run is the run in one piece."""
+    sections = KINDS[kind]
+    small = {"max_steps": 2, "global_batch_size": 4, "save_steps": 1, **sections.get("training", {})}
+    spec = toy(**{**sections, "training": small})
+    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
+
+    train(spec, "parts")
+
+    assert metrics_of(whole, "grad_norm")[-1] > 0
+    assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
+
+
+def test_an_architecture_with_ways_of_its_own(toy, train, tmp_path):
+    """A model that caps its attention and its logits is sampled and trained by its own forward pass."""
+    spec = toy(training={"max_steps": 1, "global_batch_size": 4})
+    capped = tiny("Gemma2", vocab_size=toy_task.WORDS, final_logit_softcapping=5.0, attn_logit_softcapping=5.0)
+    capped.save_pretrained(tmp_path / "model")
+
+    folder = train(spec)
+
+    assert [metrics_of(folder, name)[0] for name in ("ratio", "kl")] == [pytest.approx(1, abs=0.1), 0.0]
 
 
 def test_minibatches_and_epochs_are_optimizer_steps(toy, train, monkeypatch):

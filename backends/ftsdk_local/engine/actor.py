@@ -163,7 +163,10 @@ class Actor:
         if mine != ROW_BY_ROW:
             yield
             return
-        base.set_attn_implementation("sdpa")
+        try:
+            base.set_attn_implementation("sdpa")
+        except ValueError:  # the architecture has plain attention only
+            base.set_attn_implementation("eager")
         try:
             yield
         finally:
