@@ -61,9 +61,6 @@ FORMATS = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method i
 SAMPLING = frozenset({"ppo", "grpo"})
 """Methods that learn from responses of their own, scored by a reward."""
 
-REFERRING = frozenset({"dpo", "kto", "ppo", "grpo"})
-"""Methods that compare the model with what it was."""
-
 SPLITTING = frozenset({"pissa", "olora"})
 """Starts of an adapter that change the base beside it."""
 
@@ -108,13 +105,6 @@ _UNFIT = (
         "adapter",
         "PPO keeps policy, reference and value on one base, which only adapters can share",
         "give an adapter, such as lora",
-    ),
-    Unfit(
-        REFERRING,
-        lambda spec: spec.adapter is not None and spec.adapter.init in SPLITTING,
-        "adapter.init",
-        "moves a part of the base into the adapter, so that the base alone is no reference any more",
-        "default or gaussian",
     ),
     Unfit(
         frozenset({"ppo"}),

@@ -205,6 +205,18 @@ def test_a_penalty_for_no_end(tmp_path, toy, train):
     assert score == pytest.approx(reward - 3.0 * (1 - ended), abs=1e-6)
 
 
+def test_a_torn_sample_is_dropped(toy, train):
+    """A kill in the middle of a line costs that line, which comes again, and not the job."""
+    spec = toy(training={"eval_steps": 1}, val_size=2)
+    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
+    with parts.samples.open("a") as file:
+        file.write('{"step": 2, "pro')
+
+    train(spec, "parts")
+
+    assert parts.samples.read_text() == whole.samples.read_text()
+
+
 def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
     """The message tells the place; the updates before are kept, and the resumed run is the whole one."""
     spec = toy()

@@ -30,9 +30,9 @@ LORA = {
 ROW = Example(*[torch.arange(3, 23).int().numpy()] * 2)
 
 
-def settings_with(**changes):
+def settings_with(**lora):
     """Of the plan, only what roles look at."""
-    return Settings.model_construct(lora=LORA, adapter_from=None, **changes)
+    return Settings.model_construct(lora={**LORA, **lora}, adapter_from=None)
 
 
 @pytest.fixture
@@ -80,6 +80,24 @@ def test_the_reference_is_the_base_itself(actor):
 
     assert torch.equal(log_probs(actor, REFERENCE), plain)
     assert not torch.allclose(log_probs(actor, POLICY), plain)
+
+
+def test_a_start_that_changes_the_base_has_a_reference_of_its_own(actor):
+    """PiSSA moves a part of each weight into the adapter; together they say what the base said, and go on saying it."""
+    plain = actor.log_probs(lay_end_to_end([ROW]), 1.0).log_probs_N.detach()
+    split = Actor(
+        Roles(tiny("Llama"), settings_with(init_lora_weights="pissa")),
+        actor.route,
+        micro_batch=actor.micro_batch,
+        sampling=actor.sampling,
+        autocast=actor.autocast,
+        warn=print,
+    )
+    split.roles.base.set_attn_implementation(actor.route.attention)
+    stir(split.roles, POLICY)
+
+    assert torch.allclose(log_probs(split, REFERENCE), plain, atol=1e-4)
+    assert not torch.allclose(log_probs(split, POLICY), plain, atol=1e-4)
 
 
 def test_at_first_policy_and_reference_agree_to_the_bit(actor):

@@ -110,15 +110,6 @@ def test_refused(field, changes):
     assert field in [problem.where for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("method", ["dpo", "kto"])
-def test_a_reference_needs_its_base_whole(method):
-    """Where the model is compared with its base, no start of the adapter may change that base."""
-    spec = JobSpec(**BASE, method=method, adapter={"init": "olora"})
-
-    with pytest.raises(UnsupportedSpec, match="no reference any more"):
-        translate.plan(spec, CPU)
-
-
 def test_a_file_is_no_model(tmp_path):
     """A file given as the model is refused, and not looked for on the Hub."""
     (tmp_path / "rows.jsonl").touch()

@@ -3,7 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,8 @@ from ftsdk_local.engine import ppo_checkpoint
 from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.ppo_math import steered
-from ftsdk_local.engine.ppo_update import Judge, Learner, Metrics
+from ftsdk_local.engine.ppo_update import Judge, Judged, Learner, Metrics
 from ftsdk_local.engine.prompts import Prompt, Prompts
-from ftsdk_local.engine.rewards import Response
 from ftsdk_local.engine.roles import POLICY, VALUE
 from ftsdk_local.engine.stages import Sealed, facts_of, warn_of_changes
 from ftsdk_local.folder import JobFolder
@@ -80,7 +80,7 @@ class Run:
         if sealed is not None:
             self._restore(sealed)
         self.control = told.on_train_begin(self.arguments, self.state, self.control)
-        if sealed is None and self.prompts.held_out:
+        if self.state.global_step == 0 and self.prompts.held_out:
             self._evaluate(told)
         while self.state.global_step < self.state.max_steps:
             self.control = told.on_step_begin(self.arguments, self.state, self.control)
@@ -102,15 +102,12 @@ class Run:
 
     def _update(self, told: CallbackHandler) -> Metrics:
         began, step = time.perf_counter(), self.state.global_step
-        try:
+        with self._saved_in_trouble(told):
             # 1. The policy answers a batch of prompts
             responses = self.judge.respond(self._prompts_of(step), self._chance(_SAMPLE, step))
 
             # 2. What was each answer worth, and what each of its tokens?
             judged, seen = self.judge.judge(responses, self.kl_coef)
-        except Failure:
-            self._save(told)  # nothing has moved since the last update
-            raise
 
         # 3. Policy and value learn from it
         learned = self.learner.learn(judged, self._chance(_LEARN, step))
@@ -122,7 +119,7 @@ class Run:
         self.tokens += sum(len(row.input_ids) for row in judged.rollouts.rows)
         self.seconds += time.perf_counter() - began
         if not self.prompts.held_out and (step + 1) % self.state.save_steps == 0:
-            self._keep_samples(responses, step + 1)
+            self._keep_samples(judged, step + 1)
         return {**learned, **seen, "learning_rate": rate}
 
     def _prompts_of(self, step: int) -> list[Prompt]:
@@ -139,26 +136,34 @@ class Run:
     def _evaluate(self, told: CallbackHandler) -> None:
         """Answer the held-out prompts with the same chance each time, and keep some of the answers."""
         held_out, chance = self.prompts.held_out, self._chance(_EVALUATE, 0)
-        found: list[tuple[int, Metrics]] = []
-        for start in range(0, len(held_out), self.batch):
-            responses = self.judge.respond(held_out[start : start + self.batch], chance)
-            found.append((len(responses), self.judge.judge(responses, self.kl_coef)[1]))
-            if start == 0:
-                self._keep_samples(responses, self.state.global_step)
+        found: list[tuple[Judged, Metrics]] = []
+        with self._saved_in_trouble(told):
+            for start in range(0, len(held_out), self.batch):
+                responses = self.judge.respond(held_out[start : start + self.batch], chance)
+                found.append(self.judge.judge(responses, self.kl_coef))
+        self._keep_samples(found[0][0], self.state.global_step)
+        counts = [len(judged.rollouts.rows) for judged, _ in found]
         metrics = {
-            f"eval_{name}": sum(count * metrics[name] for count, metrics in found) / len(held_out)
-            for name in _EVALUATED
+            f"eval_{name}": float(np.average([seen[name] for _, seen in found], weights=counts)) for name in _EVALUATED
         }
         self.control = told.on_log(self.arguments, self.state, self.control, metrics)
         self.control = told.on_evaluate(self.arguments, self.state, self.control, metrics)
 
-    def _keep_samples(self, responses: Sequence[Response], step: int) -> None:
-        kept = responses[:_KEPT]
+    @contextmanager
+    def _saved_in_trouble(self, told: CallbackHandler) -> Iterator[None]:
+        """Around what only looks: where it fails, a checkpoint holds all updates so far."""
+        try:
+            yield
+        except Failure:
+            self._save(told)
+            raise
+
+    def _keep_samples(self, judged: Judged, step: int) -> None:
+        kept = list(zip(judged.rollouts.responses, judged.rewards_B.tolist(), strict=True))[:_KEPT]
         lines = [
-            {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward}
-            for one, reward in zip(kept, self.judge.reward(kept), strict=True)
+            {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward} for one, reward in kept
         ]
-        self.reporter.sample(step, kept[0].text)
+        self.reporter.sample(step, kept[0][0].text)
         with self.folder.samples.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
@@ -191,7 +196,8 @@ class Run:
         self.kl_coef = sealed.facts["kl_coef"]
         if self.folder.samples.is_file():  # what came after the checkpoint will come again
             lines = self.folder.samples.read_text("utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= self.state.global_step]
+            whole = [line for line in lines if line.endswith("\n")]  # a kill can tear the last
+            kept = [line for line in whole if json.loads(line)["step"] <= self.state.global_step]
             write_atomic(self.folder.samples, "".join(kept))
 
 

@@ -34,9 +34,11 @@ Metrics = dict[str, float]
 
 
 class Judged(NamedTuple):
-    """Rollouts, and what PPO learns from them: B x R each, 0 at padding."""
+    """Rollouts, and what PPO learns from them; B x R each, 0 at padding."""
 
     rollouts: Rollouts
+    rewards_B: Tensor
+    """As the reward gave them."""
     old_log_probs_BR: Tensor
     values_BR: Tensor
     advantages_BR: Tensor
@@ -120,7 +122,7 @@ class Judge:
         foretold = explained_variance(values_BR, returns_BR, mask_BR)
         if foretold is not None:
             metrics["explained_variance"] = foretold
-        judged = Judged(rollouts, log_probs_BR, values_BR, whiten(raw_BR, mask_BR), returns_BR)
+        judged = Judged(rollouts, rewards_B, log_probs_BR, values_BR, whiten(raw_BR, mask_BR), returns_BR)
         return judged, metrics
 
 
@@ -180,8 +182,8 @@ class Learner:
         tokens = int(judged.rollouts.mask_BR[rows].sum())
         sums: dict[str, Tensor] = {}
         for indices, bin_ in self.actor.pieces(judged.rollouts.rows, rows):
-            chosen = [judged.rollouts.gather(numbers_BR, indices) for numbers_BR in judged[1:]]
-            old_N, old_values_N, advantages_N, returns_N = chosen
+            targets = (judged.old_log_probs_BR, judged.values_BR, judged.advantages_BR, judged.returns_BR)
+            old_N, old_values_N, advantages_N, returns_N = (judged.rollouts.gather(each, indices) for each in targets)
 
             # each role has its backward pass before the next role is played: one set of activations at a time
             with self.actor.roles.playing(POLICY):

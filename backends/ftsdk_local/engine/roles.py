@@ -1,7 +1,8 @@
 """PPO's four roles on one base: each is an adapter that is switched on while the role is played.
 
-The policy is the adapter that trains and is kept; the reference is the base itself, or the frozen adapter that the
-policy began as; the value is an adapter and a scalar head of its own; the reward may be a reward model's.
+The policy is the adapter that trains and is kept; the reference is the base itself, or a frozen copy of the adapter
+where that says more than the base at the beginning; the value is an adapter and a scalar head of its own; the reward
+may be a reward model's.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftsdk_local.engine.model import load_adapter, prepare_adapter
+from ftsdk_local.engine.model import load_adapter, prepare_adapter, without_dropout
+from ftsdk_local.methods import SPLITTING
 from ftsdk_local.settings import Settings
 
 POLICY, REFERENCE, VALUE, REWARD = "default", "reference", "value", "reward"
@@ -30,17 +32,18 @@ class Roles:
     def __init__(self, base: Any, settings: Settings) -> None:
         self.base = base
         self.model = prepare_adapter(base, settings)
-        self.has_reference = settings.adapter_from is not None
-        self._add(VALUE, {**(settings.lora or {}), "init_lora_weights": True})
-        if settings.adapter_from is not None:
-            self._add(REFERENCE, settings.lora or {})
-            load_adapter(self.model, Path(settings.adapter_from), REFERENCE)
+        lora = settings.lora or {}
+        self._add(VALUE, {**lora, "init_lora_weights": True})
+        self.has_reference = settings.adapter_from is not None or lora["init_lora_weights"] in SPLITTING
+        if self.has_reference:
+            self._add(REFERENCE, {**lora, "init_lora_weights": True})
+            self._copy(POLICY, REFERENCE)
         device = base.get_input_embeddings().weight.device
         hidden = base.get_input_embeddings().embedding_dim
         self.value_head = nn.Linear(hidden, 1, bias=False, device=device, dtype=torch.float32)
         nn.init.zeros_(self.value_head.weight)  # no opinion at first: where nothing is rewarded, nothing moves
         self._weights = {role: self._own(role) for role in (POLICY, VALUE)}
-        _without_dropout(self.model)
+        without_dropout(self.model)
 
     def add_reward(self, folder: Path, lora: dict[str, Any]) -> None:
         """Put a reward model's adapter, frozen, on the base."""
@@ -51,6 +54,13 @@ class Roles:
         from peft import LoraConfig  # noqa: PLC0415 - heavy
 
         self.model.add_adapter(name, LoraConfig(**{**lora, "task_type": "CAUSAL_LM"}))
+
+    @torch.no_grad()
+    def _copy(self, role: str, to: str) -> None:
+        weights = dict(self.model.named_parameters())
+        for name, weight in weights.items():
+            if f".{role}." in name:
+                weights[name.replace(f".{role}.", f".{to}.")].copy_(weight)
 
     def _own(self, role: str) -> dict[str, Tensor]:
         head = [("value_head.weight", self.value_head.weight)] if role == VALUE else []
@@ -77,13 +87,3 @@ class Roles:
     def weights(self, role: str) -> dict[str, Tensor]:
         """The weights that train for a role, policy or value, by name."""
         return self._weights[role]
-
-
-def _without_dropout(model: nn.Module) -> None:
-    """Dropout would change a response's probability by chance, and PPO learns from its change."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "dropout_p"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
