@@ -10,7 +10,7 @@ from ftsdk.data import is_local
 from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.ledger import Ledger
-from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
 from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
@@ -245,6 +245,9 @@ def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
         "compute.gradient_checkpointing": (spec.compute.gradient_checkpointing is None, "only when memory demands it"),
         "training.save_steps": (spec.training.save_steps is None, "ten checkpoints over the run"),
     }
+    if isinstance(method := spec.method, PPO):
+        steps = method.num_ppo_epochs * method.num_mini_batches
+        undecided["training.max_steps"] = (True, f"a step is one update of PPO: {steps} steps of the optimizer")
     return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
 
 

@@ -53,6 +53,10 @@ SPECS = {
         "name": "my run",
         "compute": {"attention": "sdpa", "gradient_checkpointing": True, "timeout": "12h"},
     },
+    "grpo": {
+        "method": {"type": "grpo", "reward": "org/reward", "num_generations": 4, "beta": 0.04},
+        "training": {"global_batch_size": 32},
+    },
     "ppo": {
         "method": {"type": "ppo", "reward": "org/reward", "kl_estimator": "k3", "target_kl": 6.0},
         "compute": {"quantization": "nf4"},

@@ -1,6 +1,5 @@
 """PPO's updates one after the other: schedule, metrics, evaluations, samples and checkpoints around them."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState
 
-from ftsdk.files import write_atomic
 from ftsdk_local.engine import ppo_checkpoint
 from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.engine.fit import Fit
@@ -21,13 +19,13 @@ from ftsdk_local.engine.ppo_math import steered
 from ftsdk_local.engine.ppo_update import Judge, Judged, Learner, Metrics
 from ftsdk_local.engine.prompts import Prompt, Prompts
 from ftsdk_local.engine.roles import POLICY, VALUE
+from ftsdk_local.engine.samples import drop_samples_after, keep_samples
 from ftsdk_local.engine.stages import Sealed, facts_of, warn_of_changes
 from ftsdk_local.folder import JobFolder
 from ftsdk_local.outcome import Failure, Stopped
 from ftsdk_local.report import Reporter
 
 _SHUFFLE, _SAMPLE, _LEARN, _EVALUATE = range(4)  # what chance is for: each has a stream of its own
-_KEPT = 8  # responses kept of an evaluation
 _EVALUATED = ("reward", "score", "kl", "entropy", "length", "ended")
 
 
@@ -159,13 +157,8 @@ class Run:
             raise
 
     def _keep_samples(self, judged: Judged, step: int) -> None:
-        kept = list(zip(judged.rollouts.responses, judged.rewards_B.tolist(), strict=True))[:_KEPT]
-        lines = [
-            {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward} for one, reward in kept
-        ]
-        self.reporter.sample(step, kept[0][0].text)
-        with self.folder.samples.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        rewards = judged.rewards_B.tolist()
+        keep_samples(self.folder.samples, self.reporter, step, judged.rollouts.responses, rewards)
 
     def _callbacks(self, stop: StopRequest) -> CallbackHandler:
         trackers = [tracker() for tracker in get_reporting_integration_callbacks(self.arguments.report_to)]
@@ -194,11 +187,7 @@ class Run:
         warn_of_changes(sealed.facts, self.reporter)
         self.state = ppo_checkpoint.restore(sealed.folder, self.judge.actor.roles, self.stateful)
         self.kl_coef = sealed.facts["kl_coef"]
-        if self.folder.samples.is_file():  # what came after the checkpoint will come again
-            lines = self.folder.samples.read_text("utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # a kill can tear the last
-            kept = [line for line in whole if json.loads(line)["step"] <= self.state.global_step]
-            write_atomic(self.folder.samples, "".join(kept))
+        drop_samples_after(self.folder.samples, self.state.global_step)
 
 
 def _updates(arguments: TrainingArguments, prompts: int, batch: int) -> int:

@@ -1,0 +1,183 @@
+"""GRPO, from the plan to the trained model: the stages in their order. Sampling and loss are TRL's."""
+
+import time
+from functools import partial
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ftsdk.spec import JobSpec
+from ftsdk_local.engine.arguments import known_arguments
+from ftsdk_local.engine.callbacks import StopRequest
+from ftsdk_local.engine.fit import Fit, fit
+from ftsdk_local.engine.group_steps import GroupSteps, Scores
+from ftsdk_local.engine.guest import guest_of, tokenizer_for_trl, weights_kept
+from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, prepare_adapter, without_dropout
+from ftsdk_local.engine.prompts import read_prompts, stop_tokens
+from ftsdk_local.engine.reference import drop_reference, refuse_adapted_head, settle_reference
+from ftsdk_local.engine.reward_model import find_reward_model, reward_of_its_own
+from ftsdk_local.engine.rewards import function_reward
+from ftsdk_local.engine.samples import drop_samples_after, keep_samples
+from ftsdk_local.engine.sequences import template_of
+from ftsdk_local.engine.stages import (
+    Trained,
+    add_callbacks,
+    check_vocabulary,
+    facts_of,
+    newest_checkpoint,
+    prepare_machine,
+    run_trainer,
+)
+from ftsdk_local.folder import JobFolder
+from ftsdk_local.report import Reporter
+from ftsdk_local.settings import Settings
+
+ARGUMENTS = {
+    "loss_type": "grpo",
+    "scale_rewards": "group",
+    "importance_sampling_level": "token",
+    "num_iterations": 1,
+    "epsilon_high": None,
+    "delta": None,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": None,
+    "repetition_penalty": 1.0,
+    "top_entropy_quantile": 1.0,
+    "entropy_coef": 0.0,
+    "use_adaptive_entropy": False,
+    "mask_truncated_completions": False,
+    "off_policy_mask_threshold": None,
+    "use_bias_correction_kl": False,
+    "sync_ref_model": False,
+    "shuffle_dataset": True,
+    "disable_dropout": False,
+    "log_completions": False,
+    "use_vllm": False,
+}
+"""What TRL would else decide for us: the loss and its scaling are those of the paper (arXiv 2402.03300)."""
+
+
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+    """Run GRPO; go on from the newest sealed checkpoint where there is one.
+
+    Raises:
+        Stopped: It was asked to stop; a checkpoint is sealed.
+        Failure: It diverged, or the reward cannot be used.
+        DataError: Prompts cannot be used.
+        SpecError: The model cannot be trained so.
+    """
+    assert settings.reward is not None
+    group = settings.options["num_generations"]
+
+    # 1. The machine
+    device = prepare_machine(settings)
+
+    # 2. The prompts, and what scores the responses
+    reporter.stage("reading data")
+    tokenizer = load_tokenizer(settings.model, template_of(settings.data.dataset))
+    longest = settings.options["max_completion_length"]
+    training, held_out = read_prompts(settings, tokenizer, folder, reporter, max_new_tokens=longest)
+    name = settings.reward.model
+    source = None if name is None else find_reward_model(name, tokenizer)
+    function = function_reward(settings.reward, reporter) if source is None else None
+
+    # 3. The model; dropout stays in the adapter alone, as a reference with dropout would be none
+    reporter.stage("loading model")
+    base = load_base(settings.model, device, trains=settings.lora is None)
+    check_vocabulary(base, tokenizer)
+    choose_attention(base, settings.model.attention)
+    without_dropout(base)
+    base.generation_config.eos_token_id = sorted(stop_tokens(tokenizer, base.generation_config))
+    model = prepare_adapter(base, settings)
+    refuse_adapted_head(model)
+    reward = function or (source and reward_of_its_own(source, settings.model, device))
+    assert reward is not None
+
+    # 4. How much at a time
+    reporter.stage("preparing")
+    sealed = newest_checkpoint(folder)
+    fitting = fit(spec, settings, base, device, sealed.facts if sealed else None)
+    responses = settings.arguments["per_device_train_batch_size"]
+    rows = rows_at_a_time(fitting, responses, settings.data.max_length)
+    reporter.log(f"{device}: {rows} of {responses} responses at a time; {fitting}")
+
+    # 5. The trainer
+    scores = Scores(training + held_out, reward, partial(tokenizer.decode, skip_special_tokens=True))
+    known = known_arguments(
+        settings, folder, device, fitting, sequences=len(training) * group, held_out=len(held_out) * group
+    )
+    cut = {
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": responses // rows,
+        "steps_per_generation": responses // rows,
+        "per_device_eval_batch_size": group,
+        "num_generations_eval": group,
+    }
+    with guest_of(reporter):
+        trainer = _trainer(model, tokenizer, scores, {**known, **settings.options, **ARGUMENTS, **cut}, len(training))
+        settle_reference(model, settings)
+        began = time.perf_counter()
+        add_callbacks(
+            trainer,
+            settings,
+            reporter,
+            stop,
+            pace=lambda: (int(trainer.state.num_input_tokens_seen), time.perf_counter() - began),
+            facts=lambda: facts_of(fitting),
+        )
+        trainer.add_callback(KeepSamples(folder, reporter, scores, evaluates=bool(held_out)))
+
+        # 6. Training, and a last look at the held-out prompts
+        if sealed:
+            drop_samples_after(folder.samples, int(sealed.folder.name.rpartition("-")[2]))
+        run_trainer(trainer, sealed, reporter, stop)
+    drop_reference(model)
+    return Trained(model, tokenizer)
+
+
+def rows_at_a_time(fitting: Fit, responses: int, max_length: int) -> int:
+    """Responses that a forward pass takes: the most that fit, and that a step is a multiple of."""
+    fits = fitting.micro_batch.rows or max(fitting.micro_batch.tokens // max_length, 1)
+    return max(count for count in range(1, min(fits, responses) + 1) if responses % count == 0)
+
+
+def _trainer(model: Any, tokenizer: Any, scores: Scores, arguments: dict[str, Any], training: int) -> Any:
+    """Our rows and scores before TRL's trainer; to TRL a prompt is the number of its row."""
+    from datasets import Dataset  # noqa: PLC0415 - heavy
+    from trl import GRPOConfig, GRPOTrainer  # noqa: PLC0415 - heavy
+
+    def numbered(places: range) -> Any:
+        return Dataset.from_dict({"prompt": [str(place) for place in places]}) if places else None
+
+    ours = type("GRPOTrainer", (GroupSteps, GRPOTrainer), {})
+    with weights_kept(model):
+        trainer = ours(
+            model=model,
+            args=GRPOConfig(**arguments),
+            reward_funcs=scores,
+            processing_class=tokenizer_for_trl(tokenizer),
+            train_dataset=numbered(range(training)),
+            eval_dataset=numbered(range(training, len(scores.prompts))),
+        )
+    trainer.prompts = scores.prompts
+    return trainer
+
+
+class KeepSamples(TrainerCallback):
+    """Keeps some responses of each evaluation; without held-out prompts, of the step before each checkpoint."""
+
+    def __init__(self, folder: JobFolder, reporter: Reporter, scores: Scores, *, evaluates: bool) -> None:
+        self.folder, self.reporter, self.scores, self.evaluates = folder, reporter, scores, evaluates
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Keep what the evaluation saw first."""
+        self._keep(state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Keep what the last step learned from."""
+        if not self.evaluates:
+            self._keep(state.global_step)
+
+    def _keep(self, step: int) -> None:
+        keep_samples(self.folder.samples, self.reporter, step, self.scores.responses, self.scores.rewards)

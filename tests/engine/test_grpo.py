@@ -1,0 +1,132 @@
+"""GRPO through TRL: our prompts, our rewards, TRL's loss, and the durability of every other method."""
+
+import json
+
+import pytest
+import torch
+import toy_task
+from engine_scenery import metrics_of
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from ftsdk_local.engine.fit import Fit
+from ftsdk_local.engine.grpo import rows_at_a_time
+from ftsdk_local.engine.memory import MicroBatch
+from ftsdk_local.outcome import Failure
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.filterwarnings("ignore"),  # the libraries warn of each other's changes; ours are errors elsewhere
+]
+
+
+@pytest.fixture
+def toy(tmp_path, make_spec):
+    """GRPO on the toy task, with changes to its sections."""
+    model, prompts = toy_task.make_task(tmp_path, prompts=64, end=True)
+
+    def spec(*, method=None, training=None, compute=None, **changes):
+        return make_spec(
+            dataset=str(prompts),
+            method={
+                "type": "grpo",
+                "reward": "toy_task:good_words",
+                "max_new_tokens": 12,
+                "num_generations": 4,
+                **(method or {}),
+            },
+            training={
+                "max_steps": 3,
+                "global_batch_size": 16,
+                "learning_rate": 1e-3,
+                "lr_scheduler_type": "constant",
+                "warmup_ratio": 0,
+                "max_length": 32,
+                **(training or {}),
+            },
+            compute={"quantization": None, **(compute or {})},
+            **{"model": str(model), **changes},
+        )
+
+    return spec
+
+
+def weights_of(folder):
+    return load_file(folder.artifact / "adapter_model.safetensors")
+
+
+def test_it_learns_what_is_rewarded(toy, train):
+    """The reward rises by far more than its noise."""
+    folder = train(toy(training={"max_steps": 24, "global_batch_size": 32, "learning_rate": 3e-3}))
+
+    reward = torch.tensor(metrics_of(folder, "reward"))
+    before, after = reward[:6], reward[-6:]
+    noise = ((before.var() + after.var()) / 6).sqrt()  # of the difference of the two means
+    assert after.mean() - before.mean() > 4 * noise
+
+
+def test_where_nothing_is_rewarded_nothing_moves(toy, train):
+    """With every reward 0 there is no advantage, and the policy stays exactly where it was."""
+    folder = train(toy(method={"reward": "toy_task:nothing"}))
+
+    assert all(tensor.abs().max() == 0 for name, tensor in weights_of(folder).items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("method", [{}, {"beta": 0.1}])
+def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
+    """Stopped after a step and resumed, the metrics, the samples and the adapter are those of a run in one piece."""
+    spec = toy(method=method, val_size=4, training={"eval_steps": 2, "max_steps": 4})
+    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
+    assert not parts.artifact.exists()
+
+    train(spec, "parts")
+
+    for name in ("loss", "reward", "eval_reward", "grad_norm"):
+        assert metrics_of(parts, name) == metrics_of(whole, name)
+    assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
+    assert parts.samples.read_text() == whole.samples.read_text()
+
+
+def test_from_an_adapter_it_is_held_to_it(toy, train):
+    """Gone on from an adapter, the reference is that adapter: the first KL is exactly 0."""
+    first = train(toy(training={"learning_rate": 1e-2}), "first")
+
+    folder = train(toy(method={"beta": 0.1}, model=str(first.artifact)), "second")
+
+    assert metrics_of(folder, "kl")[0] == 0.0
+    assert not [path for path in folder.artifact.iterdir() if path.is_dir()]
+
+
+def test_the_artifact_loads_in_plain_peft(toy, train):
+    """One adapter on its base."""
+    folder = train(toy(training={"max_steps": 1}))
+    manifest = json.loads((folder.artifact / "ftsdk.json").read_text())
+
+    PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(manifest["base_model"]), str(folder.artifact))
+
+    assert manifest["method"] == "grpo"
+
+
+def test_a_full_fine_tune(toy, train):
+    """Every weight can learn; the reference is then a model of its own."""
+    folder = train(toy(method={"beta": 0.1}, adapter=None, training={"max_steps": 2, "learning_rate": 1e-3}))
+
+    assert metrics_of(folder, "kl")[0] == 0.0
+    assert (folder.artifact / "model.safetensors").is_file()
+
+
+def test_a_reward_that_breaks_is_told_with_its_place(toy, train):
+    """The message names the function and the row."""
+    with pytest.raises(Failure, match="gave nan for the prompt at .*prompts.jsonl:"):
+        train(toy(method={"reward": "toy_rewards:gives_nan"}))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "expected"), [(64, None, 2), (1024, None, 12), (160, None, 4), (1, None, 1)]
+)
+def test_rows_divide_the_step(tokens, rows, expected):
+    """As many responses at a time as fit, of which a step of twelve is a multiple."""
+    fitting = Fit(MicroBatch(tokens, rows), gradient_checkpointing=False)
+
+    assert rows_at_a_time(fitting, 12, 32) == expected
