@@ -7,14 +7,12 @@ import json
 import statistics
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from datasets import Dataset
+from meter import Meter
 from peft import LoraConfig
 from tokenizers import Tokenizer, models
 from transformers import (
@@ -70,35 +68,13 @@ def make_rows(vocabulary: int) -> list[dict]:
     ]
 
 
-class Meter:
-    """CPU seconds and the peak of memory, from the first step on."""
-
-    def __init__(self) -> None:
-
-        self.process = psutil.Process()
-        self.base = self.peak = self.process.memory_info().rss
-        self.done = False
-        self.began = 0.0
-        threading.Thread(target=self.watch, daemon=True).start()
-
-    def watch(self) -> None:
-        """Look at the memory every four milliseconds."""
-        while not self.done:
-            self.peak = max(self.peak, self.process.memory_info().rss)
-            time.sleep(0.004)
-
-    def start(self) -> None:
-        """The first step begins."""
-        self.began = time.process_time()
-
-    def stop(self, losses: list[float], tokens: int) -> dict:
-        """The last step is done."""
-        seconds, self.done = time.process_time() - self.began, True
-        return {
-            "tokens_per_cpu_second": tokens / seconds,
-            "peak_mb": (self.peak - self.base) / 2**20,
-            "loss": statistics.mean(losses),
-        }
+def result_of(meter: Meter, losses: list[float], tokens: int) -> dict:
+    """What a run has cost and learned."""
+    return {
+        "tokens_per_cpu_second": tokens / meter.cpu_seconds,
+        "peak_mb": meter.peak_mb,
+        "loss": statistics.mean(losses),
+    }
 
 
 def run_trl(model: str, rows: list[dict], **settings: object) -> dict:
@@ -148,7 +124,7 @@ def run_trl(model: str, rows: list[dict], **settings: object) -> dict:
         trainer.add_callback(Start())
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return meter.stop(losses, sum(len(row["input_ids"]) for row in rows))
+    return result_of(meter, losses, sum(len(row["input_ids"]) for row in rows))
 
 
 def run_ftsdk(model: str, rows: list[dict], *, checkpointing: bool = False, dtype: str = "float32") -> dict:
@@ -202,7 +178,7 @@ def run_ftsdk(model: str, rows: list[dict], *, checkpointing: bool = False, dtyp
         trainer.add_callback(Start())
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return meter.stop(losses, sum(len(row["input_ids"]) for row in rows))
+    return result_of(meter, losses, sum(len(row["input_ids"]) for row in rows))
 
 
 PACKED = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from preferences import judged, pairs, written
 from transformers import AutoTokenizer
 
 from ftsdk import JobSpec
@@ -68,6 +69,20 @@ def make_spec(tiny_model, chat_file) -> Callable[..., JobSpec]:
             for key, value in changes.items()
         }
         return JobSpec.model_validate({**base, **merged})
+
+    return make
+
+
+@pytest.fixture
+def preference_spec(make_spec, tmp_path) -> Callable[..., JobSpec]:
+    """A short job that learns from preferences, in float32 without quantization unless told otherwise."""
+
+    def make(method, rows=None, **changes) -> JobSpec:
+        name = method if isinstance(method, str) else method["type"]
+        found = (judged() if name == "kto" else pairs()) if rows is None else rows
+        compute = {"quantization": None, "dtype": "float32", **changes.pop("compute", {})}
+        dataset = written(tmp_path / f"{name}.jsonl", found)
+        return make_spec(**{"method": method, "dataset": dataset, **changes, "compute": compute})
 
     return make
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk_local.engine.batches import Example, best_fit_decreasing, bins_of, lay_end_to_end, pack
+from ftsdk_local.engine.batches import Example, Pair, best_fit_decreasing, bins_of, lay_end_to_end, pack, rows_alone
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=60)
 
@@ -72,3 +72,20 @@ def test_bins_of_one_step_hold_all_its_rows(most):
     asked = sum(int((bin_.labels_T >= 0).sum()) for bin_ in bins_of(rows, 8, most))
 
     assert asked == sum(row.labelled for row in rows)
+
+
+def test_a_pair_is_never_parted():
+    """The rows of a pair lie side by side in one bin, the chosen one first, even where the bin overflows."""
+    pairs = [Pair(example(*range(1, n + 1)), example(*range(1, n + 2))) for n in (3, 6, 2)]
+
+    assert [[6, 7], [3, 4, 2, 3]] == [bin_.lengths for bin_ in bins_of(pairs, capacity=12)]
+
+
+def test_rows_alone_are_the_same_rows():
+    """Each row of a bin in a bin of its own is what laying it down alone would give."""
+    rows = [example(5, 6, 7), example(8, 9, labels=[-100, 9])]
+
+    parted = rows_alone(lay_end_to_end(rows))
+
+    for found, expected in zip(parted, [lay_end_to_end([row]) for row in rows], strict=True):
+        assert [str(part) for part in expected] == [str(part) for part in found]

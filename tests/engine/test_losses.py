@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ftsdk_local.engine.losses import IGNORED, linear_cross_entropy, neftune_noise, next_token_labels
+from ftsdk_local.engine.losses import IGNORED, linear_cross_entropy, neftune_noise, next_token_labels, pair_losses
 
 
 def _case(*, head_trains):
@@ -102,3 +102,39 @@ def test_noise_is_scaled_by_each_rows_own_length():
     assert noise[:4].abs().max() <= 5 / (4 * 4) ** 0.5
     assert noise[4:].abs().max() <= 5 / (100 * 4) ** 0.5
     assert noise[:4].abs().max() > 5 / (100 * 4) ** 0.5
+
+
+def test_pairs_in_closed_form():
+    """No margin costs log 2; a margin m costs log(1 + exp(-m)), both ways."""
+    chosen, rejected = torch.tensor([[1.0, 3.0, -1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
+
+    found = pair_losses(chosen, rejected)
+
+    margins = torch.tensor([0.0, 2.0, -2.0], dtype=torch.float64)
+    torch.testing.assert_close(found, torch.log1p(torch.exp(-margins)), rtol=1e-12, atol=0)
+
+
+def test_centering_costs_the_square_of_the_sum():
+    """Scores around zero cost nothing more; others the coefficient times the square of their sum."""
+    chosen, rejected = torch.tensor([[1.0, 3.0], [-1.0, 1.0]], dtype=torch.float64)
+
+    extra = pair_losses(chosen, rejected, 0.01) - pair_losses(chosen, rejected)
+
+    torch.testing.assert_close(extra, torch.tensor([0.0, 0.16], dtype=torch.float64), rtol=1e-12, atol=1e-15)
+
+
+def test_gradient_of_a_pair():
+    """The better score is pushed up by sigmoid(-margin), the worse one down by as much."""
+    chosen, rejected = (torch.tensor([value], dtype=torch.float64, requires_grad=True) for value in (1.0, 0.25))
+
+    up, down = torch.autograd.grad(pair_losses(chosen, rejected).sum(), [chosen, rejected])
+
+    assert up.item() == pytest.approx(-torch.sigmoid(torch.tensor(-0.75, dtype=torch.float64)).item(), rel=1e-12)
+    assert up.item() == -down.item()
+
+
+def test_large_margins_stay_finite():
+    """A pair that is far off costs its margin, not infinity."""
+    found = pair_losses(torch.tensor([-1e4]), torch.tensor([1e4]))
+
+    assert 2e4 == found.item()

@@ -9,7 +9,7 @@ import torch
 
 from ftsdk.job import Reason
 from ftsdk_local.engine.memory import MicroBatch, is_out_of_memory, limit_memory
-from ftsdk_local.engine.model import _told
+from ftsdk_local.engine.model import told
 from ftsdk_local.outcome import Failure
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
@@ -83,7 +83,7 @@ torch.empty(int({gibibytes} * 2**30), dtype=torch.uint8)
 
 def test_a_model_that_does_not_fit_is_told():
     """Memory that runs out while weights are loaded is no puzzle of the engine."""
-    with pytest.raises(Failure, match="model: org/huge does not fit") as caught, _told("org/huge"):
+    with pytest.raises(Failure, match="model: org/huge does not fit") as caught, told("org/huge"):
         raise RuntimeError(CPU_MESSAGE)
 
     assert Reason.OOM is caught.value.reason

@@ -130,8 +130,8 @@ def rows_alone(bin_: Bin) -> list[Bin]:
     """Each row of a bin in a bin of its own, on the same device."""
     parts = (part.split(bin_.lengths, -1) for part in (bin_.input_ids_1T, bin_.position_ids_1T, bin_.labels_T))
     return [
-        Bin(*row, starts=bin_.starts.new_tensor([0, length]), lengths=[length])
-        for *row, length in zip(*parts, bin_.lengths, strict=True)
+        Bin(ids_1T, positions_1T, labels_T, bin_.starts.new_tensor([0, len(labels_T)]), [len(labels_T)])
+        for ids_1T, positions_1T, labels_T in zip(*parts, strict=True)
     ]
 
 

@@ -6,11 +6,32 @@ from pathlib import Path
 
 from ftsdk.artifact import Manifest
 
-_SHOWN = ("eval_loss_before", "eval_loss", "loss")
-_WORDS = {"eval_loss_before": "held-out loss before", "eval_loss": "held-out loss after", "loss": "last training loss"}
+_WORDS = {
+    "eval_loss_before": "held-out loss before",
+    "eval_loss": "held-out loss after",
+    "eval_accuracy": "held-out pairs told right",
+    "eval_margin": "held-out margin of the better score",
+    "loss": "last training loss",
+}
+"""Metrics that are shown, in their order."""
+
+_TASKS = {"reward_modeling": "text-classification"}
+"""From a method to the Hub's name of what its models do, where it is not text-generation."""
+
+_SCORE = """
+It gives one number for a conversation, higher for a better answer at its end; only differences mean something. The
+text must end with the token that ends the answer, and with nothing behind it. A model of plain text reads
+`prompt + answer + tokenizer.eos_token`, with special tokens added.
+
+```python
+conversation = [{"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": "4."}]
+text = tokenizer.apply_chat_template(conversation, tokenize=False).rstrip()
+inputs = tokenizer([text], padding=True, add_special_tokens=False, return_token_type_ids=False, return_tensors="pt")
+score = model(**inputs).logits.squeeze(-1)
+```"""
 
 _USE = {
-    "adapter": """\
+    ("text-generation", "adapter"): """\
 ```python
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
@@ -18,13 +39,33 @@ from transformers import AutoTokenizer
 model = AutoPeftModelForCausalLM.from_pretrained("FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 ```""",
-    "model": """\
+    ("text-generation", "model"): """\
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained("FOLDER")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 ```""",
+    ("text-classification", "adapter"): """\
+```python
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+base = AutoModelForSequenceClassification.from_pretrained("BASE", num_labels=1, pad_token_id=tokenizer.pad_token_id)
+model = PeftModel.from_pretrained(base, "FOLDER").eval()
+```
+"""
+    + _SCORE,
+    ("text-classification", "model"): """\
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+model = AutoModelForSequenceClassification.from_pretrained("FOLDER").eval()
+```
+"""
+    + _SCORE,
 }
 
 
@@ -46,11 +87,15 @@ def model_card(manifest: Manifest) -> str:
             "",
             "| | |",
             "|---|---|",
-            *(f"| {_WORDS[name]} | {manifest.metrics[name]:.4f} |" for name in _SHOWN if name in manifest.metrics),
+            *(
+                f"| {said} | {manifest.metrics[name]:.4f} |"
+                for name, said in _WORDS.items()
+                if name in manifest.metrics
+            ),
             "",
             "## Use",
             "",
-            _USE[manifest.kind],
+            _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
             "",
             "## Training",
             "",
@@ -67,9 +112,13 @@ def model_card(manifest: Manifest) -> str:
 
 def _front_matter(manifest: Manifest) -> list[str]:
     library = "peft" if manifest.kind == "adapter" else "transformers"
-    lines = [f"library_name: {library}", "pipeline_tag: text-generation", f"tags: [ftsdk, {manifest.method}]"]
+    lines = [f"library_name: {library}", f"pipeline_tag: {_task(manifest)}", f"tags: [ftsdk, {manifest.method}]"]
     is_hub_id = not Path(manifest.base_model).is_absolute()
     return [f"base_model: {manifest.base_model}", *lines] if is_hub_id else lines
+
+
+def _task(manifest: Manifest) -> str:
+    return _TASKS.get(manifest.method, "text-generation")
 
 
 def _public(model: str) -> str:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+UNITS = {"sft": "nats per token", "reward_modeling": "nats per pair"}
+"""Of the loss, by method."""
 
-def draw_losses(metrics: Mapping[int, Mapping[str, float]], target: Path) -> None:
+
+def draw_losses(metrics: Mapping[int, Mapping[str, float]], target: Path, method: str) -> None:
     """Draw training and held-out loss over the optimizer steps.
 
     Args:
         metrics: From a step to its metrics.
         target: A PNG file.
+        method: What the loss is of.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -19,7 +23,7 @@ def draw_losses(metrics: Mapping[int, Mapping[str, float]], target: Path) -> Non
         points = [(step, values[name]) for step, values in sorted(metrics.items()) if name in values]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
-    axes.set(xlabel="optimizer step", ylabel="loss (nats per token)")
+    axes.set(xlabel="optimizer step", ylabel=f"loss ({UNITS[method]})" if method in UNITS else "loss")
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.legend()

@@ -35,7 +35,9 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     metrics = metrics_by_step(folder)
     lines = [json.dumps({"step": step, **values}) for step, values in sorted(metrics.items())]
     (aside / "metrics.jsonl").write_text("".join(line + "\n" for line in lines), "utf-8")
-    draw_losses(metrics, aside / "loss.png")
+    if folder.samples.is_file():
+        shutil.copyfile(folder.samples, aside / folder.samples.name)
+    draw_losses(metrics, aside / "loss.png", settings.method)
     manifest = Manifest(
         kind=kind,
         base_model=settings.model.name,
@@ -64,16 +66,17 @@ def metrics_by_step(folder: JobFolder) -> Metrics:
 
 
 def last_values(metrics: Metrics) -> dict[str, float]:
-    """The last value of each metric, and the held-out loss before any training."""
+    """The last value of each metric, and those of the held-out rows before any training."""
     last = {name: value for _, values in sorted(metrics.items()) for name, value in values.items()}
-    before = metrics.get(0, {}).get("eval_loss")
-    return last if before is None else {**last, "eval_loss_before": before}
+    return {**last, **{f"{name}_before": value for name, value in metrics.get(0, {}).items()}}
 
 
 def _save_weights(model: Any, settings: Settings, target: Path) -> None:
     """Safetensors; a whole model in the precision that its base came in."""
+    model.config.use_cache = True
     if settings.lora is None:
         model.to(dtype=stored_dtype(settings.model))
-    model.config.use_cache = True
-    model.save_pretrained(target, safe_serialization=True)
+        model.save_pretrained(target, safe_serialization=True)
+        return
+    model.save_pretrained(target, selected_adapters=["default"])  # others, such as PPO's value, were for training
     (target / "README.md").unlink(missing_ok=True)  # PEFT's card; ours takes its place

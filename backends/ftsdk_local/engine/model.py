@@ -86,13 +86,13 @@ def load_base(settings: ModelSettings, device: torch.device, *, trains: bool) ->
         device: Where to.
         trains: Whether its own weights train; then they are held in float32 and computed with in ``dtype``.
     """
-    return _load(AutoModelForCausalLM, settings, device, trains=trains)
+    return _load(AutoModelForCausalLM, settings, device, trains=trains)[0]
 
 
 def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) -> Any:
     """The base with a head that gives one number, ``score``, in place of the one that gives tokens.
 
-    The head is never quantized, and held in float32: a new one, or its own where the base is a reward model.
+    The head is never quantized, and held in float32: a new one of zeros, or the base's own where it has one.
 
     Args:
         settings: As for :func:`load_base`.
@@ -102,7 +102,7 @@ def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) 
     Raises:
         Failure: Transformers has no such head for the architecture.
     """
-    model = _load(AutoModelForSequenceClassification, settings, device, trains=trains, num_labels=1)
+    model, missing = _load(AutoModelForSequenceClassification, settings, device, trains=trains, num_labels=1)
     head = getattr(model, "score", None)
     if type(head) is not nn.Linear:
         raise Failure(
@@ -111,13 +111,18 @@ def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) 
             "take a model of another architecture, such as Llama, Qwen, Mistral or Gemma",
         )
     head.float()
+    if "score.weight" in missing:
+        nn.init.zeros_(head.weight)  # no opinion at first: what chance would begin with must first be unlearned
     return model
 
 
-def _load(auto: Any, settings: ModelSettings, device: torch.device, *, trains: bool, **options: Any) -> Any:
+def _load(
+    auto: Any, settings: ModelSettings, device: torch.device, *, trains: bool, **options: Any
+) -> tuple[Any, set[str]]:
+    """The model, and the names of weights that its files lack."""
     dtype = pick_dtype(settings.dtype, device)
     with told(settings.name):
-        model = auto.from_pretrained(
+        model, loading = auto.from_pretrained(
             settings.name,
             revision=settings.revision,
             dtype=torch.float32 if trains else dtype,
@@ -125,11 +130,12 @@ def _load(auto: Any, settings: ModelSettings, device: torch.device, *, trains: b
             device_map={"": device},
             trust_remote_code=settings.trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
     model.config.use_cache = False
     _keep_trainable(model)
-    return model
+    return model, loading["missing_keys"]
 
 
 def _keep_trainable(model: Any) -> None:
@@ -141,6 +147,31 @@ def _keep_trainable(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def choose_attention(model: Any, wanted: str) -> None:
+    """Set the attention that was asked for; ``auto`` leaves Transformers' choice.
+
+    Raises:
+        SpecError: The model, or this machine, does not have it.
+    """
+    if wanted == "auto":
+        return
+    try:
+        model.set_attn_implementation(wanted)
+    except (ValueError, ImportError) as error:
+        what = str(error).partition("\n")[0]
+        raise SpecError(f"compute.attention={wanted}: {what}", hint="set compute.attention=auto") from error
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Switch off all dropout: where probabilities of the same tokens are compared, chance must not change them."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout_p"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def stored_dtype(settings: ModelSettings) -> torch.dtype:
@@ -200,26 +231,24 @@ def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
 
     Args:
         model: A PEFT model.
-        folder: Holds ``adapter_model.safetensors``; a score head in it is taken where the model has one.
+        folder: Holds ``adapter_model.safetensors``; what the model's adapter lacks is left out, such as a score head.
         name: Which adapter of the model takes them.
 
     Raises:
         Failure: They do not fit.
     """
-    from peft import set_peft_model_state_dict  # noqa: PLC0415 - a full fine-tune does not need it
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict  # noqa: PLC0415 - heavy, and for adapters only
 
-    wanted = (".lora_", ".score.") if hasattr(model.get_base_model(), "score") else (".lora_",)
     found = load_file(folder / ADAPTER_WEIGHTS)
-    weights = {key: tensor for key, tensor in found.items() if any(part in key for part in wanted)}
-    left = set_peft_model_state_dict(model, weights, adapter_name=name)
-    missing = [key for key in left.missing_keys if f".{name}." in key and ".lora_" in key]
-    if left.unexpected_keys or missing:
-        key = [*left.unexpected_keys, *missing][0]
+    own = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    strange = [key for key in {**found, **own} if ".lora_" in key and not (key in found and key in own)]
+    if strange:
         raise Failure(
             Reason.ENGINE_ERROR,
-            f"the adapter in {folder} does not fit the model: {key}",
+            f"the adapter in {folder} does not fit the model: {strange[0]}",
             "give the base model that it was trained on",
         )
+    set_peft_model_state_dict(model, {key: found.get(key, own[key]) for key in own}, adapter_name=name)
 
 
 def add_adapter(model: Any, lora: dict[str, Any] | None) -> Any:

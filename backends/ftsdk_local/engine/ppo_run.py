@@ -16,7 +16,7 @@ from ftsdk_local.engine import ppo_checkpoint
 from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.ppo_math import steered
-from ftsdk_local.engine.ppo_update import Judge, Judged, Learner, Metrics
+from ftsdk_local.engine.ppo_update import Judge, Learner, Lesson, Metrics
 from ftsdk_local.engine.prompts import Prompt, Prompts
 from ftsdk_local.engine.roles import POLICY, VALUE
 from ftsdk_local.engine.samples import drop_samples_after, keep_samples
@@ -105,19 +105,19 @@ class Run:
             responses = self.judge.respond(self._prompts_of(step), self._chance(_SAMPLE, step))
 
             # 2. What was each answer worth, and what each of its tokens?
-            judged, seen = self.judge.judge(responses, self.kl_coef)
+            lesson, seen = self.judge.judge(responses, self.kl_coef)
 
         # 3. Policy and value learn from it
-        learned = self.learner.learn(judged, self._chance(_LEARN, step))
+        learned = self.learner.learn(lesson, self._chance(_LEARN, step))
 
         # 4. The learning rate and the KL coefficient go on
         rate = self.stateful["schedule"].get_last_lr()[0]
         self.stateful["schedule"].step()
         self.kl_coef = steered(self.kl_coef, seen["kl"], self.judge.options.target_kl)
-        self.tokens += sum(len(row.input_ids) for row in judged.rollouts.rows)
+        self.tokens += sum(len(row.input_ids) for row in lesson.rollouts.rows)
         self.seconds += time.perf_counter() - began
         if not self.prompts.held_out and (step + 1) % self.state.save_steps == 0:
-            self._keep_samples(judged, step + 1)
+            self._keep_samples(lesson, step + 1)
         return {**learned, **seen, "learning_rate": rate}
 
     def _prompts_of(self, step: int) -> list[Prompt]:
@@ -134,13 +134,13 @@ class Run:
     def _evaluate(self, told: CallbackHandler) -> None:
         """Answer the held-out prompts with the same chance each time, and keep some of the answers."""
         held_out, chance = self.prompts.held_out, self._chance(_EVALUATE, 0)
-        found: list[tuple[Judged, Metrics]] = []
+        found: list[tuple[Lesson, Metrics]] = []
         with self._saved_in_trouble(told):
             for start in range(0, len(held_out), self.batch):
                 responses = self.judge.respond(held_out[start : start + self.batch], chance)
                 found.append(self.judge.judge(responses, self.kl_coef))
         self._keep_samples(found[0][0], self.state.global_step)
-        counts = [len(judged.rollouts.rows) for judged, _ in found]
+        counts = [len(lesson.rollouts.rows) for lesson, _ in found]
         metrics = {
             f"eval_{name}": float(np.average([seen[name] for _, seen in found], weights=counts)) for name in _EVALUATED
         }
@@ -156,9 +156,9 @@ class Run:
             self._save(told)
             raise
 
-    def _keep_samples(self, judged: Judged, step: int) -> None:
-        rewards = judged.rewards_B.tolist()
-        keep_samples(self.folder.samples, self.reporter, step, judged.rollouts.responses, rewards)
+    def _keep_samples(self, lesson: Lesson, step: int) -> None:
+        rewards = lesson.rewards_B.tolist()
+        keep_samples(self.folder.samples, self.reporter, step, lesson.rollouts.responses, rewards)
 
     def _callbacks(self, stop: StopRequest) -> CallbackHandler:
         trackers = [tracker() for tracker in get_reporting_integration_callbacks(self.arguments.report_to)]

@@ -33,7 +33,7 @@ from ftsdk_local.engine.sampling import Tokens
 Metrics = dict[str, float]
 
 
-class Judged(NamedTuple):
+class Lesson(NamedTuple):
     """Rollouts, and what PPO learns from them; B x R each, 0 at padding."""
 
     rollouts: Rollouts
@@ -82,7 +82,7 @@ class Judge:
         open_B = ~torch.tensor(ended(responses, self.stops), device=self.actor.device)
         return rewards_B, rewards_B - self.options.missing_eos_penalty * open_B
 
-    def judge(self, responses: Sequence[Response], kl_coef: float) -> tuple[Judged, Metrics]:
+    def judge(self, responses: Sequence[Response], kl_coef: float) -> tuple[Lesson, Metrics]:
         """What PPO learns from some responses.
 
         Args:
@@ -122,8 +122,8 @@ class Judge:
         foretold = explained_variance(values_BR, returns_BR, mask_BR)
         if foretold is not None:
             metrics["explained_variance"] = foretold
-        judged = Judged(rollouts, rewards_B, log_probs_BR, values_BR, whiten(raw_BR, mask_BR), returns_BR)
-        return judged, metrics
+        lesson = Lesson(rollouts, rewards_B, log_probs_BR, values_BR, whiten(raw_BR, mask_BR), returns_BR)
+        return lesson, metrics
 
 
 @dataclass(frozen=True)
@@ -144,46 +144,46 @@ class Learner:
     max_grad_norm: float
     options: PPO
 
-    def learn(self, judged: Judged, chance: np.random.Generator) -> Metrics:
+    def learn(self, lesson: Lesson, chance: np.random.Generator) -> Metrics:
         """All epochs and minibatches over some rollouts.
 
         Args:
-            judged: From :meth:`Judge.judge`.
+            lesson: From :meth:`Judge.judge`.
             chance: Shuffles the minibatches.
 
         Returns:
             Means over the optimizer steps.
         """
-        count = len(judged.rollouts.rows)
+        count = len(lesson.rollouts.rows)
         self.actor.roles.base.train()
         steps = [
-            self._step(judged, minibatch.tolist())
+            self._step(lesson, minibatch.tolist())
             for _ in range(self.options.num_ppo_epochs)
             for minibatch in np.array_split(chance.permutation(count), min(self.options.num_mini_batches, count))
         ]
         return {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
 
-    def _step(self, judged: Judged, rows: list[int]) -> Metrics:
+    def _step(self, lesson: Lesson, rows: list[int]) -> Metrics:
         """One optimizer step on a minibatch."""
-        sums = self.actor.until_it_fits(lambda: self._backward(judged, rows), judged.rollouts.rows)
+        sums = self.actor.until_it_fits(lambda: self._backward(lesson, rows), lesson.rollouts.rows)
         self.scaler.unscale_(self.optimizer)
         norms = {f"{role}_grad_norm": self._clip(role) for role in (POLICY, VALUE)}
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        tokens = int(judged.rollouts.mask_BR[rows].sum())
+        tokens = int(lesson.rollouts.mask_BR[rows].sum())
         means = {name: total.item() / tokens for name, total in sums.items()}
         variance = max(means.pop("squared_ratio") - means["ratio"] ** 2, 0.0)
         loss = means["policy_loss"] + self.options.vf_coef * means["value_loss"]
         return {"loss": loss, **means, "ratio_variance": variance, **_named(norms)}
 
-    def _backward(self, judged: Judged, rows: list[int]) -> dict[str, Tensor]:
+    def _backward(self, lesson: Lesson, rows: list[int]) -> dict[str, Tensor]:
         """Leave the gradients of a minibatch's mean losses on the weights; sums over its tokens come back."""
-        tokens = int(judged.rollouts.mask_BR[rows].sum())
+        tokens = int(lesson.rollouts.mask_BR[rows].sum())
         sums: dict[str, Tensor] = {}
-        for indices, bin_ in self.actor.pieces(judged.rollouts.rows, rows):
-            targets = (judged.old_log_probs_BR, judged.values_BR, judged.advantages_BR, judged.returns_BR)
-            old_N, old_values_N, advantages_N, returns_N = (judged.rollouts.gather(each, indices) for each in targets)
+        for indices, bin_ in self.actor.pieces(lesson.rollouts.rows, rows):
+            targets = (lesson.old_log_probs_BR, lesson.values_BR, lesson.advantages_BR, lesson.returns_BR)
+            old_N, old_values_N, advantages_N, returns_N = (lesson.rollouts.gather(each, indices) for each in targets)
 
             # each role has its backward pass before the next role is played: one set of activations at a time
             with self.actor.roles.playing(POLICY):

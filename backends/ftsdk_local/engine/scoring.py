@@ -1,5 +1,6 @@
 """What a reward model says of rows, and how wrong it is about pairs of them."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class PairObjective:
         chosen_P, rejected_P = scores_P2.unbind(-1)
         return {
             "loss": pair_losses(chosen_P, rejected_P, self.center).sum(),
-            "accuracy": (chosen_P > rejected_P).sum(),
+            "accuracy": torch.heaviside(chosen_P - rejected_P, chosen_P.new_tensor(0.5)).sum(),  # a tie is half right
             "margin": (chosen_P - rejected_P).sum(),
             "score": scores_P2.mean(-1).sum(),
         }
@@ -51,7 +52,7 @@ def scores_of(model: Any, route: Route, bin_: Bin) -> Tensor:
     return scores_R
 
 
-def choose_padding(tokenizer: Any, units: list[list[Unit]]) -> None:
+def choose_padding(tokenizer: Any, units: Iterable[Sequence[Unit]]) -> None:
     """Let a tokenizer pad with a token that ends no row.
 
     Transformers reads the score at the last token that is not padding. Where padding is the end-of-text token, as in
@@ -59,7 +60,7 @@ def choose_padding(tokenizer: Any, units: list[list[Unit]]) -> None:
     """
     ends = {tokenizer.eos_token_id} | {int(row.input_ids[-1]) for part in units for unit in part for row in unit.rows}
     named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
-    others = reversed(range(len(tokenizer)))
+    others = sorted(tokenizer.get_vocab().values(), reverse=True)
     fitting = next(found for found in (*named, *others) if found is not None and found not in ends)
     if fitting != tokenizer.pad_token_id:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fitting)
