@@ -5,9 +5,9 @@
 Each contender runs in a process of its own, in turn, one thread each; TRL 1.12 is put into a folder of its own,
 build/trl-1.12, with pip. A round is a seed. Printed are medians over the rounds: the mean reward of the last ten
 updates, CPU seconds of an update, its optimizer steps, and the peak of memory above what was held before the model was
-loaded, also as multiples of one base's weights. The work is in ``ppo_task.py``: a random Llama in float32, LoRA r 16 on every linear layer of policy and value,
-four passes over each batch, a reward for each word of a tenth of the vocabulary. TRL runs once with the whole batch at
-a time, and once with parts of it, whose gradients it accumulates.
+loaded, also as multiples of one base's weights. The work is in ``ppo_task.py``: a random Llama in float32, LoRA r 16 on
+every linear layer of policy and value, four passes over each batch, a reward for the words of a tenth of the
+vocabulary. TRL runs once with the whole batch at a time, and once with parts of it, whose gradients it accumulates.
 """
 
 import argparse
@@ -37,13 +37,9 @@ def install_trl() -> None:
 
 def in_own_process(name: str, *task: object) -> dict[str, float]:
     """One run of one contender."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": str(TRL) if name.startswith("TRL") else "",
-    }
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if name.startswith("TRL"):
+        environment["PYTHONPATH"] = os.pathsep.join([str(TRL), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, str(WORKER), name, *map(str, task)]
     output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])

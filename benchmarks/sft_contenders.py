@@ -27,10 +27,11 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
+from ftsdk_local.engine.adapter import add_adapter
 from ftsdk_local.engine.batches import Example
 from ftsdk_local.engine.fit import MOST_TOKENS
 from ftsdk_local.engine.memory import MicroBatch
-from ftsdk_local.engine.model import add_adapter, load_base
+from ftsdk_local.engine.model import load_base
 from ftsdk_local.engine.objective import Objective, find_route
 from ftsdk_local.engine.trainer import RowTrainer
 from ftsdk_local.settings import ModelSettings

@@ -7,7 +7,7 @@ computed. Against published GPU peaks of other trainers its terms are within 2 %
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.spec import GRPO, PPO, JobSpec
+from ftsdk.spec import GRPO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function
 
@@ -124,7 +124,7 @@ def forecast(
     weights, adapter = _weights(spec, shape, width), _trained(spec, shape)
     activations = _activations(shape, tokens, width, checkpointing=checkpointing)
     # a chunk in the model's width, its float32 copy, and the slope in the model's width again
-    logits = min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * width + 4)
+    logits = 0 if _scores(spec) else min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * width + 4)
     generation = _generation(spec, shape, width)
     parts = weights + adapter + max(activations + logits, generation)
     return MemoryForecast(
@@ -137,8 +137,15 @@ def forecast(
     )
 
 
+def _scores(spec: JobSpec) -> bool:
+    """Whether the model gives a number in place of tokens, and has no output head."""
+    return isinstance(spec.method, RewardModeling)
+
+
 def _weights(spec: JobSpec, shape: Shape, width: int) -> int:
     """The base: packed linears with their scales, the rest as computed; all float32 where the base itself trains."""
+    if _scores(spec):
+        shape = shape._replace(tied=True)  # one matrix of the vocabulary's size, not two
     if spec.adapter is None:
         return 4 * (shape.linear_weights + shape.other_weights)
     quantization = spec.compute.quantization

@@ -105,6 +105,13 @@ def test_ppo_holds_two_trained_adapters_and_a_frozen_one():
     assert with_model.adapter == with_function.adapter + 4 * adapter
 
 
+def test_a_reward_model_has_no_output_head():
+    """It is lighter than a language model by the head, and by all logits."""
+    found, sft = need(spec(method="reward_modeling")), need(spec())
+
+    assert (sft.weights - found.weights, found.logits) == (2 * 128256 * 4096, 0)
+
+
 def test_the_cache_of_responses():
     """131,072 bytes for each token of Llama-3-8B's cache in bfloat16, for every response in full."""
     cache = 32 * 1024 * 131_072

@@ -61,6 +61,9 @@ FORMATS = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method i
 SAMPLING = frozenset({"ppo", "grpo"})
 """Methods that learn from responses of their own, scored by a reward."""
 
+PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
+"""Methods whose rows hold two answers, which are computed together."""
+
 SPLITTING = frozenset({"pissa", "olora"})
 """Starts of an adapter that change the base beside it."""
 

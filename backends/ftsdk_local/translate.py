@@ -11,7 +11,7 @@ from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
-from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
+from ftsdk_local.methods import PAIRED, SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
 from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
 
@@ -257,7 +257,8 @@ def _memory(spec: JobSpec, source: Source, machine: Machine) -> MemoryForecast |
     shape = Shape.from_config(config) if config else None
     if shape is None:
         return None
-    tokens = spec.training.max_length * (spec.compute.per_device_train_batch_size or 1)
+    rows = (spec.compute.per_device_train_batch_size or 1) * (2 if spec.method.type in PAIRED else 1)
+    tokens = rows * spec.training.max_length
     width = 2 if machine.cuda or spec.compute.dtype == "bfloat16" else 4
     checkpointing = spec.compute.gradient_checkpointing is not False
     return forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=machine.cuda)

@@ -1,4 +1,4 @@
-"""PPO end to end: it learns what is rewarded, keeps to the reference, and goes on after a stop as if nothing had been."""
+"""PPO end to end: it learns what is rewarded, keeps to the reference, and goes on after a stop to the bit."""
 
 import json
 
@@ -228,7 +228,7 @@ def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
         return [float("nan")] * len(prompts) if len(calls) == 3 else good(prompts, completions, **columns)
 
     monkeypatch.setattr(toy_task, "good_words", breaks)
-    with pytest.raises(Failure, match="gave nan for the prompt at .*prompts.jsonl:"):
+    with pytest.raises(Failure, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
         train(spec, "broken")
     monkeypatch.setattr(toy_task, "good_words", good)
 

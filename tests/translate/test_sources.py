@@ -1,4 +1,4 @@
-"""Where models and rewards come from: folders, adapters, jobs, functions; what cannot be used is refused by its field."""
+"""Where models and rewards come from: folders, adapters, jobs, functions; what is no use is refused by its field."""
 
 import hashlib
 import json

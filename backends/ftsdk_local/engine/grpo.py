@@ -7,12 +7,13 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ftsdk.spec import JobSpec
+from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import known_arguments
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import Fit, fit
 from ftsdk_local.engine.group_steps import GroupSteps, Scores
 from ftsdk_local.engine.guest import guest_of, tokenizer_for_trl, weights_kept
-from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, prepare_adapter, without_dropout
+from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, without_dropout
 from ftsdk_local.engine.prompts import read_prompts, stop_tokens
 from ftsdk_local.engine.reference import drop_reference, refuse_adapted_head, settle_reference
 from ftsdk_local.engine.reward_model import find_reward_model, reward_of_its_own

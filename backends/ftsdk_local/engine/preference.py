@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ftsdk.spec import JobSpec
+from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import known_arguments
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import fit
 from ftsdk_local.engine.guest import guest_of, tokenizer_for_trl, weights_kept
 from ftsdk_local.engine.judged import read_judged
-from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, prepare_adapter, without_dropout
+from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, without_dropout
 from ftsdk_local.engine.padding import Batch, dpo_batch, kto_batch, orpo_batch
 from ftsdk_local.engine.pairs import read_pairs
 from ftsdk_local.engine.preference_steps import KtoSteps, OrpoSteps, PreferenceSteps

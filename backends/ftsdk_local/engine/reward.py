@@ -1,10 +1,11 @@
 """Reward modeling, from the plan to the trained scorer: the stages in their order."""
 
 from ftsdk.spec import JobSpec
+from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import training_arguments
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import fit
-from ftsdk_local.engine.model import load_scorer, load_tokenizer, prepare_adapter
+from ftsdk_local.engine.model import load_scorer, load_tokenizer
 from ftsdk_local.engine.objective import find_route
 from ftsdk_local.engine.pairs import read_pairs
 from ftsdk_local.engine.scoring import PairObjective, choose_padding

@@ -12,8 +12,9 @@ from transformers import AutoTokenizer
 
 from ftsdk.job import Reason
 from ftsdk_local.engine.actor import Actor
+from ftsdk_local.engine.adapter import ADAPTER_WEIGHTS
 from ftsdk_local.engine.batches import Example
-from ftsdk_local.engine.model import ADAPTER_WEIGHTS, load_scorer, told
+from ftsdk_local.engine.model import load_scorer, told
 from ftsdk_local.engine.rewards import Response, Reward
 from ftsdk_local.engine.roles import REWARD, Roles
 from ftsdk_local.outcome import Failure
@@ -111,7 +112,7 @@ def reward_of_its_own(source: RewardSource, settings: ModelSettings, device: tor
         for response in responses:
             ids_1T = torch.from_numpy(response.input_ids).long()[None].to(device)
             hidden_H = backbone(input_ids=ids_1T, use_cache=False).last_hidden_state[0, -1]
-            scores.append(float(head(hidden_H)))
+            scores.append(float(head(hidden_H.float())))
         return scores
 
     return reward

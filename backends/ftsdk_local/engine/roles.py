@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ftsdk_local.engine.model import load_adapter, prepare_adapter, without_dropout
+from ftsdk_local.engine.adapter import load_adapter, prepare_adapter
+from ftsdk_local.engine.model import without_dropout
 from ftsdk_local.methods import SPLITTING
 from ftsdk_local.settings import Settings
 

@@ -1,10 +1,11 @@
 """Supervised fine-tuning, from the plan to the trained model: the stages in their order."""
 
 from ftsdk.spec import JobSpec
+from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import training_arguments
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import fit
-from ftsdk_local.engine.model import load_base, load_tokenizer, prepare_adapter
+from ftsdk_local.engine.model import load_base, load_tokenizer
 from ftsdk_local.engine.objective import Objective, find_route
 from ftsdk_local.engine.sequences import read_sequences, template_of
 from ftsdk_local.engine.stages import (
