@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
 EXTRAS := [local,dev]
+# tests compute on one thread each
+PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types imports docs wheel bench clean
@@ -19,7 +21,7 @@ demo: $(READY)  ## fine-tune a tiny model on this machine, offline, in two minut
 	$(BIN)/ftsdk demo
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: lint types imports docs wheel  ## what CI runs: lint, strict types, import rules, docs, tests on the built wheel
 
@@ -42,7 +44,7 @@ wheel: $(READY)  ## build the wheel, install it in a fresh environment, test it 
 	$(BIN)/python -m build --outdir $(WHEEL)/dist .
 	$(call install,$(WHEEL)/venv,"$$(ls $(WHEEL)/dist/*.whl)$(EXTRAS)")
 	cp -R tests docs examples scripts benchmarks pyproject.toml constraints.txt LICENSE *.md $(WHEEL)
-	cd $(WHEEL) && FTSDK_TEST_DATA="$${FTSDK_TEST_DATA:-$(abspath ../shared/data)}" venv/bin/python -m pytest
+	cd $(WHEEL) && FTSDK_TEST_DATA="$${FTSDK_TEST_DATA:-$(abspath ../shared/data)}" venv/bin/python -m pytest $(PARALLEL)
 
 bench: $(READY)  ## speed and memory beside plain TRL (long)
 	$(BIN)/python benchmarks/sft.py
