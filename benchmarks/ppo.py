@@ -1,6 +1,6 @@
 """PPO on the CPU: TRL 1.12, the last release that has it, and ftsdk, side by side on the same model and prompts.
 
-    python benchmarks/ppo.py [--rounds 3] [--updates 60] [--shape toy|wide|deep]
+    python benchmarks/ppo.py [--rounds 3] [--updates 60] [--shape toy|wide|large]
 
 Each contender runs in a process of its own, in turn, one thread each; TRL 1.12 is put into a folder of its own,
 build/trl-1.12, with pip. A round is a seed. Printed are medians over the rounds: the mean reward of the last ten
@@ -21,7 +21,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TRL = HERE.parent / "build" / "trl-1.12"
-WORKER = HERE / "ppo_contenders.py"
 NAMES = ("TRL 1.12, accumulating", "TRL 1.12", "ftsdk")
 
 
@@ -35,13 +34,18 @@ def install_trl() -> None:
             Path(folder, "trl").rename(TRL)
 
 
-def in_own_process(name: str, *task: object) -> dict[str, float]:
-    """One run of one contender."""
+def in_own_process(script: str, *arguments: object, libraries: Path | None = None) -> str:
+    """Run a script on one thread, with some libraries before those that are installed; what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if name.startswith("TRL"):
-        environment["PYTHONPATH"] = os.pathsep.join([str(TRL), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, str(WORKER), name, *map(str, task)]
-    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    if libraries:
+        environment["PYTHONPATH"] = os.pathsep.join([str(libraries), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def measure(name: str, *task: object) -> dict[str, float]:
+    """One run of one contender."""
+    output = in_own_process("ppo_contenders.py", name, *task, libraries=TRL if name.startswith("TRL") else None)
     return json.loads(output.splitlines()[-1])
 
 
@@ -50,15 +54,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=60)
-    parser.add_argument("--shape", choices=("toy", "wide", "deep"), default="toy")
+    parser.add_argument("--shape", choices=("toy", "wide", "large"), default="toy")
     parser.add_argument("--only", nargs="*", default=list(NAMES))
     options = parser.parse_args()
     install_trl()
     results: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}
     with tempfile.TemporaryDirectory() as folder:
+        in_own_process("ppo_task.py", folder, options.shape)
         for seed in range(1, options.rounds + 1):
             for name in options.only:
-                results[name].append(in_own_process(name, folder, options.shape, options.updates, seed))
+                results[name].append(measure(name, folder, options.shape, options.updates, seed))
     report(results)
 
 

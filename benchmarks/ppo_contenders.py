@@ -16,7 +16,7 @@ from typing import NamedTuple
 import peft
 from datasets import Dataset, load_dataset
 from meter import Meter
-from ppo_task import EPOCHS, KL_COEF, LEARNING_RATE, RANK, SHAPES, VF_COEF, Shape, make_task, mark, marks
+from ppo_task import EPOCHS, KL_COEF, LEARNING_RATE, RANK, SHAPES, VF_COEF, Shape, mark, marks
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import (
@@ -218,8 +218,6 @@ def main() -> None:
     """One run of one contender."""
     name, folder, shape = sys.argv[1], Path(sys.argv[2]), SHAPES[sys.argv[3]]
     updates, seed = map(int, sys.argv[4:])
-    if not (folder / "prompts.jsonl").exists():
-        make_task(folder, shape)
     with tempfile.TemporaryDirectory() as scratch:
         print(json.dumps(measure(CONTENDERS[name], Task(folder, scratch, shape, updates, seed))))
 

@@ -1,7 +1,11 @@
-"""The work of ``ppo.py``: a random model is rewarded for a tenth of its words, from prompts that have none of them."""
+"""The work of ``ppo.py``: a random model is rewarded for a tenth of its words, from prompts that have none of them.
+
+python benchmarks/ppo_task.py FOLDER SHAPE
+"""
 
 import json
 import random
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -35,9 +39,9 @@ class Shape(NamedTuple):
 SHAPES = {
     "toy": Shape(vocabulary=512, hidden=128, layers=2, prompt=16, response=24, batch=32, micro_batch=8),
     "wide": Shape(vocabulary=32_000, hidden=256, layers=4, prompt=64, response=64, batch=16, micro_batch=4),
-    "deep": Shape(vocabulary=512, hidden=1024, layers=12, prompt=16, response=8, batch=4, micro_batch=2),
+    "large": Shape(vocabulary=512, hidden=2048, layers=4, prompt=8, response=8, batch=4, micro_batch=2),
 }
-"""``toy`` shows learning; most of the memory is logits in ``wide``, and copies of the base in ``deep``."""
+"""``toy`` shows learning; most of the memory is logits in ``wide``, and copies of the base in ``large``."""
 
 
 class Mark(NamedTuple):
@@ -88,3 +92,7 @@ def make_task(folder: Path, shape: Shape) -> None:
     chance, others = random.Random(0), words[len(shape.rewarded) :]
     rows = [{"prompt": " ".join(chance.choices(others, k=shape.prompt))} for _ in range(PROMPTS)]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+if __name__ == "__main__":
+    make_task(Path(sys.argv[1]), SHAPES[sys.argv[2]])
