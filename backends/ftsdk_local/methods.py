@@ -117,6 +117,13 @@ _UNFIT = (
         "set it to 0",
     ),
     Unfit(
+        frozenset({"grpo"}),
+        lambda spec: spec.adapter is not None and spec.adapter.dropout > 0,
+        "adapter.dropout",
+        "GRPO learns from the responses of the model as it is; dropout would make it another one",
+        "set it to 0",
+    ),
+    Unfit(
         frozenset({"dpo"}),
         lambda spec: (
             getattr(spec.method, "label_smoothing", 0) > 0 and getattr(spec.method, "loss_type", "") != "sigmoid"

@@ -10,10 +10,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from ftsdk.job import Reason
+from ftsdk.kit.hardware import device
+from ftsdk_local import translate
 from ftsdk_local.engine.fit import Fit
-from ftsdk_local.engine.grpo import rows_at_a_time
+from ftsdk_local.engine.grpo import order_of_prompts, rows_at_a_time
 from ftsdk_local.engine.memory import MicroBatch
 from ftsdk_local.outcome import Failure
+from ftsdk_local.settings import Settings
 
 pytestmark = [
     pytest.mark.engine,
@@ -86,6 +90,41 @@ def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
         assert metrics_of(parts, name) == metrics_of(whole, name)
     assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
     assert parts.samples.read_text() == whole.samples.read_text()
+
+
+def test_epochs_do_not_begin_again(toy, train, tmp_path):
+    """Ten prompts in steps of four: a run stopped in its second pass goes on with that pass, and none is left out."""
+    toy_task.make_task(tmp_path, prompts=10, end=True)
+    spec = toy(training={"max_steps": 5})
+    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=3)
+
+    train(spec, "parts")
+
+    assert metrics_of(parts, "reward") == metrics_of(whole, "reward")
+
+
+@pytest.mark.parametrize(("changes", "steps"), [({"max_steps": 7}, 7), ({"max_steps": -1, "num_train_epochs": 2}, 5)])
+def test_every_prompt_is_asked_before_one_is_asked_again(toy, changes, steps):
+    """All prompts in a new order each time, and as many steps as the epochs take."""
+    native = translate.plan(toy(), device("cpu")).native
+    settings = Settings.model_validate({**native, "arguments": {**native["arguments"], **changes}})
+
+    order = order_of_prompts(settings, 10)
+
+    assert (4 * steps, list(range(10)), False) == (len(order), sorted(order[:10]), order[:10] == order[10:20])
+
+
+def test_memory_that_runs_out_is_told(toy, train, monkeypatch):
+    """The failure says how many responses did not fit, and what to set."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("trl.GRPOTrainer.compute_loss", full)
+    with pytest.raises(Failure, match="16 responses at a time") as caught:
+        train(toy())
+
+    assert (Reason.OOM, True) == (caught.value.reason, "per_device_train_batch_size=8" in caught.value.hint)
 
 
 def test_from_an_adapter_it_is_held_to_it(toy, train):

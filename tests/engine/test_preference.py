@@ -267,7 +267,7 @@ def short_kto(row):
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "short"), [("dpo", short_dpo), ("kto", short_kto)])
 def test_real_rows(preference_spec, train, shared_data, method, short):
-    """On 300 real rows with short questions the loss falls on those held out, and good answers leave bad ones behind."""
+    """On 300 real rows with short questions, the loss falls on those held out, and better answers move away."""
     rows = json.loads((shared_data / f"{method}_en_demo.json").read_text("utf-8"))
     training = {"max_steps": 30, "global_batch_size": 16, "learning_rate": 3e-4, "max_length": 112}
 

@@ -53,6 +53,10 @@ SPECS = {
         "name": "my run",
         "compute": {"attention": "sdpa", "gradient_checkpointing": True, "timeout": "12h"},
     },
+    "dpo": {"method": {"type": "dpo", "beta": 0.3, "label_smoothing": 0.1}, "compute": {"quantization": "nf4"}},
+    "dpo-ipo": {"method": {"type": "dpo", "loss_type": "ipo"}, "adapter": None},
+    "kto": {"method": {"type": "kto", "desirable_weight": 1.2}, "val_size": 0.1},
+    "orpo": {"method": {"type": "orpo", "beta": 0.2}, "training": {"eval_steps": 50}, "val_size": 100},
     "grpo": {
         "method": {"type": "grpo", "reward": "org/reward", "num_generations": 4, "beta": 0.04},
         "training": {"global_batch_size": 32},
@@ -88,6 +92,7 @@ REFUSED = {
     "method.max_new_tokens": {"method": {"type": "ppo", "reward": "json:dumps", "max_new_tokens": 1024}},
     "method.reward": {"method": {"type": "ppo", "reward": "no_such_module:score"}},
     "training.global_batch_size": {"method": {"type": "grpo", "reward": "json:dumps", "num_generations": 5}},
+    "method.label_smoothing": {"method": {"type": "dpo", "loss_type": "hinge", "label_smoothing": 0.1}},
     "training.packing": {"method": {"type": "dpo"}, "training": {"packing": True}},
     "training.early_stopping_patience": {
         "method": {"type": "grpo", "reward": "json:dumps"},
@@ -103,6 +108,12 @@ REFUSED = {
     "dataset.path": {"dataset": "file:///etc/passwd"},
     "dataset.chat_template": {"dataset": {"path": "/data/rows.jsonl", "chat_template": "/no/such.jinja"}},
 }
+
+
+def test_a_single_row_tells_kto_nothing():
+    """KTO compares the answers of a step with each other: a step of one row is refused."""
+    with pytest.raises(UnsupportedSpec, match=r"training\.global_batch_size"):
+        translate.plan(JobSpec(**BASE, method="kto", training={"global_batch_size": 1}), CPU)
 
 
 @pytest.mark.parametrize(("field", "changes"), REFUSED.items(), ids=REFUSED)

@@ -1,11 +1,16 @@
 """GRPO, from the plan to the trained model: the stages in their order. Sampling and loss are TRL's."""
 
+import math
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 from transformers import TrainerCallback
 
+from ftsdk.job import Reason
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import known_arguments
@@ -13,6 +18,7 @@ from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import Fit, fit
 from ftsdk_local.engine.group_steps import GroupSteps, Scores
 from ftsdk_local.engine.guest import guest_of, tokenizer_for_trl, weights_kept
+from ftsdk_local.engine.memory import is_out_of_memory
 from ftsdk_local.engine.model import choose_attention, load_base, load_tokenizer, without_dropout
 from ftsdk_local.engine.prompts import read_prompts, stop_tokens
 from ftsdk_local.engine.reference import drop_reference, refuse_adapted_head, settle_reference
@@ -30,6 +36,7 @@ from ftsdk_local.engine.stages import (
     run_trainer,
 )
 from ftsdk_local.folder import JobFolder
+from ftsdk_local.outcome import Failure
 from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
@@ -51,7 +58,7 @@ ARGUMENTS = {
     "off_policy_mask_threshold": None,
     "use_bias_correction_kl": False,
     "sync_ref_model": False,
-    "shuffle_dataset": True,
+    "shuffle_dataset": False,
     "disable_dropout": False,
     "log_completions": False,
     "use_vllm": False,
@@ -64,7 +71,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
 
     Raises:
         Stopped: It was asked to stop; a checkpoint is sealed.
-        Failure: It diverged, or the reward cannot be used.
+        Failure: It cannot fit, it diverged, or the reward cannot be used.
         DataError: Prompts cannot be used.
         SpecError: The model cannot be trained so.
     """
@@ -108,15 +115,12 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     known = known_arguments(
         settings, folder, device, fitting, sequences=len(training) * group, held_out=len(held_out) * group
     )
-    cut = {
-        "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": responses // rows,
-        "steps_per_generation": responses // rows,
-        "per_device_eval_batch_size": group,
-        "num_generations_eval": group,
-    }
+    order = order_of_prompts(settings, len(training))
+    held = range(len(training), len(scores.prompts))
+    whole = {"max_steps": len(order) * group // responses, **ARGUMENTS, **_cut(rows, responses, group)}
     with guest_of(reporter):
-        trainer = _trainer(model, tokenizer, scores, {**known, **settings.options, **ARGUMENTS, **cut}, len(training))
+        arguments = known | settings.options | whole | _loading(settings)
+        trainer = _trainer(model, tokenizer, scores, arguments, numbers=(order, held))
         settle_reference(model, settings)
         began = time.perf_counter()
         add_callbacks(
@@ -132,7 +136,8 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
         # 6. Training, and a last look at the held-out prompts
         if sealed:
             drop_samples_after(folder.samples, int(sealed.folder.name.rpartition("-")[2]))
-        run_trainer(trainer, sealed, reporter, stop)
+        with _told_where_memory_ends(rows):
+            run_trainer(trainer, sealed, reporter, stop)
     drop_reference(model)
     return Trained(model, tokenizer)
 
@@ -143,14 +148,72 @@ def rows_at_a_time(fitting: Fit, responses: int, max_length: int) -> int:
     return max(count for count in range(1, min(fits, responses) + 1) if responses % count == 0)
 
 
-def _trainer(model: Any, tokenizer: Any, scores: Scores, arguments: dict[str, Any], training: int) -> Any:
+def order_of_prompts(settings: Settings, prompts: int) -> list[int]:
+    """The numbers of the prompts of a whole run: all of them shuffled, again and again.
+
+    TRL would shuffle each epoch as it comes, and a resumed run would begin with the order of the first one.
+    """
+    arguments = settings.arguments
+    in_step = arguments["per_device_train_batch_size"] // settings.options["num_generations"]
+    epochs = math.ceil(arguments["num_train_epochs"] * prompts / in_step)
+    wanted = in_step * (arguments["max_steps"] if arguments["max_steps"] > 0 else epochs)
+    chance = np.random.default_rng(arguments["seed"])
+    rounds = [chance.permutation(prompts) for _ in range(-(-wanted // prompts))]
+    return [int(number) for number in np.concatenate(rounds)[:wanted]]
+
+
+def _cut(rows: int, responses: int, group: int) -> dict[str, int]:
+    """A step in equal parts; its responses are sampled together."""
+    return {
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": responses // rows,
+        "steps_per_generation": responses // rows,
+        "per_device_eval_batch_size": group,
+        "num_generations_eval": group,
+    }
+
+
+def _loading(settings: Settings) -> dict[str, Any]:
+    """How TRL loads the reference where every weight trains: just as the policy's own base."""
+    revision = settings.model.revision
+    pinned = settings.lora is None and settings.options["beta"] > 0 and revision is not None
+    return {
+        "trust_remote_code": settings.model.trust_remote_code,
+        "model_init_kwargs": {"revision": revision} if pinned else None,
+    }
+
+
+@contextmanager
+def _told_where_memory_ends(rows: int) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        what = str(error).partition("\n")[0] or type(error).__name__
+        smaller = f"set compute.per_device_train_batch_size={rows // 2}" if rows > 1 else "lower training.max_length"
+        raise Failure(
+            Reason.OOM,
+            f"{rows} responses at a time, or all of a step while they are sampled, do not fit ({what})",
+            hint=f"{smaller}, lower training.global_batch_size, or set compute.gradient_checkpointing=true",
+        ) from error
+
+
+def _trainer(
+    model: Any,
+    tokenizer: Any,
+    scores: Scores,
+    arguments: dict[str, Any],
+    *,
+    numbers: tuple[Sequence[int], Sequence[int]],
+) -> Any:
     """Our rows and scores before TRL's trainer; to TRL a prompt is the number of its row."""
     from datasets import Dataset  # noqa: PLC0415 - heavy
     from trl import GRPOConfig, GRPOTrainer  # noqa: PLC0415 - heavy
 
-    def numbered(places: range) -> Any:
-        return Dataset.from_dict({"prompt": [str(place) for place in places]}) if places else None
-
+    training, held_out = (
+        Dataset.from_dict({"prompt": [str(number) for number in part]}) if part else None for part in numbers
+    )
     ours = type("GRPOTrainer", (GroupSteps, GRPOTrainer), {})
     with weights_kept(model):
         trainer = ours(
@@ -158,8 +221,8 @@ def _trainer(model: Any, tokenizer: Any, scores: Scores, arguments: dict[str, An
             args=GRPOConfig(**arguments),
             reward_funcs=scores,
             processing_class=tokenizer_for_trl(tokenizer),
-            train_dataset=numbered(range(training)),
-            eval_dataset=numbered(range(training, len(scores.prompts))),
+            train_dataset=training,
+            eval_dataset=held_out,
         )
     trainer.prompts = scores.prompts
     return trainer
