@@ -71,7 +71,7 @@ ADAPTERS: Mapping[str, Any] = {
 }
 """For each sort of adapter, a spec's ``adapter``."""
 
-FORMATS = ("messages", "prompt_completion", "text", "preference", "unpaired_preference", "alpaca", "sharegpt")
+FORMATS = ("messages", "prompt_completion", "prompt", "text", "preference", "unpaired_preference", "alpaca", "sharegpt")
 """All formats of rows, but ``auto``."""
 
 QUANTIZATIONS = ("nf4", "fp4", "int8")

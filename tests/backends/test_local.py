@@ -18,7 +18,7 @@ def qlora(model: Path, folder: Path, **changes: object) -> ftsdk.JobSpec:
     rows = [{"prompt": f"What is {number} plus one?", "completion": ANSWER} for number in range(32)]
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    training = {"max_steps": 8, "global_batch_size": 8, "max_length": 128}
+    training = {"max_steps": 8, "global_batch_size": 8, "max_length": 512}
     return ftsdk.JobSpec.model_validate({"model": str(model), "dataset": str(path), "training": training, **changes})
 
 

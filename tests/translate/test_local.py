@@ -88,7 +88,6 @@ def test_native_request(name):
 
 REFUSED = {
     "adapter": {"method": {"type": "ppo", "reward": "json:dumps"}, "adapter": None},
-    "adapter.dropout": {"method": {"type": "ppo", "reward": "json:dumps"}, "adapter": {"dropout": 0.1}},
     "method.max_new_tokens": {"method": {"type": "ppo", "reward": "json:dumps", "max_new_tokens": 1024}},
     "method.reward": {"method": {"type": "ppo", "reward": "no_such_module:score"}},
     "training.global_batch_size": {"method": {"type": "grpo", "reward": "json:dumps", "num_generations": 5}},
@@ -108,6 +107,13 @@ REFUSED = {
     "dataset.path": {"dataset": "file:///etc/passwd"},
     "dataset.chat_template": {"dataset": {"path": "/data/rows.jsonl", "chat_template": "/no/such.jinja"}},
 }
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo"])
+def test_sampling_goes_without_dropout(method):
+    """Methods that learn from their own responses learn from the model as it is."""
+    with pytest.raises(UnsupportedSpec, match=r"adapter\.dropout"):
+        translate.plan(JobSpec(**BASE, method={"type": method, "reward": "json:dumps"}, adapter={"dropout": 0.1}), CPU)
 
 
 def test_a_single_row_tells_kto_nothing():
