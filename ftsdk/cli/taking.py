@@ -29,7 +29,8 @@ def fetch(
     def show(screen: Screen) -> None:
         rows = (("artifact", str(artifact.path)), ("kind", artifact.kind), ("base model", artifact.base_model))
         screen.out.print(pairs(rows))
-        screen.err.print(pairs([("  try it", f"ftsdk chat {artifact.path}")]))
+        if artifact.manifest.method != "reward_modeling":  # it scores, and has nothing to say
+            screen.err.print(pairs([("  try it", f"ftsdk chat {artifact.path}")]))
 
     return Answer(data=lambda: artifact, show=show)
 

@@ -186,6 +186,13 @@ def test_the_artifact_is_the_policy_alone(toy, train):
     assert not [path for path in folder.artifact.iterdir() if path.is_dir()]
 
 
+def test_the_card_tells_the_reward(toy, train):
+    """What PPO is judged by is the reward; its loss means nothing to a reader."""
+    card = (train(toy(training={"max_steps": 1}, val_size=2)).artifact / "README.md").read_text()
+
+    assert ("held-out reward after" in card, "training loss" in card) == (True, False)
+
+
 def test_samples_are_kept_of_each_evaluation(toy, train):
     """Held-out prompts are answered before, between and after, with the reward beside each answer."""
     folder = train(toy(training={"eval_steps": 2, "max_steps": 4}, val_size=3))

@@ -12,8 +12,11 @@ _WORDS = {
     "eval_accuracy": "held-out pairs told right",
     "eval_margin": "held-out margin of the better score",
     "loss": "last training loss",
+    "eval_reward_before": "held-out reward before",
+    "eval_reward": "held-out reward after",
+    "reward": "last training reward",
 }
-"""Metrics that are shown, in their order."""
+"""Metrics that are shown, in their order; losses only where nothing better is known, such as a reward."""
 
 _TASKS = {"reward_modeling": "text-classification"}
 """From a method to the Hub's name of what its models do, where it is not text-generation."""
@@ -90,7 +93,7 @@ def model_card(manifest: Manifest) -> str:
             *(
                 f"| {said} | {manifest.metrics[name]:.4f} |"
                 for name, said in _WORDS.items()
-                if name in manifest.metrics
+                if name in manifest.metrics and not ("loss" in name and "reward" in manifest.metrics)
             ),
             "",
             "## Use",
