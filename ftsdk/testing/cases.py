@@ -1,9 +1,10 @@
 """Every field of a spec with a value that is not its default, so that a backend can be asked about each."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ftsdk.spec import ADVICE, JobSpec
+from ftsdk.spec.dataset import Format
 
 _REQUIRED = frozenset({"model", "dataset.path", "eval_dataset.path", "method.reward"})
 
@@ -71,7 +72,7 @@ ADAPTERS: Mapping[str, Any] = {
 }
 """For each sort of adapter, a spec's ``adapter``."""
 
-FORMATS = ("messages", "prompt_completion", "prompt", "text", "preference", "unpaired_preference", "alpaca", "sharegpt")
+FORMATS = tuple(kind for kind in get_args(Format) if kind != "auto")
 """All formats of rows, but ``auto``."""
 
 QUANTIZATIONS = ("nf4", "fp4", "int8")

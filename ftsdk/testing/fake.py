@@ -20,6 +20,7 @@ from ftsdk.job import Event, JobState, JobStatus, Reason
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import BOOKKEEPING, JobSpec, Section
 from ftsdk.testing import service, weights
+from ftsdk.testing.cases import FORMATS
 from ftsdk.testing.script import Happening, Script, word_at
 
 STATES = {
@@ -48,9 +49,7 @@ class FakeBackend(Backend):
             methods=frozenset({"sft", "dpo", "kto", "orpo", "reward_modeling", "ppo", "grpo"}),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset(
-                {"messages", "prompt_completion", "text", "preference", "unpaired_preference", "alpaca", "sharegpt"}
-            ),
+            formats=frozenset(FORMATS),
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 
