@@ -77,6 +77,8 @@ class Plan(Section):
     """What the rows are like; filled in by the client, which checks them first."""
     warnings: tuple[str, ...] = ()
     """What the user should know before submitting."""
+    facts: Mapping[str, str] | None = None
+    """What earlier calls kept with :class:`Record`; filled in by the client. None: nobody knows what was tried."""
 
     def __str__(self) -> str:
         """The plan as a page: what will be sent, and what became of the fields that the user set."""
@@ -133,7 +135,7 @@ class Backend(ABC):
     def submit(self, plan: Plan, token: str, record: Record) -> str:
         """Send exactly this plan, and make exactly one job for this token, whatever fails.
 
-        Called again with the same token, it goes on where the earlier call broke off.
+        Called again with the same token, it goes on where the earlier call broke off; ``plan.facts`` tells where.
 
         Args:
             plan: From :meth:`plan`, with ``data`` filled in.

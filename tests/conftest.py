@@ -14,6 +14,8 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 KEPT = {"FTSDK_TEST_DATA"}
+OURS = ("FTSDK_", "TOGETHER_", "WANDB_", "HF_TOKEN")
+"""Settings, keys and addresses of the user's own, which no test may use."""
 
 # Libraries read these when they are imported, and worker processes inherit them: set here, before any test.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # `ftsdk`, as users type it
@@ -26,7 +28,7 @@ settings.load_profile("ftsdk")
 @pytest.fixture(autouse=True)
 def ftsdk_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh state folder, not made yet; none of the user's own settings reaches a test."""
-    for name in [name for name in os.environ if name.startswith("FTSDK_") and name not in KEPT]:
+    for name in [name for name in os.environ if name.startswith(OURS) and name not in KEPT]:
         monkeypatch.delenv(name)
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FTSDK_HOME", str(folder / "state"))

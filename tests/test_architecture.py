@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-PACKAGES = ("ftsdk", "ftsdk_local")
-HEAVY = {"bitsandbytes", "datasets", "matplotlib", "pandas", "peft", "torch", "transformers", "trl"}
+PACKAGES = ("ftsdk", "ftsdk_local", "ftsdk_together")
+HEAVY = {"bitsandbytes", "datasets", "matplotlib", "pandas", "peft", "together", "torch", "transformers", "trl"}
 FOR_BACKENDS = {"artifact", "backend", "data", "estimate", "job", "kit", "spec"}  # the contract and what it speaks of
 LEAVES = {"errors", "files", "home", "identity", "redact"}
 
@@ -82,9 +82,9 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     assert set() == loaded & {*HEAVY, "numpy", "sqlalchemy", "ftsdk_local", "ftsdk.client", "ftsdk.store"}
 
 
-@pytest.mark.parametrize("use", ["import ftsdk_local", "from ftsdk.cli import main", "import ftsdk; ftsdk.submit"])
+@pytest.mark.parametrize("use", ["import ftsdk_local", "import ftsdk_together", "from ftsdk.cli import main", "import ftsdk; ftsdk.submit"])
 def test_the_engine_is_left_to_the_worker(use: str) -> None:
-    """Neither the local backend nor the command line nor the client loads torch or what stands on it."""
+    """Neither a backend nor the command line nor the client loads torch or what stands on it, or a service's client."""
     assert set() == _loaded_by(use) & HEAVY
 
 
@@ -98,18 +98,20 @@ def test_no_import_circles() -> None:
 
 
 def test_backends_stand_on_the_contract() -> None:
-    """The local backend imports the rooms that are for backends, and no other."""
-    found = {name for module, tree in MODULES.items() if module.startswith("ftsdk_local") for name in _imports(tree)}
+    """Our backends import the rooms that are for backends, and no other."""
+    found = {name for module, tree in MODULES.items() if module.startswith("ftsdk_") for name in _imports(tree)}
     rooms = {name.split(".")[1] for name in found if name.startswith("ftsdk.")}
 
     assert set() == rooms - FOR_BACKENDS - LEAVES
 
 
 def test_heavy_libraries_stay_in_the_engine() -> None:
-    """Only the engine and inference import the libraries that take seconds to load."""
+    """Only the engine, inference and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
-    assert set() == {name for name in users if not name.startswith(("ftsdk_local.engine", "ftsdk_local.inference"))}
+    rooms = ("ftsdk_local.engine", "ftsdk_local.inference", "ftsdk_together.api")
+
+    assert set() == {name for name in users if not name.startswith(rooms)}
 
 
 def test_nothing_loads_a_pickle_or_starts_a_shell() -> None:

@@ -70,7 +70,7 @@ def settle(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
     if record.native_id or record.state.done or in_hand(record):
         return record
     try:
-        native_id = system.find(record.token, Plan.model_validate(record.plan))
+        native_id = system.find(record.token, _plan(record))
     except BackendError as error:
         return store.update(record.id, "parked", if_still(record, _parked(record, error)))
     if native_id:
@@ -139,7 +139,7 @@ _REASONS: dict[type[FtsdkError], Reason] = {AuthError: Reason.AUTH, DataError: R
 def _send(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
     """Submit a job that this process has in hand."""
     try:
-        native_id = system.submit(Plan.model_validate(record.plan), record.token, _keeper(store, record))
+        native_id = system.submit(_plan(record), record.token, _keeper(store, record))
     except REFUSALS as error:
         status = failure(error)
         store.update(record.id, "refused", lambda now: now.but(status=status))
@@ -147,6 +147,11 @@ def _send(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
     except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the request may be on its way
         return _look_behind(store, system, record, error)
     return _adopt(store, record, native_id)
+
+
+def _plan(record: JobRecord) -> Plan:
+    """The recorded plan, with what earlier attempts to submit it kept."""
+    return Plan.model_validate({**record.plan, "facts": record.facts})
 
 
 def _keeper(store: "Store", record: JobRecord) -> Record:

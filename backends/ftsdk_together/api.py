@@ -1,0 +1,212 @@
+"""Together's calls, through its own client: each bounded in time, reads repeated with patience, nothing else."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
+from ftsdk.kit.http import Patience, patiently, status_code
+from ftsdk_together.door import door
+
+if TYPE_CHECKING:
+    import httpx
+    import together
+
+KEY = "TOGETHER_API_KEY"
+BASE_URL = "TOGETHER_BASE_URL"
+DEFAULT_URL = "https://api.together.ai"
+
+Json = dict[str, Any]
+Answer = TypeVar("Answer")
+
+
+class Timing(NamedTuple):
+    """How long things may take, in seconds."""
+
+    call: float = 30.0
+    """One step of one call: until something is sent or comes in."""
+    connect: float = 10.0
+    patience: Patience = Patience()
+    """With calls that are safe to repeat."""
+    look: float = 1.0
+    """Between two looks at something that is awaited; they become rarer, up to ten times this."""
+
+
+def base_url() -> str:
+    """The address of the service, which the client completes with ``/v1`` itself.
+
+    Raises:
+        ConfigError: It ends in ``/v1``, as older clients wanted it.
+    """
+    url = (os.environ.get(BASE_URL) or DEFAULT_URL).rstrip("/")
+    if url.endswith("/v1"):
+        raise ConfigError(
+            f"{BASE_URL} ends in /v1, which the client adds itself since its version 3",
+            hint=f"export {BASE_URL}={url.removesuffix('/v1')}",
+        )
+    return url
+
+
+@contextmanager
+def connected(timing: Timing) -> Iterator["Api"]:
+    """The service, with the user's key from the environment.
+
+    Raises:
+        AuthError: No key is set.
+        ConfigError: The address is an old one.
+        MissingExtra: The client is not installed.
+    """
+    key, url = os.environ.get(KEY), base_url()
+    if not key:
+        raise AuthError(f"{KEY} is not set", hint="make a key at https://api.together.ai/settings/api-keys, export it")
+    try:
+        import httpx  # noqa: PLC0415 - it comes with the client
+        import together  # noqa: PLC0415 - slow to import, and not everybody has it
+    except ModuleNotFoundError as error:
+        raise MissingExtra("together", error.name or "together") from error
+    limits = httpx.Timeout(timing.call, connect=timing.connect)
+    with together.Together(api_key=key, base_url=url, max_retries=0, timeout=limits) as client:
+        yield Api(client, timing)
+
+
+class Api:
+    """One connection. The client's own repetitions are off: it would repeat creations, too.
+
+    Args:
+        client: The official client.
+        timing: How long things may take.
+    """
+
+    def __init__(self, client: "together.Together", timing: Timing) -> None:
+        self.client = client
+        self.timing = timing
+
+    def get(self, path: str, doing: str, **query: object) -> Json:
+        """Read, with patience."""
+        return self._repeated(lambda: self._get(path, query), doing)
+
+    def post(self, path: str, doing: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Post something that is safe to repeat, with patience."""
+        return self._repeated(lambda: self.post_once(path, body), doing)
+
+    def post_once(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Post once, whatever comes; errors are the client's own."""
+        import httpx  # noqa: PLC0415 - see connected
+
+        return _json(self.client.post(path, body=body, cast_to=httpx.Response, options={"max_retries": 0}))
+
+    def job(self, job_id: str) -> Json:
+        """One job.
+
+        Raises:
+            JobNotFound: There is none.
+        """
+        return self._of_job(job_id, "", "tell about the job")
+
+    def jobs(self) -> list[Json]:
+        """All jobs of the account."""
+        return _listed(self.get("/v1/fine-tunes", "list the jobs"), "data")
+
+    def events(self, job_id: str) -> list[Json]:
+        """The events of a job, in no promised order."""
+        return _listed(self._of_job(job_id, "/events", "tell the job's events"), "data")
+
+    def metrics(self, job_id: str) -> list[Json]:
+        """The rows of metrics of a job; none where there are none yet."""
+        try:
+            return _listed(self._of_job(job_id, "/metrics", "tell the job's metrics"), "metrics")
+        except JobNotFound:
+            return []
+
+    def limits(self, model: str) -> Json | None:
+        """What can be done with a model; None where it cannot be fine-tuned at all."""
+        try:
+            return self.get("/v1/fine-tunes/models/limits", "tell the limits of the model", model_name=model)
+        except RejectedError as error:
+            if status_code(error.__cause__ or error) == 404:
+                return None
+            raise
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a job to stop."""
+        self.post(f"/v1/fine-tunes/{_safe(job_id)}/cancel", "cancel the job")
+
+    def file(self, file_id: str) -> Json:
+        """One uploaded file."""
+        return self.get(f"/v1/files/{_safe(file_id)}", "tell about the uploaded file")
+
+    def upload(self, path: Path, progress: Callable[[int, int], None]) -> tuple[str, bool]:
+        """Send a file, and give its id and whether it is newly there: the same content is never taken twice."""
+        from together.lib.resources.files import FileAlreadyExistsError  # noqa: PLC0415 - see connected
+
+        def send() -> tuple[str, bool]:
+            try:
+                sent = self.client.files.upload(
+                    path,
+                    purpose="fine-tune",
+                    check=False,
+                    raise_if_already_exists=True,
+                    progress_callback=lambda now: progress(now.uploaded_bytes, now.total_bytes),
+                )
+            except FileAlreadyExistsError as known:
+                return known.file_id, False
+            return sent.id, True
+
+        return self._repeated(send, "take the file")
+
+    def download(self, query: Json, headers: dict[str, str]) -> AbstractContextManager["httpx.Response"]:
+        """Begin to read what a job made."""
+        import httpx  # noqa: PLC0415 - see connected
+
+        answer = self.client.get(
+            "/v1/finetune/download",
+            cast_to=httpx.Response,
+            stream=True,
+            options={"params": query, "headers": headers, "max_retries": 0},
+        )
+        return _closing(answer)
+
+    def _of_job(self, job_id: str, part: str, doing: str) -> Json:
+        try:
+            return self.get(f"/v1/fine-tunes/{_safe(job_id)}{part}", doing)
+        except RejectedError as error:
+            if status_code(error.__cause__ or error) in (400, 404, 422):
+                raise JobNotFound(f"Together knows no job {job_id!r}", hint="ftsdk jobs lists yours") from error
+            raise
+
+    def _get(self, path: str, query: Mapping[str, object]) -> Json:
+        import httpx  # noqa: PLC0415 - see connected
+
+        return _json(self.client.get(path, cast_to=httpx.Response, options={"params": dict(query)}))
+
+    def _repeated(self, call: Callable[[], Answer], doing: str) -> Answer:
+        with door(doing):
+            return patiently(call, self.timing.patience)
+
+
+@contextmanager
+def _closing(answer: "httpx.Response") -> Iterator["httpx.Response"]:
+    try:
+        yield answer
+    finally:
+        answer.close()
+
+
+def _json(answer: "httpx.Response") -> Json:
+    found = answer.json()
+    return found if isinstance(found, dict) else {"data": found}
+
+
+def _listed(answer: Json, key: str) -> list[Json]:
+    """The objects of a list in an answer; an odd entry hides no other."""
+    return [entry for entry in answer.get(key) or [] if isinstance(entry, dict)]
+
+
+def _safe(job_id: str) -> str:
+    """An id as a part of a path."""
+    if not job_id or not all(sign.isalnum() or sign in "-_" for sign in job_id):
+        raise JobNotFound(f"{job_id!r} is no id of Together's", hint="ftsdk jobs lists yours")
+    return quote(job_id, safe="")

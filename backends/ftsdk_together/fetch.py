@@ -1,0 +1,120 @@
+"""Bring what a job made: streamed, unpacked with care, sealed in ftsdk's one layout."""
+
+import functools
+import importlib.metadata
+import json
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
+from ftsdk.errors import ArtifactError, FtsdkError, JobNotReady, RejectedError
+from ftsdk.job import JobState
+from ftsdk.kit.archive import unpack
+from ftsdk.kit.download import download
+from ftsdk_together.api import Api, Json
+from ftsdk_together.door import door
+from ftsdk_together.states import state_of
+from ftsdk_together.watch import Wanted, chain, last_metrics
+
+_REQUEST = (
+    *("model", "from_checkpoint", "n_epochs", "n_evals", "n_checkpoints", "batch_size", "learning_rate"),
+    *("lr_scheduler", "warmup_ratio", "max_grad_norm", "weight_decay", "random_seed", "packing", "max_seq_length"),
+    *("training_type", "training_method", "training_file", "validation_file", "suffix"),
+)
+"""What the manifest repeats of a job; no keys."""
+
+
+def fetch(api: Api, native_id: str, folder: Path) -> Artifact:
+    """Bring the artifact that a native id names into a folder.
+
+    Raises:
+        JobNotReady: The job has made nothing yet.
+        ArtifactError: What came is damaged or unsafe, or no such artifact exists.
+    """
+    wanted, job = Wanted.parse(native_id), chain(api, native_id)[-1]
+    state = state_of(str(job.get("status") or ""))
+    if state is not JobState.SUCCEEDED and not (wanted.part.isdecimal() and state.done):
+        raise JobNotReady(
+            f"together:{native_id} is {state.value}: it has made nothing yet",
+            ref=f"together:{native_id}",
+            hint="wait for its success; of a job that ended early, ID:STEP brings a checkpoint",
+        )
+    return place(functools.partial(_fill, api, native_id, wanted, job), folder)
+
+
+def _fill(api: Api, native_id: str, wanted: Wanted, job: Json, folder: Path) -> None:
+    query = {"ft_id": job["id"], **_selection(wanted, job)}
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        archive = Path(aside) / "archive"
+        try:
+            with door("send what the job made"):
+                download(lambda headers: api.download(query, headers), archive, api.timing.patience)
+        except RejectedError as error:
+            hint = "ftsdk logs shows the checkpoints; not every model has a merged one"
+            raise ArtifactError(error.message, hint=hint) from error
+        unpack(archive, folder)
+    kind = _kind(folder)
+    if kind == "adapter":
+        _check_adapter(folder, job)
+    seal(folder, _manifest(api, native_id, job, kind))
+
+
+def _selection(wanted: Wanted, job: Json) -> Json:
+    if wanted.part.isdecimal():
+        return {"checkpoint_step": int(wanted.part)}
+    lora = _training_type(job).get("type") == "Lora"
+    return {"checkpoint": wanted.part or ("adapter" if lora else "model_output_path")}
+
+
+def _kind(folder: Path) -> Kind:
+    return "adapter" if (folder / "adapter_config.json").is_file() else "model"
+
+
+def _check_adapter(folder: Path, job: Json) -> None:
+    """See that the adapter is the one that was asked for."""
+    try:
+        config: Any = json.loads((folder / "adapter_config.json").read_bytes())
+    except ValueError as error:
+        raise ArtifactError("adapter_config.json is no JSON", hint="fetch again") from error
+    asked = _training_type(job)
+    for ours, theirs in (("r", "lora_r"), ("lora_alpha", "lora_alpha")):
+        made = config.get(ours) if isinstance(config, dict) else None
+        if asked.get(theirs) is not None and made != asked[theirs]:
+            raise ArtifactError(f"the adapter has {ours}={made}, and the job asked for {asked[theirs]}")
+
+
+def _manifest(api: Api, native_id: str, job: Json, kind: Kind) -> Manifest:
+    method = job.get("training_method")
+    return Manifest(
+        kind=kind,
+        base_model=str(job.get("model") or job.get("from_checkpoint") or "unknown"),
+        method=str(method.get("method") or "sft") if isinstance(method, dict) else "sft",
+        plan={name: job[name] for name in _REQUEST if job.get(name) is not None},
+        versions={"together": importlib.metadata.version("together")},
+        metrics=_metrics(api, job),
+        created=_ended(job),
+        job=f"together:{native_id}",
+    )
+
+
+def _metrics(api: Api, job: Json) -> dict[str, float]:
+    """The last metrics; the weights are not withheld for want of them."""
+    try:
+        return last_metrics(api.metrics(str(job["id"])))
+    except FtsdkError:
+        return {}
+
+
+def _ended(job: Json) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(job.get("updated_at")))
+    except ValueError:
+        return datetime.now(UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _training_type(job: Json) -> Json:
+    found = job.get("training_type")
+    return found if isinstance(found, dict) else {}

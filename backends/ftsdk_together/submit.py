@@ -1,0 +1,201 @@
+"""Make exactly one job for a token.
+
+A creation is sent once. Where its answer leaves doubt, the list of jobs is asked, by the token in the suffix; where
+that shows nothing, the job is parked, because a list may lag and a second creation may be paid twice.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ftsdk.backend import Plan, Record
+from ftsdk.errors import AmbiguousError, AuthError, RejectedError, UnreachableError
+from ftsdk.job import JobState, Reason
+from ftsdk.kit.http import never_sent, patiently, status_code
+from ftsdk_together.api import Api, Json
+from ftsdk_together.door import translated
+from ftsdk_together.states import state_of
+from ftsdk_together.translate import TOKEN
+from ftsdk_together.upload import awaiting, bring
+
+CREATED = "job"
+CREATION = "creation"
+_SENT = "sent at "
+_REFUSED = "refused"
+"""Facts: the job's id once it is known; and what became of the last creation, noted before it is sent."""
+
+_NO = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431})
+"""Answers that mean: nothing was created. All others leave doubt."""
+
+_ESTIMATED = ("model", "from_checkpoint", "n_epochs", "n_evals", "training_type", "training_method")
+
+
+def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
+    """See :meth:`ftsdk.backend.Backend.submit`."""
+    if earlier := find(api, plan, token):
+        return earlier
+    if not plan.native["limits_checked"]:
+        raise RejectedError("the plan was made without Together's limits for the model", hint="plan and submit again")
+    with tempfile.TemporaryDirectory(prefix="ftsdk-together-") as folder:
+        files = bring(api, plan, Path(folder), record)
+    _check_price(api, plan, files, record)
+    body = {
+        **plan.native["create"],
+        **files,
+        "suffix": plan.native["create"]["suffix"].replace(TOKEN, token),
+        **{native: _key(variable) for native, variable in plan.native["keys"].items()},
+    }
+    attempts = 2 if plan.native["on_ambiguous"] == "recreate" else 1
+    for _ in range(attempts):
+        if job_id := _create(api, body, plan, token, record):
+            record(**{CREATED: job_id})
+            return job_id
+    raise _undecided()
+
+
+def find(api: Api, plan: Plan, token: str) -> str | None:
+    """The job with this token, where there is one, or None where it is certain that there is none.
+
+    Raises:
+        AmbiguousError: A creation was sent, and no job shows up, which may be because the list lags.
+        UnreachableError: The list cannot be asked.
+    """
+    facts = plan.facts
+    if facts is not None and facts.get(CREATED):
+        return facts[CREATED]
+    if facts is not None and not _was_sent(facts):
+        return None
+    if found := _listed(api, token):
+        return found
+    if facts is None or _may_recreate(plan, facts):
+        return None
+    raise _undecided()
+
+
+def _create(api: Api, body: Mapping[str, Any], plan: Plan, token: str, record: Record) -> str | None:
+    """Send one creation, and find out what came of it. None: no answer, and no job within the time to settle."""
+    record(**{CREATION: f"{_SENT}{time.time():.0f}"})
+    try:
+        answer = patiently(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
+    except Exception as error:  # whatever it is, the request may have been read
+        if never_sent(error) or status_code(error) in _NO:
+            record(**{CREATION: _REFUSED})
+            raise translated(error, "create the job", UnreachableError) from error
+    else:
+        if isinstance(answer.get("id"), str) and answer["id"]:
+            _note_differences(body, answer, record)
+            return str(answer["id"])
+    return _settled(api, token, plan.native["settle_seconds"])
+
+
+def _was_not_taken(error: BaseException) -> bool:
+    """Whether the same creation may be sent again: it did not leave, or was refused for the moment."""
+    return never_sent(error) or status_code(error) == 429
+
+
+def _settled(api: Api, token: str, seconds: float) -> str | None:
+    """Look for the job until the time is up."""
+
+    def look() -> str | None:
+        try:
+            return _listed(api, token)
+        except UnreachableError:
+            return None
+
+    return next((found for found in awaiting(look, api.timing.look, seconds) if found), None)
+
+
+def _listed(api: Api, token: str) -> str | None:
+    """The one job with this token; of several alive, all but the newest are cancelled, for each would be paid."""
+    mine = [job for job in api.jobs() if bears(job, token) and isinstance(job.get("id"), str)]
+    if not mine:
+        return None
+    mine.sort(key=lambda job: str(job.get("created_at")), reverse=True)
+    alive = [job for job in mine if not state_of(str(job.get("status"))).done]
+    done = [job for job in mine if state_of(str(job.get("status"))) is JobState.SUCCEEDED]
+    kept: Json = (alive or done or mine)[0]
+    for extra in alive[1:]:
+        with suppress(RejectedError):  # it may just have ended
+            api.cancel(extra["id"])
+    return str(kept["id"])
+
+
+def bears(job: Json, token: str) -> bool:
+    """Whether a job of the list carries the token, in its suffix or in the name that is made of it."""
+    return any(token in str(job.get(name) or "").lower() for name in ("suffix", "model_output_name"))
+
+
+def _was_sent(facts: Mapping[str, str]) -> bool:
+    return facts.get(CREATION, "").startswith(_SENT)
+
+
+def _may_recreate(plan: Plan, facts: Mapping[str, str]) -> bool:
+    """Whether the user has asked for a second creation, and the first has had its time to show up."""
+    since = time.time() - float(facts[CREATION].removeprefix(_SENT))
+    return plan.native["on_ambiguous"] == "recreate" and since > plan.native["settle_seconds"]
+
+
+def _undecided() -> AmbiguousError:
+    return AmbiguousError(
+        "a creation was sent to Together, no certain answer came, and its list of jobs does not show the job (yet)",
+        hint="look again later; if Together's own page of jobs shows none, submit a new job",
+    )
+
+
+def _check_price(api: Api, plan: Plan, files: Mapping[str, str], record: Record) -> None:
+    """Ask for the price, and stop where it is above the user's limit, or above what the account can pay.
+
+    Without a limit, a price that cannot be told stops nothing.
+    """
+    create, limit = plan.native["create"], plan.native["price_limit"]
+    question = {name: create[name] for name in _ESTIMATED if name in create} | dict(files)
+    try:
+        answer = api.post("/v1/fine-tunes/estimate-price", "estimate the price", question)
+    except (RejectedError, UnreachableError) as error:
+        if limit is not None:
+            raise
+        record(price=f"unknown: {error.message}")
+        return
+    price = answer.get("estimated_total_price")
+    if answer.get("estimation_available") is False or not isinstance(price, int | float):
+        price = None
+    record(price="unknown" if price is None else f"${price:.2f}")
+    if limit is not None and (price is None or price > limit):
+        why = answer.get("unavailable_reason") or "it gives no reason"
+        told = f"cannot tell the price ({why})" if price is None else f"estimates ${price:.2f}"
+        raise _too_dear(f"Together {told}, and price_limit is ${limit:.2f}", "raise or drop price_limit")
+    if answer.get("allowed_to_proceed") is False:
+        raise _too_dear("Together estimates the job above what the account can pay", "raise the balance or the limit")
+
+
+def _too_dear(what: str, hint: str) -> RejectedError:
+    return RejectedError(f"{what}; nothing was created", reason=Reason.QUOTA.value, hint=f"{hint}, then submit again")
+
+
+def _key(variable: str) -> str:
+    key = os.environ.get(variable)
+    if not key:
+        raise AuthError(f"{variable} is not set any more", hint=f"export {variable}=..., then submit again")
+    return key
+
+
+def _note_differences(sent: Mapping[str, Any], answer: Json, record: Record) -> None:
+    """Keep what Together says it will do otherwise than it was told."""
+    known = ("model", "n_epochs", "batch_size", "learning_rate", "training_type")
+    other = [name for name in known if name in sent and not _agrees(sent[name], answer.get(name))]
+    if other:
+        record(differs=", ".join(other))
+
+
+def _agrees(sent: Any, told: Any) -> bool:
+    """Whether an echo repeats what was sent; where it says less, it does not contradict."""
+    if told is None:
+        return True
+    if isinstance(sent, dict) and isinstance(told, dict):
+        return all(_agrees(value, told.get(name)) for name, value in sent.items())
+    same: bool = sent == told
+    return same

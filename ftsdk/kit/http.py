@@ -1,0 +1,106 @@
+"""Ask a remote service again, a bounded number of times, when its answer says that this may help.
+
+Only for calls that are safe to repeat; a call that creates something that costs money is not one of them.
+"""
+
+import email.utils
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+import tenacity
+
+Answer = TypeVar("Answer")
+
+_MAY_PASS = frozenset({408, 425, 429})
+"""Refusals that are about the moment: too slow, too early, too many."""
+
+
+class Patience(NamedTuple):
+    """How long to go on asking; all times in seconds."""
+
+    attempts: int = 5
+    """Calls in all."""
+    first_pause: float = 0.5
+    """Longest pause behind the first call; the later ones grow twofold, with a random part."""
+    longest_pause: float = 60.0
+    """A service that asks for a longer one (Retry-After) is not waited for."""
+    total: float = 90.0
+    """No further call begins after this time."""
+
+
+def patiently(
+    call: Callable[[], Answer], patience: Patience, *, helps: Callable[[BaseException], bool] | None = None
+) -> Answer:
+    """Call, and call again after errors that may pass; the last error is raised as it is.
+
+    Args:
+        call: Safe to repeat.
+        patience: How often and how long.
+        helps: Whether another call may help after an error. None: after 408, 425, 429, 5xx and lost connections.
+    """
+    again = helps or may_pass
+
+    def worth_it(error: BaseException) -> bool:
+        return again(error) and (retry_after(error) or 0.0) <= patience.longest_pause
+
+    grow = tenacity.wait_random_exponential(multiplier=patience.first_pause, max=patience.longest_pause)
+
+    def pause(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return max(grow(state), (retry_after(error) if error else None) or 0.0)
+
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(patience.attempts) | tenacity.stop_after_delay(patience.total),
+        wait=pause,
+        retry=tenacity.retry_if_exception(worth_it),
+        reraise=True,
+    )(call)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same call may succeed later: the service was busy or broken, or the connection was."""
+    code = status_code(error)
+    if code is not None:
+        return code in _MAY_PASS or code >= 500
+    return any(isinstance(cause, _lost_connections()) for cause in causes(error))
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether it is certain that the request never left: no connection was made."""
+    import httpx  # noqa: PLC0415 - comes with the backends that use it
+
+    nothing_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+    return status_code(error) is None and any(isinstance(cause, nothing_left) for cause in causes(error))
+
+
+def status_code(error: BaseException) -> int | None:
+    """The HTTP status that an error of an httpx-based client carries."""
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    return code if isinstance(code, int) else None
+
+
+def retry_after(error: BaseException) -> float | None:
+    """The seconds that a service asks to wait (RFC 9110, 10.2.3: a number or a date); None where it does not ask."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    said = headers.get("retry-after")
+    if said is None:
+        return None
+    try:
+        return max(0.0, float(said))
+    except ValueError:
+        date = email.utils.parsedate_tz(said)
+        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, down to the first cause."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _lost_connections() -> tuple[type[BaseException], ...]:
+    import httpx  # noqa: PLC0415 - comes with the backends that use it
+
+    return (httpx.TransportError,)
