@@ -82,7 +82,9 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     assert set() == loaded & {*HEAVY, "numpy", "sqlalchemy", "ftsdk_local", "ftsdk.client", "ftsdk.store"}
 
 
-@pytest.mark.parametrize("use", ["import ftsdk_local", "import ftsdk_together", "from ftsdk.cli import main", "import ftsdk; ftsdk.submit"])
+@pytest.mark.parametrize(
+    "use", ["import ftsdk_local", "import ftsdk_together", "from ftsdk.cli import main", "import ftsdk; ftsdk.submit"]
+)
 def test_the_engine_is_left_to_the_worker(use: str) -> None:
     """Neither a backend nor the command line nor the client loads torch or what stands on it, or a service's client."""
     assert set() == _loaded_by(use) & HEAVY

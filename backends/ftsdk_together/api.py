@@ -1,5 +1,6 @@
 """Together's calls, through its own client: each bounded in time, reads repeated with patience, nothing else."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
 from ftsdk.kit.http import Patience, patiently, status_code
+from ftsdk.redact import redact
 from ftsdk_together.door import door
 
 if TYPE_CHECKING:
@@ -67,9 +69,16 @@ def connected(timing: Timing) -> Iterator["Api"]:
         import together  # noqa: PLC0415 - slow to import, and not everybody has it
     except ModuleNotFoundError as error:
         raise MissingExtra("together", error.name or "together") from error
+    logging.getLogger("together._base_client").addFilter(_without_secrets)  # it logs whole requests when debugging
     limits = httpx.Timeout(timing.call, connect=timing.connect)
     with together.Together(api_key=key, base_url=url, max_retries=0, timeout=limits) as client:
         yield Api(client, timing)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Mask keys in a line of log; every line passes."""
+    record.msg, record.args = redact(record.getMessage()), ()
+    return True
 
 
 class Api:

@@ -87,6 +87,7 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
         "training_method": _training_method(ledger, options, known),
         **_early_stopping(ledger, options),
         **_trackers(ledger, options),
+        **_hub(ledger),
         "suffix": f"{options.suffix}-{TOKEN}",
     }
     if known.limits and known.limits.supports_vision:
@@ -235,11 +236,15 @@ def _trackers(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
     return {native: value for native, value in named.items() if value is not None}
 
 
+def _hub(ledger: Ledger) -> dict[str, Any]:
+    ledger.take("push_to_hub", "hf_output_repo_name")
+    name = ledger.take("hub_model_id", "hf_output_repo_name")
+    return {"hf_output_repo_name": name} if ledger.spec.push_to_hub else {}
+
+
 def _keys(ledger: Ledger, known: Known) -> dict[str, str]:
     """From a key of the request to the environment variable that holds it; the value itself is in no plan."""
     spec = ledger.spec
-    ledger.take("push_to_hub", "hf_output_repo_name")
-    ledger.take("hub_model_id", "hf_output_repo_name")
     wanted = {"wandb_key": ("WANDB_API_KEY", "report_to")} if "wandb" in spec.report_to else {}
     if spec.push_to_hub:
         wanted["hf_api_token"] = ("HF_TOKEN", "push_to_hub")

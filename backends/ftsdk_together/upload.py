@@ -138,7 +138,10 @@ def _is_usable(api: Api, file_id: str, local: Local) -> bool:
     if not _is_same(file, local):
         return False
     if _status(file) not in (_DONE, *_UNDER_WAY, "INVALID_FORMAT"):  # its check was never begun, or broke off
-        api.post(f"/v1/files/{file_id}/preprocess", "check the file")
+        try:
+            api.post(f"/v1/files/{file_id}/preprocess", "check the file")
+        except RejectedError:  # there is nothing to check
+            return False
         file = api.file(file_id)
     return _status(file) not in _BAD
 

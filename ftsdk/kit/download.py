@@ -13,7 +13,6 @@ from ftsdk.kit.http import Patience, may_pass
 if TYPE_CHECKING:
     import httpx
 
-_CHUNK = 1 << 20  # bytes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Open = Callable[[dict[str, str]], AbstractContextManager["httpx.Response"]]
@@ -48,13 +47,12 @@ def download(open_: Open, path: Path, patience: Patience) -> int:
         UnreachableError: The connection was cut too often.
         ArtifactError: The service sends another body than it began with, or of another length.
     """
-    known = Part(0, None, "")
-    fruitless = 0
     with path.open("wb") as file:
+        body, fruitless = _Body(file), 0
         while True:
             before = file.tell()
             try:
-                known = _append(open_, file, known)
+                body.go_on(open_)
             except Exception as error:
                 if not may_pass(error):
                     raise
@@ -64,29 +62,42 @@ def download(open_: Open, path: Path, patience: Patience) -> int:
                         f"the download was cut at byte {file.tell()}, and nothing more came", hint="fetch again"
                     ) from error
                 time.sleep(min(patience.first_pause * 2**fruitless, patience.longest_pause))
-                known = known._replace(start=file.tell())
             else:
-                return _complete(file, known)
+                return body.complete()
 
 
-def _append(open_: Open, file: IO[bytes], known: Part) -> Part:
-    """Write one answer behind what is there; each chunk is in the file's count before the next is awaited."""
-    at = file.tell()
-    headers = {"Accept-Encoding": "identity"}
-    if at:
-        headers["Range"] = f"bytes={at}-"
-        if known.tag:
+class _Body:
+    """What has come so far, and what is known of the whole."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._known = Part(0, None, "")
+
+    def go_on(self, open_: Open) -> None:
+        """Write one answer behind what is there, each piece as it comes: a larger one would be lost in a cut."""
+        at, known = self._file.tell(), self._known
+        headers = {"Accept-Encoding": "identity"}
+        if at:
+            headers["Range"] = f"bytes={at}-"
+        if at and known.tag:
             headers["If-Range"] = known.tag
-    with open_(headers) as answer:
-        part = _part(answer)
-        if part.start not in (0, at) or (part.start and part.total != known.total and known.total is not None):
-            raise ArtifactError("the service went on with another part than was asked for", hint="fetch again")
-        if part.start == 0 and at:  # it begins anew: this is no range, or there is a newer version
-            file.seek(0)
-            file.truncate()
-        for chunk in answer.iter_raw(_CHUNK):
-            file.write(chunk)
-    return part
+        with open_(headers) as answer:
+            part = _part(answer)
+            if part.start not in (0, at) or (part.start and known.total not in (None, part.total)):
+                raise ArtifactError("the service went on with another part than was asked for", hint="fetch again")
+            if part.start != at:  # it begins anew: it knows no parts, or has a newer version
+                self._file.seek(0)
+                self._file.truncate()
+            self._known = part
+            for piece in answer.iter_raw():
+                self._file.write(piece)
+
+    def complete(self) -> int:
+        """The number of bytes, if it is the one announced."""
+        size, total = self._file.tell(), self._known.total
+        if total not in (None, size):
+            raise ArtifactError(f"{size} bytes came, where {total} were announced", hint="fetch again")
+        return size
 
 
 def _part(answer: "httpx.Response") -> Part:
@@ -98,10 +109,3 @@ def _part(answer: "httpx.Response") -> Part:
             raise ArtifactError("the service answers with a part, and does not say which", hint="fetch again")
         return Part(int(found[1]), int(found[2]) if found[2].isdecimal() else None, tag)
     return Part(0, int(length) if length and length.isdecimal() else None, tag)
-
-
-def _complete(file: IO[bytes], known: Part) -> int:
-    size = file.tell()
-    if known.total is not None and size != known.total:
-        raise ArtifactError(f"{size} bytes came, where {known.total} were announced", hint="fetch again")
-    return size

@@ -82,6 +82,8 @@ class Service:
         }  # fmt: skip
         self.file_ends = "COMPLETED"
         self.file_error = ""
+        self.remembers_halves = False
+        """Whether a file whose bytes never came counts as there."""
         self.list_lag = 0.0
         self.archive: Callable[[dict[str, Any], str], bytes] = lora_archive
         self.cuts: list[int] = []
@@ -224,13 +226,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Silence."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class names it
+    def do_GET(self) -> None:
         self._serve("GET")
 
-    def do_POST(self) -> None:  # noqa: N802 - same
+    def do_POST(self) -> None:
         self._serve("POST")
 
-    def do_PUT(self) -> None:  # noqa: N802 - same
+    def do_PUT(self) -> None:
         self._serve("PUT")
 
     def _serve(self, method: str) -> None:
@@ -311,7 +313,7 @@ Answer = tuple[int, Any, dict[str, str]]
 def _begin_upload(service: Service, request: Request) -> Answer:
     form = request.body
     known = [file_id for file_id, file in service.files.items() if file["checksum_"] == form["checksum"]]
-    if known:
+    if known and (service.remembers_halves or known[0] in service.contents):
         return 409, {"file_id": known[0]}, {}
     file_id = f"file-{len(service.files) + 1}"
     service.files[file_id] = {
