@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.backend import Plan, Record
-from ftsdk.errors import AmbiguousError, AuthError, RejectedError, UnreachableError
+from ftsdk.errors import AmbiguousError, AuthError, BackendError, RejectedError, UnreachableError
 from ftsdk.job import JobState, Reason
 from ftsdk.kit.http import never_sent, patiently, status_code
 from ftsdk_together.api import Api, Json
@@ -61,18 +61,19 @@ def find(api: Api, plan: Plan, token: str) -> str | None:
     """The job with this token, where there is one, or None where it is certain that there is none.
 
     Raises:
-        AmbiguousError: A creation was sent, and no job shows up, which may be because the list lags.
-        UnreachableError: The list cannot be asked.
+        AmbiguousError: A creation was sent, and no job shows up, or the list cannot be had.
     """
     facts = plan.facts
     if facts is not None and facts.get(CREATED):
         return facts[CREATED]
     if facts is not None and not _was_sent(facts):
         return None
-    if found := _listed(api, token):
+    try:
+        found = _listed(api, token)
+    except BackendError as error:  # also where the key is refused now: a job may run and cost
+        raise AmbiguousError(f"a creation was sent to Together; {error.message}", hint=error.hint) from error
+    if found or facts is None or _may_recreate(plan, facts):
         return found
-    if facts is None or _may_recreate(plan, facts):
-        return None
     raise _undecided()
 
 
@@ -103,7 +104,7 @@ def _settled(api: Api, token: str, seconds: float) -> str | None:
     def look() -> str | None:
         try:
             return _listed(api, token)
-        except UnreachableError:
+        except BackendError:
             return None
 
     return next((found for found in awaiting(look, api.timing.look, seconds) if found), None)
@@ -136,7 +137,7 @@ def _was_sent(facts: Mapping[str, str]) -> bool:
 def _may_recreate(plan: Plan, facts: Mapping[str, str]) -> bool:
     """Whether the user has asked for a second creation, and the first has had its time to show up."""
     since = time.time() - float(facts[CREATION].removeprefix(_SENT))
-    return plan.native["on_ambiguous"] == "recreate" and since > plan.native["settle_seconds"]
+    return bool(plan.native["on_ambiguous"] == "recreate" and since > plan.native["settle_seconds"])
 
 
 def _undecided() -> AmbiguousError:

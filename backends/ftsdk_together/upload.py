@@ -182,7 +182,9 @@ def awaiting(look: Callable[[], Any], pause: float, seconds: float) -> Iterator[
 
 
 def _status(file: Json) -> str:
-    return str(file.get("processing_status") or "").upper()
+    """In capitals. Old files have none, and say only whether they are done with (``Processed``)."""
+    done = file.get("Processed") is True
+    return str(file.get("processing_status") or (_DONE if done else "")).upper()
 
 
 def _refused(file: Json, status: str) -> RejectedError:

@@ -118,7 +118,8 @@ class Service:
         number = len(self.jobs) + 1
         job = {
             **body, "id": f"ft-{number:08x}-cafe", "created": now, "created_at": _iso(now), "updated_at": _iso(now),
-            "user_id": "u", "ends": "user_error" if body.get("suffix", "").startswith("fails") else self.ends, "seconds": self.seconds, "cancelled": None, **changes,
+            "user_id": "u", "seconds": self.seconds, "cancelled": None,
+            "ends": "user_error" if body.get("suffix", "").startswith("fails") else self.ends, **changes,
         }  # fmt: skip
         job["model_output_name"] = f"me/{body.get('model', 'model').rpartition('/')[2]}-{body.get('suffix', '')}"
         self.jobs[job["id"]] = job

@@ -8,6 +8,7 @@ import pytest
 import zstandard
 from together_service import Fault, lora_archive, lora_files, tar_zst
 
+import ftsdk
 from ftsdk.artifact import Artifact
 from ftsdk.errors import ArtifactError, JobNotReady, UnreachableError
 from ftsdk.testing import weights
@@ -45,15 +46,22 @@ def test_an_adapter(backend, job, tmp_path):
     assert "canary" not in (tmp_path / "out" / "ftsdk.json").read_text()
 
 
-@pytest.mark.parametrize(
-    ("part", "query"),
-    [("", {"checkpoint": "adapter"}), (":merged", {"checkpoint": "merged"}), (":4", {"checkpoint_step": "4"})],
-)
-def test_parts(backend, service, job, tmp_path, part, query):
+PARTS = {"": {"checkpoint": "adapter"}, ":merged": {"checkpoint": "merged"}, ":4": {"checkpoint_step": "4"}}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts(backend, service, job, tmp_path, part):
     """An id may name the adapter, the merged model, or a checkpoint by its step."""
     made = backend.fetch(f"{job['id']}{part}", tmp_path / "out")
 
-    assert (query, f"together:{job['id']}{part}") == (asked(service), made.manifest.job)
+    assert (PARTS[part], f"together:{job['id']}{part}") == (asked(service), made.manifest.job)
+
+
+def test_a_checkpoint_through_the_client(service, job, tmp_path):
+    """A checkpoint of any job of the account is fetched by its step, also one that ftsdk has not made."""
+    ftsdk.fetch(f"together:{job['id']}:4", tmp_path / "out")
+
+    assert {"checkpoint_step": "4"} == asked(service)
 
 
 def test_a_whole_model(backend, service, tmp_path):

@@ -97,10 +97,11 @@ def test_a_list_that_lags_a_little_is_waited_for(service, spec):
     assert job.ref == f"together:{next(iter(service.jobs))}"
 
 
-def test_a_hidden_list_parks(service, spec):
-    """While the list cannot be asked, nothing is concluded; later it is."""
+@pytest.mark.parametrize("code", [401, 403, 404, 500])
+def test_a_hidden_list_parks(service, spec, code):
+    """While the list cannot be had, also because the key is refused now, nothing is concluded; later it is."""
     service.fail(*CREATE, Fault("lose"))
-    service.fail(*LIST, Fault("status", 500), times=200)
+    service.fail(*LIST, Fault("status", code), times=200)
     error, job = submit(spec())
     service.faults.clear()
 

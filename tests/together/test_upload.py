@@ -125,6 +125,16 @@ def test_the_same_rows_are_not_sent_twice(service, spec):
     assert (2, 1) == (len(service.jobs), service.count(*PUT))
 
 
+def test_an_old_file_is_reused(service, spec):
+    """Files from before there were checks have no status; that they are done with is enough."""
+    ftsdk.submit(spec())
+    service.files["file-1"] |= {"processing_status": None, "Processed": True}
+
+    ftsdk.submit(spec())
+
+    assert (2, 1) == (len(service.jobs), service.count(*PUT))
+
+
 @pytest.mark.parametrize("flaw", [{"processing_status": "INVALID_FORMAT"}, {"bytes": 3}])
 def test_a_useless_file_is_not_reused(service, spec, flaw):
     """A file of the same content that was found invalid, or is of another length, is not taken for ours."""

@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
-
 from ftsdk.data import Row, rows
 from ftsdk.errors import DataError
+from ftsdk.kit.holdout import held_out
 from ftsdk.spec import Dataset
 from ftsdk_local.engine.batches import Example, pack, tokens_of
 from ftsdk_local.engine.encode import Encoded, U, encode
@@ -97,21 +96,12 @@ def _tell(encoded: Encoded[Any], what: str, max_length: int, reporter: Reporter)
 
 
 def split(examples: Sequence[Item], val_size: float, seed: int) -> tuple[list[Item], list[Item]]:
-    """Hold out a share (below 1) or a number of rows, drawn by the seed; at least one, and never all.
+    """The rows to train on, and those that are held out.
 
     Raises:
         DataError: There are too few rows.
     """
-    if val_size == 0:
-        return list(examples), []
-    count = max(round(val_size * len(examples)), 1) if val_size < 1 else int(val_size)
-    if count >= len(examples):
-        raise DataError(
-            f"val_size={val_size:g} would hold out {count} of {len(examples)} rows and leave none to train on",
-            hint="lower val_size, or add rows",
-        )
-    order = np.random.default_rng(seed).permutation(len(examples))
-    chosen = set(order[:count].tolist())
+    chosen = held_out(len(examples), val_size, seed)
     return (
         [example for place, example in enumerate(examples) if place not in chosen],
         [example for place, example in enumerate(examples) if place in chosen],
