@@ -1,12 +1,14 @@
 """What every test stands on: a state folder of its own, no internet, one thread, and the data where it lies."""
 
 import importlib.resources
+import importlib.util
 import os
 import socket
 import sysconfig
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -67,6 +69,19 @@ def _is_loopback(host: str) -> bool:
 def root() -> Path:
     """The folder that holds tests/, docs/ and README.md. It is no checkout where the built wheel is tested."""
     return ROOT
+
+
+@pytest.fixture
+def example(root: Path) -> Callable[[str], ModuleType]:
+    """Imports an example by its name."""
+
+    def load(name: str) -> ModuleType:
+        location = importlib.util.spec_from_file_location(name, root / "examples" / f"{name}.py")
+        module = importlib.util.module_from_spec(location)
+        location.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

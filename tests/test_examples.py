@@ -1,6 +1,5 @@
 """The examples run as they stand."""
 
-import importlib.util
 import json
 
 import pytest
@@ -13,19 +12,6 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.filterwarnings("ignore"),  # the libraries warn of each other's changes; ours are errors elsewhere
 ]
-
-
-@pytest.fixture
-def example(root):
-    """Imports an example by its name."""
-
-    def load(name):
-        location = importlib.util.spec_from_file_location(name, root / "examples" / f"{name}.py")
-        module = importlib.util.module_from_spec(location)
-        location.loader.exec_module(module)
-        return module
-
-    return load
 
 
 @pytest.fixture
@@ -76,6 +62,13 @@ def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     memory = translate.plan(module.job_spec(str(alpaca_rows), str(tmp_path)), card).memory
 
     assert f"{memory.total / 2**30:.1f} GiB" in module.__doc__
+
+
+def test_switch_backend(example, tiny_model, alpaca_rows, tmp_path):
+    """The spec that Together takes runs here, too (tests/together holds the other half)."""
+    artifact = example("switch_backend").main(str(alpaca_rows), "local", str(tiny_model), str(tmp_path / "out"))
+
+    assert ("adapter", "sft") == (artifact.kind, artifact.manifest.method)
 
 
 @pytest.mark.slow
