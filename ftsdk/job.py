@@ -112,6 +112,8 @@ class JobStatus(Section):
     """Money spent so far, in US dollars."""
     warnings: tuple[str, ...] = ()
     """What the user should know, such as ``no progress for 12 minutes``."""
+    facts: Mapping[str, str] = {}
+    """What was noted at its submission, such as the id of an uploaded file or the estimated ``price``."""
 
     def __str__(self) -> str:
         parts = [self.state.value]

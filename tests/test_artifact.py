@@ -244,6 +244,22 @@ def test_many_at_once_place_one(sealed: Path, tmp_path: Path) -> None:
     assert {sealed, tmp_path / "out"} == set(tmp_path.iterdir())
 
 
+def test_a_room_that_another_call_takes_away(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that meets another's room, gone a moment later, makes the room anew."""
+    mkdir = os.mkdir
+    met = iter([FileExistsError(errno.EEXIST, "File exists")])
+
+    def fleeting(path: Path, *rest: int) -> None:
+        if Path(path).name == ".out.partial":
+            for error in met:
+                raise error
+        mkdir(path, *rest)
+
+    monkeypatch.setattr(os, "mkdir", fleeting)
+
+    assert tmp_path / "out" == place(sealed, tmp_path / "out").path
+
+
 # generate
 
 

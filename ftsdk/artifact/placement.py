@@ -101,8 +101,10 @@ def _alone(target: Path) -> Iterator[Path]:
 
 def _locked(room: Path) -> int:
     """Wait for the room's lock; an earlier holder may take the room away meanwhile, so look again."""
+    room.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        room.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # not exist_ok: it looks again whether a folder is there, and one may be gone
+            room.mkdir()
         with suppress(FileNotFoundError):
             lock = os.open(room / "lock", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)

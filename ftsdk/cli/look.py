@@ -109,6 +109,10 @@ def _state(state: str) -> Text:
     return words(state, _COLORS.get(state, ""))
 
 
+_NOTED = ("price", "differs")
+"""Facts of a submission that a reader wants to see; ``--json`` has all."""
+
+
 def _status_rows(ref: str, found: "JobStatus") -> Iterator[tuple[str, RenderableType]]:
     """What is known, and nothing else."""
     steps = f"{found.step} of {found.total_steps}" if found.step is not None and found.total_steps else ""
@@ -123,6 +127,7 @@ def _status_rows(ref: str, found: "JobStatus") -> Iterator[tuple[str, Renderable
         ("metrics", ", ".join(f"{name} {metric(value)}" for name, value in found.metrics.items())),
         ("time left", "" if found.eta_seconds is None or found.state.done else duration(found.eta_seconds)),
         ("cost", "" if found.cost is None else dollars(found.cost)),
+        *((name, found.facts.get(name, "")) for name in _NOTED),
         ("next", found.hint),
     )
     yield from ((label, value) for label, value in rows if value)

@@ -83,7 +83,7 @@ class Recorded(Case):
 
     def _keep(self, record: JobRecord) -> JobStatus:
         self.native_id = record.native_id
-        return record.status
+        return record.status.model_copy(update={"facts": record.facts})
 
 
 class Foreign(Case):

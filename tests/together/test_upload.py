@@ -4,8 +4,10 @@ import json
 
 import pytest
 from together_service import Fault
+from typer.testing import CliRunner
 
 import ftsdk
+from ftsdk.cli import app
 from ftsdk.errors import DataError, FtsdkError, RejectedError, UnreachableError
 from ftsdk.job import JobState, Reason
 from ftsdk.kit.holdout import held_out
@@ -213,6 +215,16 @@ def test_a_price_below_the_limit(service, spec):
     [asked] = [r.body for r in service.requests if r.path == "/v1/fine-tunes/estimate-price"]
     [job] = service.jobs.values()
     assert asked == {name: job[name] for name in asked}
+
+
+def test_the_price_is_told(service, spec):
+    """The estimate stays with the job, and the command line shows it."""
+    job = ftsdk.submit(spec())
+
+    shown = CliRunner().invoke(app, ["status", job.id]).output
+
+    assert "$5.50" == job.status().facts["price"]
+    assert "price       $5.50" in shown
 
 
 def test_a_price_that_cannot_be_paid(service, spec):
