@@ -117,7 +117,7 @@ def _status_rows(ref: str, found: "JobStatus") -> Iterator[tuple[str, Renderable
     """What is known, and nothing else."""
     steps = f"{found.step} of {found.total_steps}" if found.step is not None and found.total_steps else ""
     share = f"{found.progress:.0%}" if found.progress is not None else ""
-    rows = (
+    rows: tuple[tuple[str, RenderableType], ...] = (
         ("job", ref),
         ("state", _state(found.state)),
         ("stage", "" if found.state.done else found.stage),
