@@ -26,9 +26,9 @@ import ftsdk
 from ftsdk.files import sha256
 from ftsdk.identity import is_alive
 from ftsdk.job import JobState
+from ftsdk.kit.jobs.attempt import latest_attempt
+from ftsdk.kit.jobs.driver import folder_of
 from ftsdk.kit.process import signal_process
-from ftsdk_local.attempt import latest_attempt
-from ftsdk_local.driver import folder_of
 from ftsdk_local.engine.checkpoint import SEAL
 
 STEPS = 30
@@ -104,7 +104,7 @@ class Worker:
 
     def __init__(self, job: ftsdk.Job) -> None:
         self.job = job
-        self.folder = folder_of(job.ref.partition(":")[2])
+        self.folder = folder_of(*job.ref.split(":"))
 
     def alive(self) -> bool:
         """Whether it has signed and lives; an earlier worker, which was killed, does not count."""

@@ -30,10 +30,10 @@ from transformers import (
 from ftsdk import JobSpec
 from ftsdk.data import check
 from ftsdk.kit.hardware import device
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local import translate
 from ftsdk_local.engine.run import run
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 
 LAST = 10  # updates over which the final reward is the mean
 LINEAR = tuple(f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down"))

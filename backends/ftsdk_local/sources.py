@@ -15,9 +15,9 @@ from ftsdk.artifact import MANIFEST
 from ftsdk.errors import FtsdkError
 from ftsdk.files import sha256
 from ftsdk.job import JobRef
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec.method import is_function
-from ftsdk_local.folder import JobFolder, jobs_root
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"

@@ -12,11 +12,11 @@ from transformers import AutoTokenizer
 from ftsdk import JobSpec
 from ftsdk.data import check
 from ftsdk.kit.hardware import device
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.outcome import Stopped
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local import translate
 from ftsdk_local.engine.run import run
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Stopped
-from ftsdk_local.report import Reporter
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM
 
 from ftsdk.job import Reason
 from ftsdk.kit.hardware import device
+from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local import translate
 from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.grpo import order_of_prompts, rows_at_a_time
 from ftsdk_local.engine.memory import MicroBatch
-from ftsdk_local.outcome import Failure
 from ftsdk_local.settings import Settings
 
 pytestmark = [

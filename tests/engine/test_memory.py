@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local.engine.memory import MicroBatch, is_out_of_memory, limit_memory
 from ftsdk_local.engine.model import told
-from ftsdk_local.outcome import Failure
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")

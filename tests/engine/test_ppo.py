@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ftsdk.artifact import verify
+from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local.engine.ppo_update import Learner
-from ftsdk_local.outcome import Failure
 
 pytestmark = [
     pytest.mark.engine,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ftsdk.errors import UnsupportedSpec
-from ftsdk_local.outcome import Failure
+from ftsdk.kit.jobs.outcome import Failure
 
 pytestmark = [
     pytest.mark.engine,

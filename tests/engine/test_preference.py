@@ -14,9 +14,9 @@ from ftsdk.artifact import Artifact
 from ftsdk.errors import DataError, SpecError
 from ftsdk.files import sha256
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.engine.preference_steps import PreferenceSteps
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import read_events
 
 pytestmark = [
     pytest.mark.engine,

@@ -9,9 +9,9 @@ from engine_scenery import Quiet
 from ftsdk.data import check
 from ftsdk.errors import DataError
 from ftsdk.kit.hardware import device
+from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk_local import translate
 from ftsdk_local.engine.prompts import prompt_ids, read_prompts, stop_tokens
-from ftsdk_local.folder import JobFolder
 from ftsdk_local.settings import Settings
 
 ASKED = [{"role": "user", "content": "2 + 2?"}]

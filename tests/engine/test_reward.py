@@ -15,9 +15,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bits
 from ftsdk.artifact import Artifact
 from ftsdk.errors import ArtifactError
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.engine.scoring import PairObjective
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import read_events
 
 pytestmark = [
     pytest.mark.engine,

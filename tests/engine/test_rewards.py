@@ -5,9 +5,9 @@ import pytest
 import toy_rewards
 from engine_scenery import Quiet
 
+from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local.engine.prompts import Prompt
 from ftsdk_local.engine.rewards import Response, checked, function_reward
-from ftsdk_local.outcome import Failure
 from ftsdk_local.settings import RewardSettings
 
 IDS = np.array([5, 6], dtype=np.int32)

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 from ftsdk.artifact import Artifact
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.engine.checkpoint import SEAL, newest_sealed
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import read_events
 
 pytestmark = [
     pytest.mark.engine,

@@ -5,10 +5,10 @@ import torch
 from engine_scenery import metrics_of
 
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.engine.checkpoint import newest_sealed
 from ftsdk_local.engine.objective import Objective
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import read_events
 
 pytestmark = [
     pytest.mark.engine,

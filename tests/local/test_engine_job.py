@@ -16,9 +16,9 @@ from ftsdk.artifact import Artifact
 from ftsdk.errors import DataError, JobCancelled, JobFailed, UnsupportedSpec
 from ftsdk.files import sha256
 from ftsdk.job import JobState, Reason
-from ftsdk_local.attempt import latest_attempt
+from ftsdk.kit.jobs.attempt import latest_attempt
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk_local.engine.checkpoint import newest_sealed
-from ftsdk_local.folder import JobFolder, jobs_root
 
 pytestmark = pytest.mark.engine
 

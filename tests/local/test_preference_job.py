@@ -11,8 +11,8 @@ from preferences import pairs, written
 import ftsdk
 from ftsdk.files import sha256
 from ftsdk.job import JobState, Reason
-from ftsdk_local.attempt import latest_attempt
-from ftsdk_local.folder import JobFolder, jobs_root
+from ftsdk.kit.jobs.attempt import latest_attempt
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -2,8 +2,10 @@ from importlib import metadata
 
 import pytest
 
+from ftsdk.backend import Plan
 from ftsdk.errors import RejectedError
-from ftsdk_local import requirements
+from ftsdk.spec import JobSpec
+from ftsdk_local import LocalBackend, requirements
 
 
 def installed(monkeypatch, versions):
@@ -47,11 +49,12 @@ def test_builds_of_its_own_are_fine(monkeypatch, version):
     assert [] == requirements.check()
 
 
-def test_nothing_is_created_where_nothing_can_run(bench, ftsdk_home, monkeypatch):
+def test_nothing_is_created_where_nothing_can_run(ftsdk_home, monkeypatch):
     """Without its packages the backend refuses a job before it makes a folder."""
     installed(monkeypatch, {"trl": None})
+    plan = Plan(backend="local", spec=JobSpec(model="m", dataset="d.jsonl"), native={})
 
     with pytest.raises(RejectedError, match="trl is not installed"):
-        bench.backend.submit(bench.plan("quick"), bench.token(), lambda **_: None)
+        LocalBackend().submit(plan, "a" * 26, lambda **_: None)
 
     assert not (ftsdk_home / "jobs").exists()

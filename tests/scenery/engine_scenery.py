@@ -3,8 +3,8 @@
 import torch
 import transformers
 
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import read_events
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import read_events
 
 
 def metrics_of(folder: JobFolder, name: str) -> list[float]:

@@ -8,8 +8,8 @@ import pytest
 from ftsdk import JobSpec
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.kit.hardware import Machine
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk_local import translate
-from ftsdk_local.folder import JobFolder, jobs_root
 
 CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
 LORA = {

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from ftsdk.errors import SpecError
 from ftsdk.job import Reason
-from ftsdk_local.outcome import Failure
+from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local.settings import Settings
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

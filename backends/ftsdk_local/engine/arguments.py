@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.model import pick_dtype
-from ftsdk_local.folder import JobFolder
 from ftsdk_local.settings import Settings
 
 CHECKPOINTS_IN_A_RUN = 10

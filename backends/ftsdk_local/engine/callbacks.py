@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from transformers import TrainerCallback
 
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure, Why
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.checkpoint import seal
-from ftsdk_local.outcome import Failure, Why
-from ftsdk_local.report import Reporter
 
 _SILENT = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
 _SILENT_ENDINGS = ("_runtime", "_per_second")

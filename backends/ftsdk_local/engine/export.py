@@ -8,11 +8,11 @@ from typing import Any
 from ftsdk.artifact import Kind, Manifest, seal
 from ftsdk.backend import Plan
 from ftsdk.job import JobRef
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.engine.card import model_card
 from ftsdk_local.engine.curve import draw_losses
 from ftsdk_local.engine.model import stored_dtype, versions
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import read_events
 from ftsdk_local.settings import Settings
 from ftsdk_local.sources import NAME
 

@@ -11,6 +11,9 @@ import numpy as np
 from transformers import TrainerCallback
 
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import known_arguments
@@ -35,9 +38,6 @@ from ftsdk_local.engine.stages import (
     prepare_machine,
     run_trainer,
 )
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 ARGUMENTS = {

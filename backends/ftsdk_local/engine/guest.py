@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ftsdk_local.report import Reporter
+from ftsdk.kit.jobs.report import Reporter
 
 
 class _Told(logging.Handler):

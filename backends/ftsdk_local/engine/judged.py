@@ -5,11 +5,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ftsdk.data import Row
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.batches import Example
 from ftsdk_local.engine.encode import Encoded, encode
 from ftsdk_local.engine.sequences import Sequences, read_units
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 _BALANCED = (0.5, 2.0)  # equation 8 of arXiv 2402.01306 asks for 1 to 4/3; this is far from it

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from ftsdk.job import Reason
-from ftsdk_local.outcome import Failure
+from ftsdk.kit.jobs.outcome import Failure
 
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 

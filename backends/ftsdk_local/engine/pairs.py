@@ -8,11 +8,11 @@ import numpy as np
 
 from ftsdk.data import Row
 from ftsdk.errors import DataError, Problem
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.batches import Example, Pair
 from ftsdk_local.engine.encode import MOST_PROBLEMS, Encoded, encode
 from ftsdk_local.engine.sequences import Sequences, read_units
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import PPO, JobSpec
 from ftsdk_local.engine.actor import Actor
 from ftsdk_local.engine.arguments import training_arguments
@@ -24,8 +26,6 @@ from ftsdk_local.engine.rewards import function_reward
 from ftsdk_local.engine.roles import Roles
 from ftsdk_local.engine.sequences import template_of
 from ftsdk_local.engine.stages import Trained, check_vocabulary, newest_checkpoint, prepare_machine
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

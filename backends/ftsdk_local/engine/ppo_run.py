@@ -12,6 +12,9 @@ from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState
 
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.outcome import Failure, Stopped
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine import ppo_checkpoint
 from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.engine.fit import Fit
@@ -21,9 +24,6 @@ from ftsdk_local.engine.prompts import Prompt, Prompts
 from ftsdk_local.engine.roles import POLICY, VALUE
 from ftsdk_local.engine.samples import drop_samples_after, keep_samples
 from ftsdk_local.engine.stages import Sealed, facts_of, warn_of_changes
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Failure, Stopped
-from ftsdk_local.report import Reporter
 
 _SHUFFLE, _SAMPLE, _LEARN, _EVALUATE = range(4)  # what chance is for: each has a stream of its own
 _EVALUATED = ("reward", "score", "kl", "entropy", "length", "ended")

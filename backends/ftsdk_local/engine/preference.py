@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import known_arguments
@@ -28,8 +30,6 @@ from ftsdk_local.engine.stages import (
     prepare_machine,
     run_trainer,
 )
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

@@ -7,14 +7,14 @@ import numpy as np
 
 from ftsdk.data import Row, rows
 from ftsdk.errors import DataError, Problem
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import Dataset
 from ftsdk_local.engine.encode import MOST_PROBLEMS
 from ftsdk_local.engine.remote import localize
 from ftsdk_local.engine.sampling import Tokens
 from ftsdk_local.engine.sequences import split
 from ftsdk_local.engine.templates import UnclearTurn, render
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 Said = str | list[dict[str, Any]]

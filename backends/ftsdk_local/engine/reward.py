@@ -1,5 +1,7 @@
 """Reward modeling, from the plan to the trained scorer: the stages in their order."""
 
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import training_arguments
@@ -20,8 +22,6 @@ from ftsdk_local.engine.stages import (
     run_trainer,
 )
 from ftsdk_local.engine.trainer import RowTrainer
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

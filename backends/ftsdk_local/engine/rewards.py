@@ -24,10 +24,10 @@ import numpy as np
 
 from ftsdk.files import sha256
 from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.prompts import Prompt
 from ftsdk_local.engine.sampling import Tokens
-from ftsdk_local.outcome import Failure
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import RewardSettings
 
 _MEND = "mend the function, then resume the job: the last checkpoint is kept"

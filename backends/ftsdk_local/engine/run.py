@@ -8,12 +8,12 @@ from pathlib import Path
 from ftsdk.backend import Plan
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.export import export
 from ftsdk_local.engine.hub import push
 from ftsdk_local.engine.stages import Trained
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 ROOMS = {

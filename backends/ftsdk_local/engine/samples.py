@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftsdk.files import write_atomic
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.rewards import Response
-from ftsdk_local.report import Reporter
 
 KEPT = 8
 """Responses kept of an evaluation."""

@@ -1,5 +1,7 @@
 """Supervised fine-tuning, from the plan to the trained model: the stages in their order."""
 
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.adapter import prepare_adapter
 from ftsdk_local.engine.arguments import training_arguments
@@ -18,8 +20,6 @@ from ftsdk_local.engine.stages import (
     run_trainer,
 )
 from ftsdk_local.engine.trainer import RowTrainer
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

@@ -11,14 +11,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ftsdk.errors import DataError
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.outcome import Stopped
+from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.engine.checkpoint import newest_sealed
 from ftsdk_local.engine.fit import Fit
 from ftsdk_local.engine.memory import limit_memory
 from ftsdk_local.engine.model import pick_device, versions
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Stopped
-from ftsdk_local.report import Reporter
 from ftsdk_local.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""The local worker with a small engine in the place of the real one; ``plan.native["engine"]`` names what it does."""
+"""A worker with a small engine in the place of the real one; ``plan.native["engine"]`` names what it does."""
 
 import atexit
 import os
@@ -11,9 +11,8 @@ from pathlib import Path
 
 from ftsdk.home import home
 from ftsdk.job import Reason
-from ftsdk_local import worker
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Failure, Stopped
+from ftsdk.kit.jobs import worker
+from ftsdk.kit.jobs.outcome import Failure, Stopped
 
 STEPS = 3
 
@@ -106,4 +105,4 @@ def run(folder, plan, reporter, stop):
 
 
 if __name__ == "__main__":
-    sys.exit(worker.main(JobFolder(Path(sys.argv[1])), launch=int(sys.argv[2]), run=run))
+    sys.exit(worker.main(sys.argv[1:], run))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ftsdk.job import JobState
-from ftsdk_local.queue import take_ticket
+from ftsdk.kit.jobs.queue import take_ticket
 
 
 def hold(bench, ftsdk_home, count):

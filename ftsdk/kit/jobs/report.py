@@ -15,9 +15,9 @@ from typing import Any
 from ftsdk.errors import InputError
 from ftsdk.files import write_atomic
 from ftsdk.job import Event, JobState
+from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.redact import redact
 from ftsdk.spec import Section
-from ftsdk_local.folder import JobFolder
 
 BEAT_SECONDS = 10.0
 """The longest time between two heartbeats."""

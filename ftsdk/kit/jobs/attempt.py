@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ftsdk.files import write_atomic
 from ftsdk.identity import ProcessIdentity, boot_id, is_alive, mine
+from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.process import reap
 from ftsdk.spec import Section
-from ftsdk_local.folder import JobFolder
 
 LINGER_SECONDS = 30
 """Time for trackers to send their last figures after a worker's report; after it, the kernel ends the process."""

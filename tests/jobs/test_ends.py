@@ -4,7 +4,7 @@ import pytest
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import JobState, Reason
-from ftsdk_local.outcome import Failure, Stopped, outcome_of
+from ftsdk.kit.jobs.outcome import Failure, Stopped, outcome_of
 
 NAMES = ("API_KEY", "ACCESS_TOKEN", "DB_PASSWORD", "CLIENT_SECRET")
 VENDORS = ("TOGETHER_API_KEY", "REPLICATE_API_TOKEN", "OPENAI_API_KEY", "WANDB_API_KEY")

@@ -5,10 +5,9 @@ import json
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ftsdk.backend import Plan
@@ -16,27 +15,25 @@ from ftsdk.errors import JobNotFound, JobNotReady, RejectedError
 from ftsdk.files import sync_folder, write_json
 from ftsdk.job import JobState, job_id
 from ftsdk.kit.environment import worker_environment
+from ftsdk.kit.jobs.attempt import gone, latest_attempt, launching
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
+from ftsdk.kit.jobs.outcome import outcome_of
+from ftsdk.kit.jobs.status import has_started, observe
 from ftsdk.kit.process import signal_process, start_detached, stop_group
-from ftsdk_local.attempt import gone, latest_attempt, launching
-from ftsdk_local.folder import JobFolder, jobs_root
-from ftsdk_local.outcome import outcome_of
-from ftsdk_local.status import has_started, observe
 
-WORKER = (sys.executable, "-P", "-m", "ftsdk_local.worker")
-"""The worker's command; ``-P``, so that no file of the working folder is taken for a library."""
 _ID = re.compile(r"[a-z0-9-]{1,60}")
 _ID_LENGTHS = (6, 10, 26)  # of the token's end; the longer ones are for tokens that end alike
 
 
-def folder_of(native_id: str) -> JobFolder:
+def folder_of(backend: str, native_id: str) -> JobFolder:
     """The folder of a job that exists.
 
     Raises:
-        JobNotFound: There is none by this id.
+        JobNotFound: The backend has none by this id.
     """
     folder = JobFolder(jobs_root() / native_id)
-    if not _ID.fullmatch(native_id) or not folder.job.is_file():
-        raise JobNotFound(f"there is no local job {native_id!r} in {jobs_root()}", hint="ftsdk jobs lists all jobs")
+    if not _ID.fullmatch(native_id) or not folder.job.is_file() or folder.ref != f"{backend}:{native_id}":
+        raise JobNotFound(f"there is no {backend} job {native_id!r} in {jobs_root()}", hint="ftsdk jobs lists all jobs")
     return folder
 
 
@@ -48,8 +45,13 @@ def find(token: str, plan: Plan) -> str | None:
     return None
 
 
-def submit(plan: Plan, token: str) -> str:
+def submit(plan: Plan, token: str, worker: Sequence[str]) -> str:
     """Create the job's folder in one step, and start its worker; go on from wherever an earlier call broke off.
+
+    Args:
+        plan: What is to be done.
+        token: The job's own.
+        worker: The program that does it; it is given the folder, and the descriptor of the launch lock.
 
     Raises:
         OSError: The worker cannot be started.
@@ -63,10 +65,10 @@ def submit(plan: Plan, token: str) -> str:
                 _write(aside, plan, token, folder.path.name)
             with launching(aside) as launch:  # held while the folder takes its name, so that it never looks abandoned
                 if _rename(aside, folder):
-                    _start(folder, plan, launch)
+                    _start(folder, plan, launch, worker)
                     return folder.path.name
             if _holds(folder, token):
-                _start_if_never_started(folder, plan)
+                _start_if_never_started(folder, plan, worker)
                 return folder.path.name
         raise RejectedError(f"{folder.path} is in the way, and holds no job of ours", hint="move it elsewhere")
     finally:
@@ -92,7 +94,7 @@ def cancel(folder: JobFolder) -> None:
         signal_process(attempt.identity, signal.SIGTERM)
 
 
-def resume(folder: JobFolder) -> None:
+def resume(folder: JobFolder, worker: Sequence[str]) -> None:
     """Start another worker, which goes on from the last good checkpoint.
 
     Raises:
@@ -101,14 +103,14 @@ def resume(folder: JobFolder) -> None:
     with launching(folder) as launch:
         status = observe(folder, launching=False)
         if not status.state.done or status.state is JobState.SUCCEEDED:
-            raise JobNotReady(f"local:{folder.path.name} is {status.state.value}: there is nothing to resume")
+            raise JobNotReady(f"{folder.ref} is {status.state.value}: there is nothing to resume")
         attempt = latest_attempt(folder)
         if attempt and not gone(attempt):
-            raise JobNotReady(f"the last worker of local:{folder.path.name} is still ending", hint="try again")
+            raise JobNotReady(f"the last worker of {folder.ref} is still ending", hint="try again")
         if folder.exit.exists():
             folder.exit.replace(folder.past_exit(attempt.number if attempt else 0))
         folder.cancel_request.unlink(missing_ok=True)
-        _start(folder, Plan.model_validate_json(folder.plan.read_text(encoding="utf-8")), launch)
+        _start(folder, Plan.model_validate_json(folder.plan.read_text(encoding="utf-8")), launch, worker)
 
 
 def _candidates(token: str, plan: Plan) -> list[JobFolder]:
@@ -122,7 +124,7 @@ def _holds(folder: JobFolder, token: str) -> bool:
 def _write(folder: JobFolder, plan: Plan, token: str, name: str) -> None:
     write_json(folder.spec, plan.spec.as_written())
     write_json(folder.plan, plan.model_dump(mode="json", exclude_unset=True))
-    write_json(folder.job, {"id": name, "token": token, "created": time.time()})
+    write_json(folder.job, {"backend": plan.backend, "id": name, "token": token, "created": time.time()})
 
 
 @contextlib.contextmanager
@@ -147,15 +149,15 @@ def _rename(aside: JobFolder, folder: JobFolder) -> bool:
     return True
 
 
-def _start_if_never_started(folder: JobFolder, plan: Plan) -> None:
+def _start_if_never_started(folder: JobFolder, plan: Plan, worker: Sequence[str]) -> None:
     with launching(folder) as launch:
         if not folder.log.exists():
-            _start(folder, plan, launch)
+            _start(folder, plan, launch, worker)
 
 
-def _start(folder: JobFolder, plan: Plan, launch: int) -> None:
+def _start(folder: JobFolder, plan: Plan, launch: int, worker: Sequence[str]) -> None:
     start_detached(
-        [*WORKER, str(folder.path), str(launch)],
+        [*worker, str(folder.path), str(launch)],
         cwd=folder.path,
         env=worker_environment(plan.spec.report_to),
         log=folder.log,

@@ -1,4 +1,4 @@
-"""Settings that the local backend alone has: ``backend_options.local`` in the spec."""
+"""Settings of every backend whose jobs run on this machine."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from ftsdk.backend import Options
 
 
-class LocalOptions(Options):
+class WorkerOptions(Options):
     """How a job is run on this machine."""
 
     device: Annotated[str, Field(pattern=r"^(cpu|cuda-\d{1,3})$")] | None = None

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ftsdk.identity import is_alive
 from ftsdk.job import JobState, JobStatus, Reason
+from ftsdk.kit.jobs.attempt import Attempt, is_launching, latest_attempt
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.outcome import Outcome, failed
+from ftsdk.kit.jobs.report import BEAT_SECONDS, Heartbeat
 from ftsdk.kit.process import reap
-from ftsdk_local.attempt import Attempt, is_launching, latest_attempt
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.outcome import Outcome, failed
-from ftsdk_local.report import BEAT_SECONDS, Heartbeat
 
 _TAIL_BYTES = 8192
 
@@ -78,7 +78,7 @@ def _worries(heartbeat: Heartbeat) -> tuple[str, ...]:
 
 def _lost(folder: JobFolder, attempt: Attempt | None) -> Outcome:
     """What became of a worker that is gone without a word."""
-    again = f"ftsdk resume local:{folder.path.name}"
+    again = f"ftsdk resume {folder.ref}"
     if folder.cancel_request.exists():
         return Outcome(state=JobState.CANCELLED, message="ended before it could save a checkpoint")
     if attempt is None:

@@ -10,9 +10,9 @@ import pytest
 
 from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.job import JobState, Reason
-from ftsdk_local import attempt, driver
-from ftsdk_local.attempt import latest_attempt
-from ftsdk_local.outcome import Outcome
+from ftsdk.kit.jobs import attempt, driver
+from ftsdk.kit.jobs.attempt import latest_attempt
+from ftsdk.kit.jobs.outcome import Outcome
 
 
 def test_a_job_runs_to_its_end(bench):
@@ -20,6 +20,14 @@ def test_a_job_runs_to_its_end(bench):
     status = bench.wait(bench.submit("quick"))
 
     assert (JobState.SUCCEEDED, 3, 3, 1.0) == (status.state, status.step, status.total_steps, status.progress)
+
+
+def test_a_job_belongs_to_one_backend(bench):
+    """A backend does not know the jobs of another one, although all lie in one folder."""
+    job = bench.submit("quick")
+
+    with pytest.raises(JobNotFound, match="no llamafactory job"):
+        driver.folder_of("llamafactory", job)
 
 
 def test_the_exit_report_has_the_figures(bench):
@@ -74,11 +82,11 @@ def test_a_submission_that_broke_off_is_finished(bench, monkeypatch):
     assert (None, JobState.SUCCEEDED) == (found, status.state)
 
 
-def test_a_worker_that_cannot_start_is_told(bench, monkeypatch):
+def test_a_worker_that_cannot_start_is_told(bench):
     """A worker that dies before its first word fails its job with the last line of the log."""
-    monkeypatch.setattr(driver, "WORKER", (sys.executable, "-c", "import no_such_module"))
+    broken = (sys.executable, "-c", "import no_such_module")
 
-    status = bench.wait(bench.submit())
+    status = bench.wait(driver.submit(bench.plan("quick"), bench.token(), broken))
 
     assert (Reason.WORKER_LOST, True) == (status.reason, "no_such_module" in status.message)
 
@@ -155,7 +163,7 @@ def test_two_resumes_start_one_worker(bench):
     """Of two processes that resume a job at once, one is refused."""
     job = bench.submit("better_next_time")
     bench.wait(job)
-    code = f"import ftsdk_local as l; l.driver.WORKER={driver.WORKER!r}; l.LocalBackend().resume({job!r})"
+    code = f"from ftsdk_local import LocalBackend as L; L.command = {bench.backend.command!r}; L().resume({job!r})"
 
     both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     refused = ["JobNotReady" in process.communicate()[1] for process in both]
@@ -170,7 +178,7 @@ def test_a_second_worker_leaves_at_once(bench):
     bench.wait(job, JobState.RUNNING)
     before = bench.pid(job)
 
-    second = subprocess.run([*driver.WORKER, str(bench.folder(job).path), "0"], timeout=20, check=False)
+    second = subprocess.run([*bench.backend.command, str(bench.folder(job).path), "0"], timeout=20, check=False)
 
     assert (0, before, JobState.RUNNING) == (second.returncode, bench.pid(job), bench.status(job).state)
 
@@ -260,11 +268,10 @@ def test_twenty_submits_from_five_processes(bench):
         import sys
         from ftsdk.backend import Plan
         from ftsdk.spec import JobSpec
-        from ftsdk_local import driver
-        driver.WORKER = {driver.WORKER!r}
+        from ftsdk.kit.jobs import driver
         plan = Plan(backend="local", spec=JobSpec(model="m", dataset="d"), native={{"engine": "quick"}})
         for n in range(4):
-            print(driver.submit(plan, f"{{sys.argv[1]}}{{n}}".rjust(26, "a")))
+            print(driver.submit(plan, f"{{sys.argv[1]}}{{n}}".rjust(26, "a"), {bench.backend.command!r}))
     """)
     five = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(n)], stdout=subprocess.PIPE, text=True)

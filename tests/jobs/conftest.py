@@ -10,19 +10,26 @@ import psutil
 import pytest
 
 from ftsdk.backend import Plan
+from ftsdk.kit.jobs import driver
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.spec import JobSpec
-from ftsdk_local import LocalBackend, driver
-from ftsdk_local.folder import JobFolder, jobs_root
+from ftsdk_local import LocalBackend
 
 FAKE_WORKER = (sys.executable, "-P", str(Path(__file__).with_name("fake_worker.py")))
 _tokens = itertools.count()
 
 
-class Bench:
+class FakeLocal(LocalBackend):
     """A local backend whose workers run a small engine instead of the real one."""
 
+    command = FAKE_WORKER
+
+
+class Bench:
+    """Submits jobs, and looks at them."""
+
     def __init__(self):
-        self.backend = LocalBackend()
+        self.backend = FakeLocal()
 
     def plan(self, engine, **options):
         compute = {"timeout": options.pop("timeout")} if "timeout" in options else {}
@@ -30,7 +37,7 @@ class Bench:
         return Plan(backend="local", spec=spec, native={"engine": engine})
 
     def submit(self, engine="quick", token=None, **options):
-        return driver.submit(self.plan(engine, **options), token or self.token())
+        return driver.submit(self.plan(engine, **options), token or self.token(), FAKE_WORKER)
 
     def token(self):
         return f"{next(_tokens):026}"
@@ -56,9 +63,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(ftsdk_home, monkeypatch):
+def bench(ftsdk_home):
     """A backend in a state folder of its own; workers that a test leaves behind are ended."""
-    monkeypatch.setattr(driver, "WORKER", FAKE_WORKER)
     yield Bench()
     for process in psutil.process_iter(["cmdline"]):
         if any(str(ftsdk_home) in word for word in process.info["cmdline"] or ()):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ftsdk.errors import InputError
 from ftsdk.job import JobState
-from ftsdk_local.folder import JobFolder
-from ftsdk_local.report import Heartbeat, Reporter, read_events
+from ftsdk.kit.jobs.folder import JobFolder
+from ftsdk.kit.jobs.report import Heartbeat, Reporter, read_events
 
 
 @pytest.fixture

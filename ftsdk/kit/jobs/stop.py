@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from ftsdk_local.outcome import Why
+from ftsdk.kit.jobs.outcome import Why
 
 _WHY: dict[int, Why] = {signal.SIGTERM: "cancel", signal.SIGINT: "cancel", 0: "timeout"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ftsdk.job import Reason
-from ftsdk_local.outcome import outcome_of
+from ftsdk.kit.jobs.outcome import outcome_of
 
 FULL = (
     RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 355200 vs 355088"),

@@ -1,5 +1,6 @@
-"""A local job is a folder: each of its paths is named here, and nowhere else."""
+"""A job on this machine is a folder: each of its paths is named here, and nowhere else."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from ftsdk.home import home
 
 
 def jobs_root() -> Path:
-    """The folder that holds one folder for each local job, made where it is missing.
+    """The folder that holds one folder for each job, whatever its backend, made where it is missing.
 
     Raises:
         ConfigError: The state folder cannot be used.
@@ -24,6 +25,11 @@ class JobFolder:
     path: Path
 
     @property
+    def ref(self) -> str:
+        """What its user calls the job: ``local:sft-7f3k2m``."""
+        return f"{json.loads(self.job.read_bytes())['backend']}:{self.path.name}"
+
+    @property
     def spec(self) -> Path:
         """What the user wrote."""
         return self.path / "spec.json"
@@ -35,7 +41,7 @@ class JobFolder:
 
     @property
     def job(self) -> Path:
-        """Which job this is: id, token, time of creation."""
+        """Which job this is: backend, id, token, time of creation."""
         return self.path / "job.json"
 
     @property
