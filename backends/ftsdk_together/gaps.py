@@ -1,16 +1,6 @@
 """What Together AI cannot be told, as tables."""
 
-from typing import Any, NamedTuple
-
-
-class Only(NamedTuple):
-    """A field of which Together does one value only."""
-
-    value: Any
-    why: str
-    """Why any other is refused."""
-    fix: str = ""
-
+from ftsdk.kit.ledger import Only
 
 ONLY = {
     "model_revision": Only(None, "Together trains its own copy of the model, and names no revisions", "leave it blank"),

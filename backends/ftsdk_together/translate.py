@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftsdk.backend import Note, Plan
+from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.kit.ledger import Ledger, set_fields
+from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import DPO, SFT, Dataset, JobSpec
 from ftsdk_together.check import check_limits
 from ftsdk_together.gaps import ADVICE, ONLY, OWN
@@ -108,7 +108,7 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(Note(field, why) for field, why in OWN.items()),
+        backends_own=tuple(ledger.own),
         warnings=tuple(_warnings(spec, known, keys)),
     )
 
@@ -258,14 +258,10 @@ def _keys(ledger: Ledger, known: Known) -> dict[str, str]:
 
 def _refuse(ledger: Ledger, options: TogetherOptions) -> None:
     """All that Together cannot be told, from the tables."""
-    spec, given = ledger.spec, set(set_fields(ledger.spec))
-    for field, only in ONLY.items():
-        if _has(spec, field) and ledger.take(field, "as it is") != only.value:
-            ledger.refuse(field, only.why, only.fix)
-    for field in given & OWN.keys():
-        ledger.refuse(field, OWN[field], "leave it out")
-    for field in sorted(field for field in given if field.startswith("compute.")):
-        ledger.leave(field, ADVICE.get(field, "Together chooses the machine"))
+    spec = ledger.spec
+    ledger.hold_to(ONLY)
+    ledger.withhold(OWN)
+    ledger.set_advice_aside(ADVICE, "Together chooses the machine")
     takes = FORMATS.get(spec.method.type, frozenset())
     for field in ("dataset.format", "eval_dataset.format"):
         if takes and (ledger.value(field) or "auto") not in takes:
@@ -276,16 +272,6 @@ def _refuse(ledger: Ledger, options: TogetherOptions) -> None:
             ledger.refuse(f"{SECTION}.{name}", f"it has no effect without {needs}", "leave it out")
     if (options.price_limit or LEAST_PRICE) < LEAST_PRICE:
         ledger.refuse(f"{SECTION}.price_limit", f"each job costs ${LEAST_PRICE:g} at least", f"{LEAST_PRICE:g}")
-
-
-def _has(spec: JobSpec, field: str) -> bool:
-    """Whether the spec has the field at all: its section may be None, or another type of method."""
-    found: Any = spec
-    for part in field.split("."):
-        if not hasattr(found, part):
-            return False
-        found = getattr(found, part)
-    return True
 
 
 def _holds_out(spec: JobSpec) -> bool:

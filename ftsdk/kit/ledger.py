@@ -1,11 +1,20 @@
 """Account for every field of a spec while a backend translates it, so that nothing is dropped in silence."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ftsdk.backend import Note
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.spec import ADVICE, BOOKKEEPING, JobSpec, Section
+
+
+class Only(NamedTuple):
+    """The one value of a field that a system can do."""
+
+    value: Any
+    why: str
+    """Why any other is refused; where the user left it blank, what the system does instead of ours."""
+    fix: str = ""
 
 
 def set_fields(section: Section, prefix: str = "") -> Iterator[str]:
@@ -35,6 +44,8 @@ class Ledger:
         self.strict = strict
         self.honoured: dict[str, str] = {}
         self.set_aside: list[Note] = []
+        self.own: list[Note] = []
+        self.given = frozenset(set_fields(spec))
         self.problems: list[Problem] = []
 
     def value(self, field: str) -> Any:
@@ -60,6 +71,41 @@ class Ledger:
         else:
             self.set_aside.append(Note(field, why))
 
+    def has(self, field: str) -> bool:
+        """Whether the spec has the field at all: its section may be None, or another type of method."""
+        found: Any = self.spec
+        for part in field.split("."):
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+
+    def hold_to(self, table: Mapping[str, Only]) -> None:
+        """Take fields that have the one possible value; refuse others that the user set, tell of those left blank."""
+        for field, only in table.items():
+            if not self.has(field):
+                continue
+            if self.value(field) == only.value:
+                self.take(field, "as it is")
+            elif field in self.given:
+                self.refuse(field, only.why, only.fix)
+            else:
+                self.own.append(Note(field, only.why))
+
+    def withhold(self, table: Mapping[str, str]) -> None:
+        """Refuse fields that cannot be told and that the user set; tell of those left blank."""
+        for field, why in table.items():
+            if field in self.given:
+                self.refuse(field, why, "leave it out")
+            elif self.has(field):
+                self.own.append(Note(field, why))
+
+    def set_advice_aside(self, table: Mapping[str, str], otherwise: str) -> None:
+        """Set aside what is left of the advice that the user gave."""
+        for field in sorted(self.given):
+            if field.split(".", maxsplit=1)[0] in ADVICE and field not in self.honoured:
+                self.leave(field, table.get(field, otherwise))
+
     def close(self) -> None:
         """End the translation.
 
@@ -67,7 +113,7 @@ class Ledger:
             UnsupportedSpec: Fields were refused, or the user set a field that nobody accounted for.
         """
         accounted = {*self.honoured, *(note.field for note in self.set_aside), *(p.where for p in self.problems)}
-        for field in set_fields(self.spec):
+        for field in sorted(self.given):
             if field.split(".")[0] not in BOOKKEEPING and not _covers(accounted, field):
                 self.leave(field, f"{self.backend} has no setting for it")
         if self.problems:

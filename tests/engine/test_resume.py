@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from ftsdk.files import sha256
-from ftsdk_local.engine.export import metrics_by_step
+from ftsdk.kit.jobs.measured import metrics_by_step
 
 pytestmark = [
     pytest.mark.engine,

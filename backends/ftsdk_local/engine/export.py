@@ -1,6 +1,5 @@
 """Write the artifact: weights, tokenizer, model card, metrics and loss curve, sealed and moved into place at once."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,13 @@ from typing import Any
 from ftsdk.artifact import Kind, Manifest, seal
 from ftsdk.backend import Plan
 from ftsdk.job import JobRef
+from ftsdk.kit.card import model_card
 from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.report import read_events
-from ftsdk_local.engine.card import model_card
+from ftsdk.kit.jobs.measured import as_lines, last_values, metrics_by_step
 from ftsdk_local.engine.curve import draw_losses
 from ftsdk_local.engine.model import stored_dtype, versions
 from ftsdk_local.settings import Settings
 from ftsdk_local.sources import NAME
-
-Metrics = dict[int, dict[str, float]]
-"""From an optimizer step to its metrics."""
 
 
 def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokenizer: Any) -> Path:
@@ -33,8 +29,7 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     _save_weights(model, settings, aside)
     tokenizer.save_pretrained(aside)
     metrics = metrics_by_step(folder)
-    lines = [json.dumps({"step": step, **values}) for step, values in sorted(metrics.items())]
-    (aside / "metrics.jsonl").write_text("".join(line + "\n" for line in lines), "utf-8")
+    (aside / "metrics.jsonl").write_text(as_lines(metrics), "utf-8")
     if folder.samples.is_file():
         shutil.copyfile(folder.samples, aside / folder.samples.name)
     draw_losses(metrics, aside / "loss.png", settings.method)
@@ -54,21 +49,6 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     seal(aside, manifest)
     shutil.rmtree(folder.artifact, ignore_errors=True)
     return aside.rename(folder.artifact)
-
-
-def metrics_by_step(folder: JobFolder) -> Metrics:
-    """Every metric of the job; where a resumed attempt did a step again, the later value."""
-    found: Metrics = {}
-    for event in read_events(folder.events):
-        if event.kind == "metrics" and event.step is not None:
-            found.setdefault(event.step, {}).update(event.metrics)
-    return found
-
-
-def last_values(metrics: Metrics) -> dict[str, float]:
-    """The last value of each metric, and those of the held-out rows before any training."""
-    last = {name: value for _, values in sorted(metrics.items()) for name, value in values.items()}
-    return {**last, **{f"{name}_before": value for name, value in metrics.get(0, {}).items()}}
 
 
 def _save_weights(model: Any, settings: Settings, target: Path) -> None:

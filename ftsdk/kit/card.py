@@ -18,6 +18,9 @@ _WORDS = {
 }
 """Metrics that are shown, in their order; losses only where nothing better is known, such as a reward."""
 
+_TRAINING = ("lora", "arguments", "config")
+"""Parts of native requests that say how the model was trained."""
+
 _TASKS = {"reward_modeling": "text-classification"}
 """From a method to the Hub's name of what its models do, where it is not text-generation."""
 
@@ -103,11 +106,11 @@ def model_card(manifest: Manifest) -> str:
             "## Training",
             "",
             "```json",
-            json.dumps(_training(manifest.plan), indent=2),
+            json.dumps(_training(manifest.plan), indent=2, ensure_ascii=False),
             "```",
             "",
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
-            "The loss curve is in `loss.png`, all metrics in `metrics.jsonl`, hashes and the spec in `ftsdk.json`.",
+            "All metrics are in `metrics.jsonl`, hashes and the spec in `ftsdk.json`.",
             "",
         ]
     )
@@ -129,5 +132,6 @@ def _public(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def _training(plan: Mapping[str, object]) -> dict[str, object]:
-    return {key: plan[key] for key in ("lora", "arguments") if plan.get(key)}
+def _training(plan: Mapping[str, object]) -> object:
+    """Of a native request, what says how the model was trained."""
+    return {key: plan[key] for key in _TRAINING if plan.get(key)}
