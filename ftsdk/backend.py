@@ -10,7 +10,7 @@ Its test is a subclass of :class:`ftsdk.testing.BackendContract`.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -118,6 +118,18 @@ class Backend(ABC):
     @abstractmethod
     def check(self) -> list[Problem]:
         """What stands in the way of using it here: a missing package, a missing key. Empty: usable."""
+
+    def describe(self) -> str:
+        """What ``ftsdk doctor`` says of it where it is usable: versions, places. Empty: nothing to say."""
+        return ""
+
+    def install(self, tell: Callable[[str], None]) -> None:
+        """Make what it needs on this machine beside its Python packages; safe to repeat.
+
+        Args:
+            tell: Is given each line of progress.
+        """
+        tell(f"{self.name} needs nothing but its Python packages")
 
     @abstractmethod
     def plan(self, spec: JobSpec, options: Any) -> Plan:

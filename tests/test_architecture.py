@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-PACKAGES = ("ftsdk", "ftsdk_local", "ftsdk_together")
+PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_local", "ftsdk_together")
 HEAVY = {"bitsandbytes", "datasets", "matplotlib", "pandas", "peft", "together", "torch", "transformers", "trl"}
 FOR_BACKENDS = {"artifact", "backend", "data", "estimate", "job", "kit", "spec"}  # the contract and what it speaks of
 LEAVES = {"errors", "files", "home", "identity", "redact"}
@@ -83,7 +83,14 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    "use", ["import ftsdk_local", "import ftsdk_together", "from ftsdk.cli import main", "import ftsdk; ftsdk.submit"]
+    "use",
+    [
+        "import ftsdk_autotrain",
+        "import ftsdk_local",
+        "import ftsdk_together",
+        "from ftsdk.cli import main",
+        "import ftsdk; ftsdk.submit",
+    ],
 )
 def test_the_engine_is_left_to_the_worker(use: str) -> None:
     """Neither a backend nor the command line nor the client loads torch or what stands on it, or a service's client."""
@@ -111,7 +118,7 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     """Only the engine, inference and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
-    rooms = ("ftsdk_local.engine", "ftsdk_local.inference", "ftsdk_together.api")
+    rooms = ("ftsdk_autotrain.runner", "ftsdk_local.engine", "ftsdk_local.inference", "ftsdk_together.api")
 
     assert set() == {name for name in users if not name.startswith(rooms)}
 

@@ -101,7 +101,7 @@ def _backends() -> Iterator[Finding]:
 def _backend(found: Survey, *, chosen: bool) -> Iterator[Finding]:
     what = f"backend {found.backend}" + (" (chosen)" if chosen else "")
     if not found.problems:
-        yield Finding(what, ok=True, text="usable", needed=chosen)
+        yield Finding(what, ok=True, text=f"usable: {found.about}" if found.about else "usable", needed=chosen)
     for problem in found.problems:
         yield Finding(what, ok=False, text=f"{problem.where}: {problem.what}", fix=problem.fix, needed=chosen)
 

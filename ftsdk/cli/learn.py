@@ -9,18 +9,27 @@ from rich.console import RenderableType
 from rich.text import Text
 
 import ftsdk
-from ftsdk.cli.screen import pairs, table, words
+from ftsdk.cli.screen import open_screen, pairs, table, words
 from ftsdk.cli.survey import Survey, survey
 from ftsdk.cli.verb import Answer
+from ftsdk.errors import InputError
 
 if TYPE_CHECKING:
     from ftsdk.spec.explain import Explanation
 
 
 def backends(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One backend in full. Left out: all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[install] NAME", help="One backend in full, or all. install: make what it needs."),
+    ] = None,
+    installed: Annotated[str | None, typer.Argument(hidden=True)] = None,
 ) -> Answer:
-    """What each installed backend can do."""
+    """What each installed backend can do; ``backends install NAME`` makes what one needs on this machine."""
+    if name == "install":
+        return _install(installed)
+    if installed is not None:
+        raise InputError(f"unexpected {installed!r} behind {name!r}", hint=f"ftsdk backends {name}")
     if name is not None:
         found = survey(name)
         return Answer(data=found.to_dict, show=lambda screen: screen.out.print(pairs(_in_full(found))))
@@ -29,6 +38,25 @@ def backends(
     return Answer(
         data=lambda: [found.to_dict() for found in all_found],
         show=lambda screen: screen.out.print(table(headings, map(_in_short, all_found))),
+    )
+
+
+def _install(name: str | None) -> Answer:
+    from ftsdk.registry import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
+
+    if name is None:
+        raise InputError("install what?", hint=f"ftsdk backends install NAME, of {', '.join(ftsdk.backend_names())}")
+    told: list[str] = []
+    backend, screen = load_backend(name), open_screen()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        screen.err.print(words(line, "dim"))
+
+    backend.install(tell)
+    return Answer(
+        data=lambda: {"backend": name, "about": backend.describe(), "told": told},
+        show=lambda screen: screen.out.print(backend.describe() or told[-1]),
     )
 
 
@@ -90,6 +118,7 @@ def _in_short(found: Survey) -> tuple[RenderableType, ...]:
 def _in_full(found: Survey) -> Iterator[tuple[str, RenderableType]]:
     yield "backend", found.backend
     yield "usable", _usable(found)
+    yield from (("about", found.about),) if found.about else ()
     yield from (("", str(problem)) for problem in found.problems)
     for name, value in (found.to_dict()["capabilities"] or {}).items():
         yield name.replace("_", " "), str(value).lower() if isinstance(value, bool) else ", ".join(value)

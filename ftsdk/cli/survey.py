@@ -16,6 +16,8 @@ class Survey(NamedTuple):
     """What stands in the way; empty: usable."""
     capabilities: "Capabilities | None"
     """None where the backend cannot even be loaded."""
+    about: str = ""
+    """What it says of itself: versions, places."""
 
     def to_dict(self) -> dict[str, Any]:
         """The survey as JSON data, with lists in a fixed order."""
@@ -23,6 +25,7 @@ class Survey(NamedTuple):
         return {
             "backend": self.backend,
             "usable": not self.problems,
+            "about": self.about,
             "problems": [problem._asdict() for problem in self.problems],
             "capabilities": found and {name: _in_order(value) for name, value in found.items()},
         }
@@ -42,7 +45,7 @@ def survey(name: str) -> Survey:
 
     try:
         backend = load_backend(name)
-        return Survey(name, tuple(backend.check()), backend.capabilities())
+        return Survey(name, tuple(backend.check()), backend.capabilities(), backend.describe())
     except BackendNotFound:
         raise
     except FtsdkError as error:

@@ -1,7 +1,9 @@
 """The environment that a worker is given: an allow-list, so that no key leaks into a process without need of it."""
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from ftsdk.home import VARIABLE, home
 
@@ -32,7 +34,22 @@ _TRACKERS = {
     "trackio": ("TRACKIO_",),
     "wandb": ("WANDB_",),
 }
+_OURS = ("PYTHON", "VIRTUAL_ENV", VARIABLE)
 _NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+
+
+def guest_environment(python: Path, report_to: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of an engine in a Python of its own: nothing of ours leads it back to our packages.
+
+    Args:
+        python: The engine's interpreter; the programs beside it are found first.
+        report_to: Experiment trackers whose keys the engine may have.
+        settings: Variables that the engine heeds.
+    """
+    ours = {name: value for name, value in worker_environment(report_to).items() if not name.startswith(_OURS)}
+    beside_us = Path(sys.executable).parent
+    others = [place for place in ours.get("PATH", os.defpath).split(os.pathsep) if Path(place) != beside_us]
+    return {**ours, "PATH": os.pathsep.join([str(python.parent), *others]), **settings}
 
 
 def worker_environment(report_to: Iterable[str] = ()) -> dict[str, str]:

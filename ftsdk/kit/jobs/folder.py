@@ -109,6 +109,11 @@ class JobFolder:
         return self.path / "artifact"
 
     @property
+    def engine(self) -> Path:
+        """Where a foreign engine works: its configuration, its data, what it writes."""
+        return self.path / "engine"
+
+    @property
     def cache(self) -> Path:
         """What can be made again."""
         return self.path / "cache"

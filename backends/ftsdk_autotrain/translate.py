@@ -1,0 +1,294 @@
+"""Translate a spec into AutoTrain's own YAML, every parameter in it. Pure but for reading the model's config file."""
+
+import functools
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ftsdk.backend import Plan
+from ftsdk.data import is_local
+from ftsdk.kit.hardware import Machine
+from ftsdk.kit.ledger import Ledger
+from ftsdk.spec import DPO, JobSpec
+from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
+from ftsdk_autotrain.options import AutoTrainOptions
+from ftsdk_autotrain.runner import too_new
+
+NAME = "autotrain"
+PROJECT = "ftsdk-job"
+"""AutoTrain's name for the job, which is the folder that it writes into."""
+
+TASKS = {"sft": "llm-sft", "dpo": "llm-dpo", "orpo": "llm-orpo", "reward_modeling": "llm-reward"}
+"""From a method to AutoTrain's task."""
+
+_PAIRED = frozenset({"auto", "preference", "sharegpt"})
+FORMATS = {
+    "sft": frozenset({"auto", "messages", "prompt_completion", "text", "alpaca", "sharegpt"}),
+    "dpo": _PAIRED,
+    "orpo": _PAIRED,
+    "reward_modeling": _PAIRED,
+}
+"""From a method to the formats of rows that it learns from."""
+
+COLUMNS = {
+    "sft": {"text_column": "text"},
+    "dpo": {"prompt_text_column": "prompt", "text_column": "chosen", "rejected_text_column": "rejected"},
+    "orpo": {"prompt_text_column": "prompt", "text_column": "chosen", "rejected_text_column": "rejected"},
+    "reward_modeling": {"text_column": "chosen", "rejected_text_column": "rejected"},
+}
+"""From a method to the columns of its rendered rows."""
+
+SENT = {
+    "training.learning_rate": "lr",
+    "training.lr_scheduler_type": "scheduler",
+    "training.warmup_ratio": "warmup_ratio",
+    "training.max_grad_norm": "max_grad_norm",
+    "training.weight_decay": "weight_decay",
+    "training.optim": "optimizer",
+    "training.seed": "seed",
+    "training.max_length": "block_size",
+    "training.logging_steps": "logging_steps",
+}
+"""Fields that are sent as they are."""
+
+QUANTIZATIONS = {"nf4": "int4", "int8": "int8"}
+"""AutoTrain's int4 is nf4."""
+
+PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": None}
+
+_MOST_ROWS = 4
+"""Rows at a time on one device, where the spec does not say."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@functools.cache
+def architectures() -> frozenset[str]:
+    """The ``model_type`` of every language model that AutoTrain's Transformers (4.48) can load."""
+    return frozenset(files(__package__).joinpath("architectures.txt").read_text(encoding="utf-8").split())
+
+
+def plan(spec: JobSpec, options: AutoTrainOptions, machine: Machine, version: str) -> Plan:
+    """AutoTrain's request for a spec, and what becomes of each field.
+
+    Args:
+        spec: What the user means.
+        options: What AutoTrain alone has.
+        machine: What it runs on.
+        version: AutoTrain's.
+
+    Raises:
+        UnsupportedSpec: With every field that AutoTrain cannot honour.
+    """
+    ledger = Ledger(NAME, spec)
+    method = spec.method.type
+    if method not in TASKS:
+        ledger.refuse("method", f"AutoTrain does not do {method}", ", ".join(TASKS))
+    config = {
+        "task": TASKS.get(method, "llm"),
+        "backend": "local",
+        "base_model": _model(ledger),
+        "project_name": PROJECT,
+        "log": _tracker(ledger),
+        "data": {
+            "path": "data",
+            "train_split": "train",
+            "valid_split": None,
+            "chat_template": None,
+            "column_mapping": COLUMNS.get(method, {}),
+        },
+        "params": _params(ledger, options, machine),
+    }
+    _refuse(ledger)
+    ledger.close()
+    return Plan(
+        backend=NAME,
+        spec=spec,
+        native={
+            "engine": f"autotrain-advanced {version}",
+            "executor": options.executor,
+            "config": config,
+            "environment": {"ALLOW_REMOTE_CODE": str(spec.trust_remote_code).lower()},
+            "rows": _rows(spec),
+        },
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=tuple(ledger.own),
+        command="autotrain --config job.yaml",
+        price=0.0,
+        warnings=tuple(_warnings(spec, machine)),
+    )
+
+
+def _model(ledger: Ledger) -> str:
+    name: str = ledger.take("model", "base_model")
+    ledger.take("trust_remote_code", "ALLOW_REMOTE_CODE")
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir():
+        if folder.exists() or not _HUB_ID.fullmatch(name):
+            ledger.refuse(
+                "model", f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name"
+            )
+        return name
+    config = folder / "config.json"
+    if not config.is_file():
+        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+        return str(folder)
+    found = json.loads(config.read_text("utf-8"))
+    kind = found.get("model_type")
+    if trouble := too_new(found):
+        ledger.refuse("model", trouble, "a copy saved by Transformers 4, or another backend")
+    elif kind not in architectures():
+        what = f"AutoTrain's Transformers is 4.48, which does not know models of the type {kind!r}"
+        ledger.refuse("model", what, "an older model, or another backend")
+    return str(folder)
+
+
+def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict[str, Any]:
+    """Every parameter of AutoTrain's LLM trainers, but for those that the other sections of the YAML set."""
+    length = ledger.value("training.max_length")
+    return {
+        **{native: ledger.take(field, native) for field, native in SENT.items()},
+        "epochs": _epochs(ledger),
+        **_batch(ledger),
+        **_adapter(ledger, options),
+        "quantization": _quantization(ledger, machine),
+        "mixed_precision": _precision(ledger, machine),
+        "use_flash_attention_2": _flash_attention(ledger),
+        "disable_gradient_checkpointing": ledger.take("compute.gradient_checkpointing") is False,
+        "model_max_length": length,
+        "max_prompt_length": length,
+        "max_completion_length": length,
+        "padding": options.padding,
+        "add_eos_token": True,
+        "auto_find_batch_size": False,
+        "eval_strategy": "no",
+        "save_total_limit": 1,
+        "model_ref": None,
+        "dpo_beta": ledger.take("method.beta", "dpo_beta") if isinstance(ledger.spec.method, DPO) else 0.1,
+        "unsloth": False,
+        "distributed_backend": None,
+    }
+
+
+def _epochs(ledger: Ledger) -> int:
+    epochs: float = ledger.take("training.num_train_epochs", "epochs")
+    if not epochs.is_integer():
+        ledger.refuse("training.num_train_epochs", "AutoTrain trains whole epochs only", f"{round(epochs) or 1}")
+    return int(epochs)
+
+
+def _batch(ledger: Ledger) -> dict[str, int]:
+    """The global batch as rows at a time, times accumulation, on one device."""
+    whole: int = ledger.take("training.global_batch_size", "batch_size x gradient_accumulation")
+    asked: int | None = ledger.take("compute.per_device_train_batch_size", "batch_size")
+    size = asked or next(rows for rows in range(min(_MOST_ROWS, whole), 0, -1) if whole % rows == 0)
+    if whole % size:
+        what = f"training.global_batch_size={whole} cannot be made of batches of {size}"
+        ledger.refuse("compute.per_device_train_batch_size", what, "a divisor of it")
+    return {"batch_size": size, "gradient_accumulation": whole // size}
+
+
+def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:
+    """LoRA; AutoTrain reads the numbers also where there is none."""
+    adapter = ledger.take("adapter", "peft")
+    if adapter is None:
+        if options.merge_adapter:
+            ledger.refuse(f"backend_options.{NAME}.merge_adapter", "there is no adapter to merge", "leave it out")
+        numbers: dict[str, Any] = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
+        return {"peft": False, "merge_adapter": False, **numbers}
+    alpha, modules = ledger.take("adapter.alpha", "lora_alpha"), ledger.take("adapter.target_modules")
+    if not float(alpha).is_integer():
+        ledger.refuse("adapter.alpha", "AutoTrain takes whole numbers", f"{round(alpha)}")
+    return {
+        "peft": True,
+        "merge_adapter": options.merge_adapter,
+        "lora_r": ledger.take("adapter.r", "lora_r"),
+        "lora_alpha": int(alpha),
+        "lora_dropout": ledger.take("adapter.dropout", "lora_dropout"),
+        "target_modules": modules if isinstance(modules, str) else ",".join(modules),
+    }
+
+
+def _quantization(ledger: Ledger, machine: Machine) -> str | None:
+    wanted = ledger.value("compute.quantization")
+    if wanted is None:
+        ledger.take("compute.quantization")
+        return None
+    if wanted not in QUANTIZATIONS:
+        ledger.leave("compute.quantization", f"AutoTrain has no {wanted}; its 4 bits are nf4")
+        return None
+    if not machine.cuda:
+        ledger.leave("compute.quantization", "AutoTrain's bitsandbytes (0.45) quantizes on NVIDIA cards only")
+        return None
+    ledger.take("compute.quantization")
+    return QUANTIZATIONS[wanted]
+
+
+def _precision(ledger: Ledger, machine: Machine) -> str | None:
+    """``auto``: float16 on a card, as AutoTrain's older cards lack bfloat16; none on the CPU."""
+    wanted = ledger.take("compute.dtype", "mixed_precision")
+    if wanted == "float16" and not machine.cuda:
+        ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto, bfloat16 or float32")
+    if wanted == "auto":
+        return "fp16" if machine.cuda else None
+    return PRECISIONS[wanted]
+
+
+def _flash_attention(ledger: Ledger) -> bool:
+    if ledger.value("compute.attention") == "eager":
+        return False  # set aside with the rest
+    return bool(ledger.take("compute.attention", "use_flash_attention_2") == "flash_attention_2")
+
+
+def _tracker(ledger: Ledger) -> str:
+    trackers = ledger.take("report_to", "log")
+    if len(trackers) > 1:
+        ledger.refuse("report_to", "AutoTrain reports to one tracker", trackers[0])
+    for tracker in set(trackers) - {"tensorboard", "wandb"}:
+        ledger.refuse("report_to", f"AutoTrain does not report to {tracker}", "tensorboard or wandb")
+    return trackers[0] if trackers else "none"
+
+
+def _refuse(ledger: Ledger) -> None:
+    """All that AutoTrain cannot be told, from the tables."""
+    method = ledger.spec.method.type
+    ledger.take("method", "task")
+    ledger.take("method.type", "task")
+    ledger.hold_to(ONLY | (PACKED if method == "sft" else UNPACKED))
+    ledger.withhold(OWN)
+    if method == "orpo" and ledger.value("method.beta") != 0.1:
+        ledger.refuse("method.beta", "AutoTrain's ORPO always has a beta of 0.1", "0.1")
+    if ledger.take("push_to_hub"):
+        ledger.refuse("push_to_hub", "this executor never uploads", "push the artifact once it is fetched")
+    ledger.take("hub_model_id")
+    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.take("dataset", "data")
+    takes = FORMATS.get(method)
+    if takes and ledger.spec.dataset.format not in takes:
+        ledger.refuse("dataset.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
+    for path in ledger.spec.dataset.paths:
+        if not is_local(path):
+            ledger.refuse("dataset.path", "rows are rendered on this machine", "download them, give the file")
+    ledger.set_advice_aside(ADVICE, "AutoTrain has no setting for it")
+
+
+def _rows(spec: JobSpec) -> dict[str, Any]:
+    paths = [str(Path(path).expanduser().absolute()) for path in spec.dataset.paths]
+    return {
+        "method": spec.method.type,
+        "dataset": {**spec.dataset.model_dump(mode="json"), "path": paths},
+        "max_length": spec.training.max_length,
+        "trust_remote_code": spec.trust_remote_code,
+    }
+
+
+def _warnings(spec: JobSpec, machine: Machine) -> list[str]:
+    said = ["AutoTrain holds a base that is not quantized in float32: four bytes for each weight"]
+    if spec.compute.quantization and machine.cuda:
+        said = ["AutoTrain computes with a 4-bit base in float16, also on cards that have bfloat16"]
+    if spec.method.type == "reward_modeling":
+        said.append("AutoTrain leaves out pairs that are longer than max_length; the log tells how many")
+    return said

@@ -1,0 +1,36 @@
+"""Say why an engine failed, from what it printed."""
+
+import re
+from collections.abc import Sequence
+
+from ftsdk.job import Reason
+from ftsdk.kit.jobs.outcome import Failure
+
+_SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
+_TABLE = (
+    (r"out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|MemoryError", Reason.OOM, _SMALLER),
+    (r"No space left on device|os error 28|Disk quota exceeded", Reason.DISK_FULL, "free some space, then resume"),
+    (r"GatedRepoError|gated repo|awaiting a review", Reason.GATED_MODEL, "ask for access on the model's page"),
+    (r"401 Client Error|Invalid user token|RepositoryNotFoundError", Reason.AUTH, "set HF_TOKEN, and check the name"),
+    (r"KeyError: |DatasetGenerationError|JSONDecodeError|column", Reason.DATA_ERROR, "look at the rows that it names"),
+    (r"loss is nan|non-finite|diverged", Reason.DIVERGED, "lower training.learning_rate"),
+)
+"""The first line that fits, from the last words backwards."""
+
+_SPEAKS_OF_ERRORS = re.compile(r"\w*(Error|Exception)\b|error:|killed", re.IGNORECASE)
+
+
+def diagnose(lines: Sequence[str], otherwise: str) -> Failure:
+    """The failure that an engine's last lines tell of.
+
+    Args:
+        lines: What it printed, the last line last.
+        otherwise: The message where no line says anything.
+    """
+    telling = [line.strip() for line in lines if _SPEAKS_OF_ERRORS.search(line)]
+    message = telling[-1] if telling else otherwise
+    for line in reversed(telling):
+        for pattern, reason, hint in _TABLE:
+            if re.search(pattern, line):
+                return Failure(reason, line, hint)
+    return Failure(Reason.ENGINE_ERROR, message, "the log tells more: ftsdk logs")

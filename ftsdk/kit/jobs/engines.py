@@ -1,0 +1,56 @@
+"""A backend that runs a foreign engine on this machine, in the engine's own Python."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from ftsdk.backend import Plan
+from ftsdk.errors import Problem
+from ftsdk.kit.hardware import device
+from ftsdk.kit.house import House, Tell, build, check_python, describe, obstacles
+from ftsdk.kit.jobs.backend import WorkerBackend
+from ftsdk.kit.jobs.options import WorkerOptions
+from ftsdk.kit.jobs.report import Reporter
+
+
+class EngineOptions(WorkerOptions):
+    """How an engine is run on this machine."""
+
+    python: str | None = None
+    """A Python of your own that has the engine. None: an environment that ftsdk makes for it alone."""
+
+
+class EngineBackend(WorkerBackend):
+    """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
+
+    house: ClassVar[House]
+
+    def check(self) -> list[Problem]:
+        """What stands in the way of installing the engine; it is installed at the first job."""
+        return obstacles(self.house)
+
+    def describe(self) -> str:
+        """The engine, its place, and the device."""
+        return f"{describe(self.house)}; trains on {device().name}"
+
+    def install(self, tell: Tell) -> None:
+        """Install the engine into an environment of its own."""
+        build(self.house, tell)
+
+
+def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
+    """The engine's Python: the user's own, or the house's, which is made where it is missing.
+
+    Raises:
+        ConfigError: It lacks the engine, or cannot be made.
+        InputError: The disk has no room.
+    """
+    given = plan.spec.backend_options.get(plan.backend, {}).get("python")
+    if isinstance(given, str):
+        python = Path(given).expanduser().absolute()
+        check_python(python, house)
+        return python
+    if not house.is_ready:
+        reporter.log(f"installing {house.package} {house.version}, about {house.size / 1e9:.1f} GB")
+        reporter.stage(f"installing {house.package} {house.version}")
+        build(house, print)
+    return house.interpreter
