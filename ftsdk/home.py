@@ -8,6 +8,7 @@ import platformdirs
 from ftsdk.errors import ConfigError
 
 VARIABLE = "FTSDK_HOME"
+ENGINES = "FTSDK_ENGINES"
 
 
 def home() -> Path:
@@ -25,6 +26,23 @@ def home() -> Path:
         raise _unusable(folder, "it is read-only for you")
     if hasattr(os, "getuid") and folder.stat().st_uid not in (os.getuid(), 0):
         raise _unusable(folder, "it belongs to another user")
+    return folder
+
+
+def engines() -> Path:
+    """The folder of engines' own environments: ``FTSDK_ENGINES``, or ``engines`` in the state folder.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    chosen = os.environ.get(ENGINES)
+    folder = Path(chosen).expanduser().absolute() if chosen else home() / "engines"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of engines {folder} cannot be made: {error.strerror}", hint=f"set {ENGINES} to another one"
+        ) from error
     return folder
 
 

@@ -15,13 +15,15 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
-KEPT = {"FTSDK_TEST_DATA"}
+KEPT = {"FTSDK_TEST_DATA", "FTSDK_ENGINES"}
 OURS = ("FTSDK_", "TOGETHER_", "WANDB_", "HF_TOKEN")
 """Settings, keys and addresses of the user's own, which no test may use."""
 
 # Libraries read these when they are imported, and worker processes inherit them: set here, before any test.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # `ftsdk`, as users type it
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+os.environ.setdefault("FTSDK_ENGINES", str(ROOT / "build" / "engines"))  # gigabytes, which all tests share
 
 settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failure
 settings.load_profile("ftsdk")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ftsdk.home import VARIABLE, home
+from ftsdk.home import ENGINES, VARIABLE, engines, home
 
 _NAMES = frozenset(
     {
@@ -34,7 +34,7 @@ _TRACKERS = {
     "trackio": ("TRACKIO_",),
     "wandb": ("WANDB_",),
 }
-_OURS = ("PYTHON", "VIRTUAL_ENV", VARIABLE)
+_OURS = ("PYTHON", "VIRTUAL_ENV", "FTSDK_")
 _NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -60,4 +60,5 @@ def worker_environment(report_to: Iterable[str] = ()) -> dict[str, str]:
     """
     prefixes = _PREFIXES + tuple(prefix for tracker in report_to for prefix in _TRACKERS[tracker])
     allowed = {name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(prefixes)}
-    return {**allowed, VARIABLE: str(home()), **_NO_TELEMETRY}
+    chosen = {ENGINES: str(engines())} if ENGINES in os.environ else {}
+    return {**allowed, VARIABLE: str(home()), **chosen, **_NO_TELEMETRY}

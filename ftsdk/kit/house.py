@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ftsdk.errors import ConfigError, InputError, Problem
 from ftsdk.files import sha256, write_json
-from ftsdk.home import home
+from ftsdk.home import ENGINES, engines
 from ftsdk.kit.environment import worker_environment
 from ftsdk.redact import redact
 
@@ -56,7 +56,7 @@ class House:
     @property
     def folder(self) -> Path:
         """Where it is; another lock file makes another house."""
-        return home() / "engines" / f"{self.name}-{sha256(self.lock)[:12]}"
+        return engines() / f"{self.name}-{sha256(self.lock)[:12]}"
 
     @property
     def interpreter(self) -> Path:
@@ -139,7 +139,7 @@ def _check_room(house: House) -> None:
     if free < house.size:
         raise InputError(
             f"{house.package} takes about {house.size / 1e9:.1f} GB, and {house.folder.parent} has {free / 1e9:.1f} GB",
-            hint="make room there, or set FTSDK_HOME to a larger disk",
+            hint=f"make room there, or set {ENGINES} to a folder on a larger disk",
         )
 
 
@@ -204,9 +204,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _alone(house: House) -> Iterator[None]:
-    folder = house.folder.parent
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = os.open(folder / f".{house.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    file = os.open(engines() / f".{house.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -58,33 +58,40 @@ def run_guest(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(process, lines), name="guest", daemon=True).start()
+    assert process.stdin is not None
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(process, lines), name="guest", daemon=True)
+    listener.start()
     try:
-        _attend(process.pid, lines, stop, hear, look)
+        _attend(process, lines, stop, hear, look)
     finally:
-        _signal_group(process.pid, signal.SIGKILL)
+        _signal_group(process.pid, signal.SIGKILL)  # what it has left behind
         process.wait()
+        listener.join()
+        process.stdin.close()
+    while not lines.empty():
+        hear(lines.get())
     look()
     return process.returncode
 
 
 def _attend(
-    group: int, lines: "queue.SimpleQueue[str | None]", stop: Stop, hear: Hear, look: Callable[[], None]
+    process: "subprocess.Popen[bytes]",
+    lines: "queue.SimpleQueue[str]",
+    stop: Stop,
+    hear: Hear,
+    look: Callable[[], None],
 ) -> None:
-    """Hear and look until nothing more can come."""
+    """Hear and look until it has ended."""
     asked = False
-    while True:
+    while process.poll() is None:
         with suppress(queue.Empty):
-            line = lines.get(timeout=_LOOK_SECONDS)
-            if line is None:
-                return
-            hear(line)
+            hear(lines.get(timeout=_LOOK_SECONDS))
         if lines.empty():
             look()
         if stop.requested and not asked:
             asked = True
-            _signal_group(group, signal.SIGTERM)
+            _signal_group(process.pid, signal.SIGTERM)
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -92,8 +99,8 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _listen(process: "subprocess.Popen[bytes]", lines: "queue.SimpleQueue[str | None]") -> None:
-    """Pass lines on as they come, and None at the end; a line without an end is passed on in parts."""
+def _listen(process: "subprocess.Popen[bytes]", lines: "queue.SimpleQueue[str]") -> None:
+    """Pass lines on as they come; a line without an end is passed on in parts."""
     assert process.stdout is not None
     decoder, kept = codecs.getincrementaldecoder("utf-8")("replace"), ""
     with process.stdout as out:
@@ -105,4 +112,3 @@ def _listen(process: "subprocess.Popen[bytes]", lines: "queue.SimpleQueue[str | 
                 lines.put(line)
     if kept.strip():
         lines.put(kept)
-    lines.put(None)
