@@ -10,7 +10,7 @@ EXTRAS := [local,together,dev]
 PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports docs wheel bench clean
+.PHONY: help setup demo test test-engines check lint types imports docs wheel bench clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,8 +20,11 @@ setup: $(READY)  ## set up .venv with everything that the other commands need
 demo: $(READY)  ## fine-tune a tiny model on this machine, offline, in two minutes
 	$(BIN)/ftsdk demo
 
-test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest $(PARALLEL)
+test: $(READY)  ## run all tests, but for those of foreign engines
+	$(BIN)/python -m pytest $(PARALLEL) -m "not guest"
+
+test-engines: $(READY)  ## run the tests of foreign engines, whose environments take some gigabytes in build/engines
+	$(BIN)/python -m pytest $(PARALLEL) -m guest
 
 check: lint types imports docs wheel  ## what CI runs: lint, strict types, import rules, docs, tests on the built wheel
 
@@ -44,7 +47,8 @@ wheel: $(READY)  ## build the wheel, install it in a fresh environment, test it 
 	$(BIN)/python -m build --outdir $(WHEEL)/dist .
 	$(call install,$(WHEEL)/venv,"$$(ls $(WHEEL)/dist/*.whl)$(EXTRAS)")
 	cp -R tests docs examples scripts benchmarks pyproject.toml constraints.txt LICENSE *.md $(WHEEL)
-	cd $(WHEEL) && FTSDK_TEST_DATA="$${FTSDK_TEST_DATA:-$(abspath ../shared/data)}" venv/bin/python -m pytest $(PARALLEL)
+	cd $(WHEEL) && FTSDK_TEST_DATA="$${FTSDK_TEST_DATA:-$(abspath ../shared/data)}" \
+	    FTSDK_ENGINES="$${FTSDK_ENGINES:-$(abspath build/engines)}" venv/bin/python -m pytest $(PARALLEL)
 
 bench: $(READY)  ## speed and memory beside plain TRL (long)
 	$(BIN)/python benchmarks/sft.py

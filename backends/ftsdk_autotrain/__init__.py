@@ -27,7 +27,7 @@ class AutoTrainBackend(EngineBackend):
             methods=frozenset(translate.TASKS),
             adapters=frozenset({"full", "lora"}),
             quantizations=frozenset(translate.QUANTIZATIONS),
-            formats=frozenset().union(*translate.FORMATS.values()),
+            formats=frozenset().union(*translate.FORMATS.values()) - {"auto"},
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

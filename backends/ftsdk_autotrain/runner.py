@@ -31,7 +31,7 @@ class Failure(Exception):
 
     Args:
         kind: The reason, from ftsdk's closed list; empty where the log must tell.
-        message: What happened.
+        message: What happened; empty, too, where the log must tell.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -196,7 +196,7 @@ def without_end(text: str, tokenizer: Any) -> str:
 
 def run_autotrain() -> None:
     """Run it to its end, pass on what it prints, and hear what it says of failure."""
-    command = [sys.executable, "-c", "from autotrain.cli.autotrain import main; main()", "--config", "job.yaml"]
+    command = [sys.executable, "-P", "-c", "from autotrain.cli.autotrain import main; main()", "--config", "job.yaml"]
     error, failed = "", False
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -210,7 +210,7 @@ def run_autotrain() -> None:
             elif failed and ("Error" in line or "error" in line or "Exception" in line) and line[:1].strip():
                 error = line.strip()
     if failed or process.returncode:
-        raise Failure("", error.partition(" - ")[2] or error or f"AutoTrain ended with {process.returncode}")
+        raise Failure("", error.partition(" - ")[2] or error)
     if error:
         raise Failure("engine_error", error.partition(" - ")[2] or error)
 
@@ -229,7 +229,7 @@ def finish(request: Row, tokenizer: Any, result: Row) -> None:
     parts_of_model = list(project.glob("model-*.safetensors"))
     wanted = [adapter] if request["adapter"] else [model, *parts_of_model]
     if not any(path.is_file() for path in wanted):
-        raise Failure("", "AutoTrain ended without making any weights")
+        raise Failure("", "")
     told = json.loads((project / "training_params.json").read_text("utf-8"))
     other = [name for name, value in request["params"].items() if not same(told.get(name), value)]
     if other:

@@ -261,9 +261,9 @@ def _refuse(ledger: Ledger) -> None:
     ledger.withhold(OWN)
     if method == "orpo" and ledger.value("method.beta") != 0.1:
         ledger.refuse("method.beta", "AutoTrain's ORPO always has a beta of 0.1", "0.1")
-    if ledger.take("push_to_hub"):
-        ledger.refuse("push_to_hub", "this executor never uploads", "push the artifact once it is fetched")
-    ledger.take("hub_model_id")
+    for field in ("push_to_hub", "hub_model_id"):
+        if ledger.take(field):
+            ledger.refuse(field, "AutoTrain never uploads by itself here", "push the artifact once it is fetched")
     ledger.take("compute.timeout", "the worker's deadline")
     ledger.take("dataset", "data")
     takes = FORMATS.get(method)

@@ -83,13 +83,13 @@ def read_result(desk: Path, status: int, tail: list[str]) -> dict[str, Any]:
     """
     path = desk / "result.json"
     if not path.is_file():
-        raise diagnose(tail, f"AutoTrain's process ended with {status} and left no result")
+        raise diagnose([*tail, f"error: AutoTrain's process ended with {status} and left no result"])
     result: dict[str, Any] = json.loads(path.read_text("utf-8"))
     if result["state"] == "succeeded":
         return result
     if result["kind"]:
         raise Failure(Reason(result["kind"]), result["message"], "the log tells more: ftsdk logs")
-    raise diagnose([*tail, result["message"]], result["message"])
+    raise diagnose(tail, result["message"])
 
 
 if __name__ == "__main__":

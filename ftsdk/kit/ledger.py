@@ -80,6 +80,10 @@ class Ledger:
             found = getattr(found, part)
         return True
 
+    def is_given(self, field: str) -> bool:
+        """Whether the user set it, or something in it."""
+        return any(given == field or given.startswith(f"{field}.") for given in self.given)
+
     def hold_to(self, table: Mapping[str, Only]) -> None:
         """Take fields that have the one possible value; refuse others that the user set, tell of those left blank."""
         for field, only in table.items():
@@ -87,7 +91,7 @@ class Ledger:
                 continue
             if self.value(field) == only.value:
                 self.take(field, "as it is")
-            elif field in self.given:
+            elif self.is_given(field):
                 self.refuse(field, only.why, only.fix)
             else:
                 self.own.append(Note(field, only.why))
@@ -95,7 +99,7 @@ class Ledger:
     def withhold(self, table: Mapping[str, str]) -> None:
         """Refuse fields that cannot be told and that the user set; tell of those left blank."""
         for field, why in table.items():
-            if field in self.given:
+            if self.is_given(field):
                 self.refuse(field, why, "leave it out")
             elif self.has(field):
                 self.own.append(Note(field, why))
@@ -103,7 +107,7 @@ class Ledger:
     def set_advice_aside(self, table: Mapping[str, str], otherwise: str) -> None:
         """Set aside what is left of the advice that the user gave."""
         for field in sorted(self.given):
-            if field.split(".", maxsplit=1)[0] in ADVICE and field not in self.honoured:
+            if field.split(".", maxsplit=1)[0] in ADVICE and not _covers(self._accounted(), field):
                 self.leave(field, table.get(field, otherwise))
 
     def close(self) -> None:
@@ -112,12 +116,15 @@ class Ledger:
         Raises:
             UnsupportedSpec: Fields were refused, or the user set a field that nobody accounted for.
         """
-        accounted = {*self.honoured, *(note.field for note in self.set_aside), *(p.where for p in self.problems)}
+        accounted = self._accounted()
         for field in sorted(self.given):
             if field.split(".")[0] not in BOOKKEEPING and not _covers(accounted, field):
                 self.leave(field, f"{self.backend} has no setting for it")
         if self.problems:
             raise UnsupportedSpec(self.backend, self.problems)
+
+    def _accounted(self) -> set[str]:
+        return {*self.honoured, *(note.field for note in self.set_aside), *(p.where for p in self.problems)}
 
 
 def _covers(accounted: set[str], field: str) -> bool:

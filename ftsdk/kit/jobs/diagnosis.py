@@ -12,25 +12,27 @@ _TABLE = (
     (r"No space left on device|os error 28|Disk quota exceeded", Reason.DISK_FULL, "free some space, then resume"),
     (r"GatedRepoError|gated repo|awaiting a review", Reason.GATED_MODEL, "ask for access on the model's page"),
     (r"401 Client Error|Invalid user token|RepositoryNotFoundError", Reason.AUTH, "set HF_TOKEN, and check the name"),
+    (r"packed sequence|packing the dataset", Reason.DATA_ERROR, "give more rows, or lower training.max_length"),
     (r"KeyError: |DatasetGenerationError|JSONDecodeError|column", Reason.DATA_ERROR, "look at the rows that it names"),
     (r"loss is nan|non-finite|diverged", Reason.DIVERGED, "lower training.learning_rate"),
 )
 """The first line that fits, from the last words backwards."""
 
+_LOOK = "the log tells more: ftsdk logs"
 _SPEAKS_OF_ERRORS = re.compile(r"\w*(Error|Exception)\b|error:|killed", re.IGNORECASE)
 
 
-def diagnose(lines: Sequence[str], otherwise: str) -> Failure:
+def diagnose(lines: Sequence[str], message: str = "") -> Failure:
     """The failure that an engine's last lines tell of.
 
     Args:
         lines: What it printed, the last line last.
-        otherwise: The message where no line says anything.
+        message: What is known of it already; the lines then tell the reason alone. Empty: the last line that speaks of
+            an error.
     """
-    telling = [line.strip() for line in lines if _SPEAKS_OF_ERRORS.search(line)]
-    message = telling[-1] if telling else otherwise
-    for line in reversed(telling):
+    telling = [line.strip() for line in (*lines, message) if line and _SPEAKS_OF_ERRORS.search(line)]
+    for line in (message, *reversed(telling)):
         for pattern, reason, hint in _TABLE:
             if re.search(pattern, line):
-                return Failure(reason, line, hint)
-    return Failure(Reason.ENGINE_ERROR, message, "the log tells more: ftsdk logs")
+                return Failure(reason, message or line, hint)
+    return Failure(Reason.ENGINE_ERROR, message or (telling or ["the engine has failed"])[-1], _LOOK)
