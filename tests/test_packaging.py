@@ -17,7 +17,14 @@ from trove_classifiers import classifiers
 import ftsdk
 
 FTSDK = Distribution.from_name("ftsdk")
-NOT_CODE = {"ftsdk/py.typed", "ftsdk/cli/starter/job.yaml", "ftsdk/cli/starter/train.jsonl", "ftsdk/demo/facts.toml"}
+NOT_CODE = {
+    "ftsdk_autotrain/architectures.txt",
+    "ftsdk_autotrain/lock.txt",
+    "ftsdk/py.typed",
+    "ftsdk/cli/starter/job.yaml",
+    "ftsdk/cli/starter/train.jsonl",
+    "ftsdk/demo/facts.toml",
+}
 TINY_MODEL = "ftsdk/demo/tiny-model/"
 
 
