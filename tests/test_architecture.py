@@ -11,8 +11,19 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_local", "ftsdk_together")
-HEAVY = {"bitsandbytes", "datasets", "matplotlib", "pandas", "peft", "together", "torch", "transformers", "trl"}
+PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_local", "ftsdk_replicate", "ftsdk_together")
+HEAVY = {
+    "bitsandbytes",
+    "datasets",
+    "matplotlib",
+    "pandas",
+    "peft",
+    "replicate",
+    "together",
+    "torch",
+    "transformers",
+    "trl",
+}
 FOR_BACKENDS = {"artifact", "backend", "data", "estimate", "job", "kit", "spec"}  # the contract and what it speaks of
 LEAVES = {"errors", "files", "home", "identity", "redact"}
 
@@ -87,6 +98,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     [
         "import ftsdk_autotrain",
         "import ftsdk_local",
+        "import ftsdk_replicate",
         "import ftsdk_together",
         "from ftsdk.cli import main",
         "import ftsdk; ftsdk.submit",
@@ -118,7 +130,13 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     """Only the engine, inference and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
-    rooms = ("ftsdk_autotrain.runner", "ftsdk_local.engine", "ftsdk_local.inference", "ftsdk_together.api")
+    rooms = (
+        "ftsdk_autotrain.runner",
+        "ftsdk_local.engine",
+        "ftsdk_local.inference",
+        "ftsdk_replicate.api",
+        "ftsdk_together.api",
+    )
 
     assert set() == {name for name in users if not name.startswith(rooms)}
 

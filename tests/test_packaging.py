@@ -47,7 +47,14 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
     """Nothing lands in a user's site-packages but ``ftsdk`` and ``ftsdk_*``: no tests, no docs, no scripts."""
     top = {name.split("/")[0] for name in shipped}
 
-    assert {"ftsdk", "ftsdk_autotrain", "ftsdk_local", "ftsdk_together", f"ftsdk-{ftsdk.__version__}.dist-info"} == top
+    assert {
+        "ftsdk",
+        "ftsdk_autotrain",
+        "ftsdk_local",
+        "ftsdk_replicate",
+        "ftsdk_together",
+        f"ftsdk-{ftsdk.__version__}.dist-info",
+    } == top
 
 
 def test_the_wheel_holds_code_and_the_tiny_model_alone(shipped: set[str]) -> None:

@@ -48,5 +48,3 @@ class ReplicateOptions(Options):
     """When no answer came and no training shows up: ``park`` the job, or create again, which may be paid twice."""
     settle_seconds: Seconds = 30.0
     """How long to look for a training whose creation got no answer."""
-    convert_pickle: bool = False
-    """Turn weights in a pickle (``.bin``) into safetensors, in a process of its own that loads tensors and nothing else."""

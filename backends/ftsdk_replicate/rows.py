@@ -72,7 +72,7 @@ def shaped(found: Iterable[Row], format_: str | None) -> Iterator[Values]:
     """Each row in the trainer's format.
 
     Raises:
-        DataError: At the end, or at the twentieth problem: with file and line of each row that cannot be brought into it.
+        DataError: At the end, or at the twentieth problem: with file and line of each row that does not fit.
     """
     problems: list[Problem] = []
     shape = _SHAPES.get(str(format_))

@@ -101,9 +101,7 @@ def _resolved(found: Json, schemas: Json, depth: int = _DEPTH) -> dict[str, Any]
             each = _resolved(target, schemas, depth - 1) if isinstance(target, Mapping) else {}  # noqa: PLW2901
         if isinstance(each, Mapping):
             whole = {**each, **whole}
-    meant = [
-        each for each in whole.get("anyOf") or () if isinstance(each, Mapping) and each.get("type") != "null"
-    ]
+    meant = [each for each in whole.get("anyOf") or () if isinstance(each, Mapping) and each.get("type") != "null"]
     if depth and len(meant) == 1:
         rest = {name: value for name, value in whole.items() if name != "anyOf"}
         whole = {**_resolved(meant[0], schemas, depth - 1), **rest}

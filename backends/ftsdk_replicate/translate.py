@@ -64,8 +64,9 @@ def plan(spec: JobSpec, options: ReplicateOptions, known: Known) -> Plan:
     sent |= _secrets(ledger, trainer, options, known)
     sent |= files
     _refuse(ledger, options)
+    _refuse_of_rows(ledger)
     close(ledger, trainer, sent)
-    told = {} if options.webhook is None else {"webhook": options.webhook}
+    told: dict[str, Any] = {} if options.webhook is None else {"webhook": options.webhook}
     told |= {"webhook_events_filter": list(options.webhook_events_filter)} if told else {}
     return Plan(
         backend=NAME,
@@ -108,9 +109,13 @@ def _check_profile(ledger: Ledger, known: Known) -> None:
     """A profile is of certain versions, or of certain inputs: a newer trainer may mean something else by them."""
     profile = known.profile
     if profile.versions and known.version not in profile.versions:
-        ledger.refuse(f"{SECTION}.profile", f"it is not written for the version {known.version[:12]}", "see what changed")
+        ledger.refuse(
+            f"{SECTION}.profile", f"it is not written for the version {known.version[:12]}", "see what changed"
+        )
     elif profile.schema_sha256 and profile.schema_sha256 != fingerprint(known.document or {}):
-        ledger.refuse(f"{SECTION}.profile", "the trainer's inputs have changed since it was written", "see what changed")
+        ledger.refuse(
+            f"{SECTION}.profile", "the trainer's inputs have changed since it was written", "see what changed"
+        )
 
 
 def _files(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str], *, held_out: bool) -> dict[str, str]:
@@ -158,6 +163,11 @@ def _refuse(ledger: Ledger, options: ReplicateOptions) -> None:
         ledger.refuse("model", what, f"{SECTION}.facts: {{model: {spec.model}}} if it is this one")
     if options.rows_url is not None and (spec.eval_dataset is not None or spec.val_size):
         ledger.refuse(f"{SECTION}.rows_url", "held-out rows are uploaded, and these are not", "leave one of them out")
+
+
+def _refuse_of_rows(ledger: Ledger) -> None:
+    """What cannot be uploaded, and what a trainer has no word for."""
+    spec = ledger.spec
     for dataset, field in ((spec.dataset, "dataset"), (spec.eval_dataset, "eval_dataset")):
         for path in dataset.paths if dataset else ():
             if not is_local(path):
@@ -194,4 +204,6 @@ def _warnings(options: ReplicateOptions) -> list[str]:
     said = ["the price is unknown: Replicate bills the trainer's hardware by the second, and its API names no prices"]
     if options.rows_url:
         said.append("the rows at rows_url were not looked at; they must be in the trainer's format")
-    return said + [f"Replicate is given your {name}, and shows it among the inputs" for name in options.secrets.values()]
+    return said + [
+        f"Replicate is given your {name}, and shows it among the inputs" for name in options.secrets.values()
+    ]

@@ -1,9 +1,11 @@
-"""Unpack a tar archive from a stranger: plain files inside the folder, and nothing else."""
+"""Unpack an archive from a stranger: plain files inside the folder, and nothing else."""
 
 import gzip
 import io
 import re
+import stat
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +23,15 @@ ALWAYS_ALLOWED = 64 * 2**20
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP = b"\x1f\x8b"
-_DAMAGES = (tarfile.TarError, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
+_ZIP = b"PK\x03\x04"
+_ENCRYPTED = 1  # the bit of a zip member's flags
+_DAMAGES = (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
 _SIP = 2048  # packed bytes at a time; they may swell some thirty thousandfold
 _LARGEST_WINDOW = 2**27  # bytes of memory that unpacking may take; what ``zstd --ultra -22`` needs
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack ``.tar.zst``, ``.tar.gz`` or ``.tar``, told apart by their bytes, into an empty folder.
+    """Unpack ``.zip``, ``.tar.zst``, ``.tar.gz`` or ``.tar``, told apart by their bytes, into an empty folder.
 
     Where all files lie in one folder inside the archive, that folder is left out.
 
@@ -37,10 +41,14 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     room = max(ALWAYS_ALLOWED, MOST_BYTES_PER_BYTE * archive.stat().st_size)
     try:
-        with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            _extract(tar, folder, room)
-            while stream.read(1 << 16):  # the end of the packed stream carries its checksum
-                pass
+        if zipfile.is_zipfile(archive) and _starts_with(archive, _ZIP):
+            with zipfile.ZipFile(archive) as found:
+                _extract_zip(found, folder, room)
+        else:
+            with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                _extract(tar, folder, room)
+                while stream.read(1 << 16):  # the end of the packed stream carries its checksum
+                    pass
     except Exception as error:
         if isinstance(error, _DAMAGES) or type(error).__name__ == "ZstdError":  # of a library that may be missing
             raise _refused(f"it is damaged ({type(error).__name__})") from error
@@ -49,22 +57,59 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _extract(tar: tarfile.TarFile, folder: Path, room: int) -> None:
-    seen: set[str] = set()
+    gate = _Gate(room)
     for member in tar:
-        name = member.name.removeprefix("./").rstrip("/")
-        if member.isdir() and name in ("", "."):
-            continue
+        plain = member.isreg() and not member.issparse()
+        if name := gate.admit(member.name, member.size, is_folder=member.isdir(), is_plain=plain):
+            _write(cast("IO[bytes]", tar.extractfile(member)), folder / name, member.size)
+
+
+def _extract_zip(found: zipfile.ZipFile, folder: Path, room: int) -> None:
+    gate = _Gate(room)
+    for member in found.infolist():
+        kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive was not made on Unix
+        plain = kind in (0, stat.S_IFREG) and not member.flag_bits & _ENCRYPTED
+        if name := gate.admit(member.filename, member.file_size, is_folder=member.is_dir(), is_plain=plain):
+            with found.open(member) as source:
+                _write(source, folder / name, member.file_size)
+
+
+class _Gate:
+    """Lets one file after the other in, until something is wrong.
+
+    Args:
+        room: Bytes that all files may take together.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._count = 0
+
+    def admit(self, name: str, size: int, *, is_folder: bool, is_plain: bool) -> str:
+        """The name under which a file is written; empty for a folder.
+
+        Raises:
+            ArtifactError: Nothing of the archive can be trusted.
+        """
+        name = name.removeprefix("./").rstrip("/")
+        if is_folder and name in ("", "."):
+            return ""
         if not re.fullmatch(SAFE_NAME, name):
             raise _refused("it holds a name that leaves the folder, or that no artifact may hold")
-        if member.isdir():
-            continue
-        if not member.isreg() or member.issparse():
+        if is_folder:
+            return ""
+        if not is_plain:
             raise _refused(f"{name} is a link or no plain file")
-        room -= member.size
-        seen.add(name.lower())
-        if room < 0 or len(seen) > MOST_FILES:
+        self._room -= size
+        self._count += 1
+        if self._room < 0 or self._count > MOST_FILES:
             raise _refused("it holds far more than its size suggests")
-        _write(cast("IO[bytes]", tar.extractfile(member)), folder / name, member.size)
+        return name
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _write(source: IO[bytes], path: Path, size: int) -> None:

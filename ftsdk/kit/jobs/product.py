@@ -1,6 +1,5 @@
 """Make an artifact of what an engine has written: in the one layout, sealed, and moved into place at once."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +9,7 @@ from ftsdk.backend import Plan
 from ftsdk.kit.card import model_card
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.measured import as_lines, last_values, metrics_by_step
-
-_WANTED = re.compile(
-    r"adapter_(config\.json|model\.safetensors)|(generation_)?config\.json|model.*\.safetensors(\.index\.json)?"
-    r"|chat_template\.jinja|tokenizer(_config)?\.(json|model)|special_tokens_map\.json|added_tokens\.json"
-    r"|vocab\.(json|txt)|merges\.txt|spiece\.model|sentencepiece\.bpe\.model"
-)
-"""What of an engine's output belongs into an artifact: weights, configuration, tokenizer."""
+from ftsdk.kit.model_files import is_model_file
 
 
 def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, versions: Mapping[str, str]) -> Artifact:
@@ -36,7 +29,7 @@ def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, v
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     for file in sorted(source.iterdir()):
-        if file.is_file() and _WANTED.fullmatch(file.name):
+        if file.is_file() and is_model_file(file.name):
             shutil.copyfile(file, aside / file.name)
     kind: Kind = "adapter" if (aside / "adapter_config.json").is_file() else "model"
     metrics = metrics_by_step(folder)

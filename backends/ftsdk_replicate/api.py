@@ -1,0 +1,239 @@
+"""Replicate's calls: each bounded in time, reads repeated with patience, a creation sent once.
+
+The official client writes the creations and says what went wrong with them; it sends through our connection, whose
+times are bounded and which knows the user's proxies. Reading is ours (docs/decisions/008-replicate-by-both-doors.md).
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
+from ftsdk.kit.http import Patience, patiently, status_code
+from ftsdk_replicate.door import door
+
+if TYPE_CHECKING:
+    import httpx
+
+TOKEN = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name
+BASE_URL = "REPLICATE_BASE_URL"
+DEFAULT_URL = "https://api.replicate.com"
+DELIVERY = "replicate.delivery"
+"""The host of outputs, and the end of its other names."""
+_MOST_PAGES = 50  # of a hundred trainings each
+
+Json = dict[str, Any]
+
+
+class Timing(NamedTuple):
+    """How long things may take, in seconds."""
+
+    call: float = 30.0
+    """One step of one call: until something is sent or comes in."""
+    connect: float = 10.0
+    patience: Patience = Patience()
+    """With calls that are safe to repeat."""
+    look: float = 1.0
+    """Between two looks at something that is awaited."""
+
+
+def base_url() -> str:
+    """The address of the service; its paths begin with ``/v1`` themselves."""
+    return (os.environ.get(BASE_URL) or DEFAULT_URL).rstrip("/").removesuffix("/v1")
+
+
+@contextmanager
+def connected(timing: Timing) -> Iterator["Api"]:
+    """The service, with the user's token from the environment.
+
+    Raises:
+        AuthError: No token is set.
+        MissingExtra: The client is not installed, or cannot be imported by this Python.
+    """
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise AuthError(
+            f"{TOKEN} is not set", hint="make a token at https://replicate.com/account/api-tokens, export it"
+        )
+    httpx, replicate = _libraries()
+    limits = httpx.Timeout(timing.call, connect=timing.connect)
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=base_url(), headers=headers, timeout=limits, follow_redirects=False) as http:
+        official = replicate.Client(api_token=token, base_url=base_url(), timeout=limits, transport=_Through(http))
+        yield Api(http, official, timing)
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import httpx  # noqa: PLC0415 - it comes with the client
+        import replicate  # noqa: PLC0415 - slow to import, and not everybody has it
+    except ModuleNotFoundError as error:
+        raise MissingExtra("replicate", error.name or "replicate") from error
+    except Exception as error:  # its 1.x fails at import on Python 3.14, in pydantic.v1
+        raise MissingExtra("replicate", "replicate, in a version that this Python can import") from error
+    return httpx, replicate
+
+
+class _Through:
+    """A transport for the official client that hands each request to our own connection."""
+
+    def __init__(self, http: "httpx.Client") -> None:
+        self._http = http
+
+    def handle_request(self, request: "httpx.Request") -> "httpx.Response":
+        """Send one request."""
+        return self._http.send(request)
+
+    def close(self) -> None:
+        """Our connection is closed by us."""
+
+
+class Api:
+    """One connection.
+
+    Args:
+        http: For reading, and for files.
+        official: The official client, for creations.
+        timing: How long things may take.
+    """
+
+    def __init__(self, http: "httpx.Client", official: Any, timing: Timing) -> None:
+        self._http = http
+        self._official = official
+        self.timing = timing
+
+    def get(self, path: str, doing: str) -> Json:
+        """Read, with patience."""
+        with door(doing):
+            return patiently(lambda: _json(_checked(self._http.get(path))), self.timing.patience)
+
+    def found(self, path: str, doing: str) -> Json | None:
+        """Read; None where there is nothing."""
+        try:
+            return self.get(path, doing)
+        except RejectedError as error:
+            if status_code(error.__cause__ or error) == 404:
+                return None
+            raise
+
+    def training(self, training_id: str) -> Json:
+        """One training. Its own address, not ``urls.get``, which is that of a prediction.
+
+        Raises:
+            JobNotFound: There is none.
+        """
+        found = self.found(f"/v1/trainings/{_safe(training_id)}", "tell about the training")
+        if found is None:
+            raise JobNotFound(f"Replicate knows no training {training_id!r}", hint="look at replicate.com/trainings")
+        return found
+
+    def trainings(self) -> Iterator[Json]:
+        """All trainings of the account, newest first; an odd entry hides no other."""
+        yield from self._pages("/v1/trainings", "list the trainings")
+
+    def files(self) -> Iterator[Json]:
+        """The account's files."""
+        yield from self._pages("/v1/files", "list the files")
+
+    def upload(self, path: Path, name: str, metadata: Mapping[str, str]) -> Json:
+        """Send a file. Safe to repeat: one that is sent twice costs nothing, and goes away after a day."""
+        import httpx  # noqa: PLC0415 - see connected
+
+        def send() -> Json:
+            with path.open("rb") as file:
+                parts: dict[str, Any] = {
+                    "content": (name, file, "application/jsonl"),
+                    "metadata": (None, json.dumps(dict(metadata)), "application/json"),
+                }
+                long = httpx.Timeout(self.timing.call, write=10 * self.timing.call)
+                return _json(_checked(self._http.post("/v1/files", files=parts, timeout=long)))
+
+        with door("take the file"):
+            return patiently(send, self.timing.patience)
+
+    def create_model(self, owner: str, name: str, hardware: str) -> None:
+        """Create a model that nobody else sees. 409 (it exists) is the caller's to judge."""
+        self._official.models.create(owner=owner, name=name, visibility="private", hardware=hardware)
+
+    def create_training(self, trainer: str, version: str, body: Mapping[str, Any]) -> str:
+        """Create, once, whatever comes; errors are the client's own. Gives the id."""
+        made = self._official.trainings.create(model=trainer, version=version, **body)
+        return str(made.id)
+
+    def cancel(self, training_id: str) -> None:
+        """Ask a training to stop."""
+        with door("cancel the training"):
+            path = f"/v1/trainings/{_safe(training_id)}/cancel"
+            patiently(lambda: _checked(self._http.post(path)), self.timing.patience)
+
+    @contextmanager
+    def download(self, address: str, headers: dict[str, str], *, with_token: bool) -> Iterator["httpx.Response"]:
+        """Begin to read an output. The token goes to Replicate's own hosts, and only where they ask for it."""
+        import httpx  # noqa: PLC0415 - see connected
+
+        bare = {**headers, **({"Authorization": self._http.headers["Authorization"]} if with_token else {})}
+        limits = httpx.Timeout(self.timing.call, connect=self.timing.connect)
+        with httpx.Client(timeout=limits, follow_redirects=False) as stranger:
+            for _ in range(5):
+                with stranger.stream("GET", address, headers=bare) as answer:
+                    if answer.is_redirect and answer.next_request is not None:
+                        address = str(answer.next_request.url)
+                        if not is_theirs(address):
+                            bare.pop("Authorization", None)
+                        continue
+                    yield _checked(answer, streamed=True)
+                    return
+            raise httpx.TooManyRedirects("an output leads from one address to the next", request=answer.request)
+
+    def _pages(self, path: str, doing: str) -> Iterator[Json]:
+        for _ in range(_MOST_PAGES):
+            page = self.get(path, doing)
+            yield from (entry for entry in page.get("results") or [] if isinstance(entry, dict))
+            path = _next(page)
+            if not path:
+                return
+
+
+def _next(page: Mapping[str, Any]) -> str:
+    """The path of the next page, empty behind the last; its address is absolute, and another host would be given the token."""
+    following = page.get("next")
+    if not isinstance(following, str) or not following:
+        return ""
+    parts = urlsplit(following)
+    ours = urlsplit(base_url())
+    if parts.netloc and (parts.scheme, parts.netloc) != (ours.scheme, ours.netloc):
+        return ""
+    return f"{parts.path}?{parts.query}"
+
+
+def is_theirs(address: str) -> bool:
+    """Whether an address is one of Replicate's own, to which the token may go."""
+    parts, ours = urlsplit(address), urlsplit(base_url())
+    if (parts.scheme, parts.netloc) == (ours.scheme, ours.netloc):
+        return True
+    host = parts.hostname or ""
+    return parts.scheme == "https" and (host == DELIVERY or host.endswith(f".{DELIVERY}"))
+
+
+def _checked(answer: "httpx.Response", *, streamed: bool = False) -> "httpx.Response":
+    if answer.is_error:
+        if streamed:
+            answer.read()
+        answer.raise_for_status()
+    return answer
+
+
+def _json(answer: "httpx.Response") -> Json:
+    found = answer.json()
+    return found if isinstance(found, dict) else {"results": found}
+
+
+def _safe(training_id: str) -> str:
+    """An id as a part of a path."""
+    if not training_id or not all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in training_id):
+        raise JobNotFound(f"{training_id!r} is no id of a training at Replicate", hint="ftsdk jobs lists yours")
+    return training_id

@@ -1,0 +1,175 @@
+"""Bring what a training made: streamed, told apart by its bytes, unpacked with care, sealed in ftsdk's one layout."""
+
+import functools
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
+from ftsdk.errors import ArtifactError, JobNotReady, RejectedError
+from ftsdk.job import JobState
+from ftsdk.kit.archive import unpack
+from ftsdk.kit.download import download
+from ftsdk.kit.http import status_code
+from ftsdk.kit.model_files import is_model_file, is_pickled_model
+from ftsdk_replicate.api import Api, Json, is_theirs
+from ftsdk_replicate.door import door
+from ftsdk_replicate.pickles import convert
+from ftsdk_replicate.states import state_of
+from ftsdk_replicate.watch import last_metrics
+
+CONVERT = "FTSDK_CONVERT_PICKLE"
+"""The variable by which a user asks for weights in a pickle to be turned into safetensors."""
+_MARKUP = (b"<!do", b"<htm", b"<?xm", b"<HTM", b"<!DO")
+_ASKS_FOR_A_TOKEN = frozenset({401, 403})
+_GONE = "Replicate keeps outputs for a limited time; those of predictions for an hour"
+
+
+def fetch(api: Api, training_id: str, folder: Path, *, convert_pickle: bool) -> Artifact:
+    """Bring the weights of a training into a folder.
+
+    Raises:
+        JobNotReady: The training has made nothing yet.
+        ArtifactError: What came is damaged, unsafe, or gone.
+    """
+    training = api.training(training_id)
+    state = state_of(str(training.get("status") or ""))
+    if state is not JobState.SUCCEEDED:
+        raise JobNotReady(
+            f"replicate:{training_id} is {state.value}: it has made nothing", ref=f"replicate:{training_id}"
+        )
+    return place(functools.partial(_fill, api, training_id, training, convert_pickle), folder)
+
+
+def weights_of(training: Json) -> str:
+    """The address of the weights, from any shape of output.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    output = training.get("output")
+    found = output.get("weights") if isinstance(output, dict) else output
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, str) or not found.startswith(("https://", "http://")):
+        gone = bool(training.get("data_removed"))
+        what = "Replicate has removed the output" if gone else "the training names no weights"
+        raise ArtifactError(f"{what} of replicate:{training.get('id')}", hint=_GONE if gone else "see ftsdk logs")
+    if not found.startswith("https://") and not is_theirs(found):
+        raise ArtifactError("the weights lie at an address that is not encrypted", hint="ask the trainer's maker")
+    return found
+
+
+def _fill(api: Api, training_id: str, training: Json, convert_pickle: bool, folder: Path) -> None:
+    address = weights_of(training)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        packed, unpacked = Path(aside) / "packed", Path(aside) / "unpacked"
+        unpacked.mkdir()
+        _download(api, address, packed)
+        _open(packed, unpacked)
+        source = _find(unpacked)
+        _take(source, folder, convert_pickle=convert_pickle)
+    seal(folder, _manifest(training_id, training, folder))
+
+
+def _download(api: Api, address: str, packed: Path) -> None:
+    """Without the token first: most outputs need none, and no stranger shall see it."""
+    for with_token in (False, True):
+        opened = functools.partial(api.download, address, with_token=with_token)
+        try:
+            with door("send the weights"):
+                download(opened, packed, api.timing.patience)
+        except Exception as error:
+            code = status_code(error.__cause__ or error)
+            if code in _ASKS_FOR_A_TOKEN and not with_token and is_theirs(address):
+                continue
+            if isinstance(error, RejectedError) or code in _ASKS_FOR_A_TOKEN:
+                raise ArtifactError(f"the weights cannot be had any more (HTTP {code})", hint=_GONE) from error
+            raise
+        return
+
+
+def _open(packed: Path, folder: Path) -> None:
+    """Unpack it, whatever it is; a trainer names its file as it likes."""
+    with packed.open("rb") as file:
+        start = file.read(16)
+    if start[:4] in _MARKUP:
+        raise ArtifactError("a page for browsers came instead of weights", hint=_GONE)
+    if len(start) > 8 and start[8:9] == b"{":
+        raise ArtifactError(
+            "the training made bare tensors, without the configuration that says what they are",
+            hint="let the trainer put adapter_config.json or config.json beside them",
+        )
+    unpack(packed, folder)
+
+
+def _find(folder: Path) -> Path:
+    """The folder that holds a model or an adapter, at any depth; the one nearest to the top."""
+    named = [path for name in ("adapter_config.json", "config.json") for path in folder.rglob(name)]
+    if not named:
+        held = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:10])
+        raise ArtifactError(f"neither an adapter nor a model came, but: {held}", hint="ask the trainer's maker")
+    return min(named, key=lambda path: len(path.parts)).parent
+
+
+def _take(source: Path, folder: Path, *, convert_pickle: bool) -> None:
+    """Take what belongs to a model; weights in a pickle are refused, or converted where the user asks for that."""
+    for path in sorted(path for path in source.iterdir() if path.is_file()):
+        if is_model_file(path.name):
+            shutil.copyfile(path, folder / path.name)
+        elif is_pickled_model(path.name):
+            target = folder / path.with_suffix(".safetensors").name.replace("pytorch_model", "model")
+            if (source / target.name).is_file():
+                continue  # the same weights lie beside it
+            if not convert_pickle:
+                raise ArtifactError(
+                    f"{path.name} is a pickle, which can run code when it is loaded",
+                    hint=f"export {CONVERT}=1, fetch again: it is then read as tensors alone, in a process of its own",
+                )
+            convert(path, target)
+
+
+def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
+    kind: Kind = "adapter" if (folder / "adapter_config.json").is_file() else "model"
+    output = training.get("output")
+    made = output.get("version") if isinstance(output, dict) else None
+    told: dict[str, Any] = {
+        "trainer": training.get("model"),
+        "version": training.get("version"),
+        "input": training.get("input"),
+        "made": made,
+    }
+    return Manifest(
+        kind=kind,
+        base_model=_base(folder) or f"{training.get('model')}:{training.get('version')}",
+        method="sft",
+        plan={name: value for name, value in told.items() if value is not None},
+        versions={"replicate": importlib.metadata.version("replicate")},
+        metrics=last_metrics(training),
+        created=_ended(training),
+        job=f"replicate:{training_id}",
+    )
+
+
+def _base(folder: Path) -> str:
+    """The base that an adapter names."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return ""
+    try:
+        found: Any = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ArtifactError("adapter_config.json is no JSON", hint="fetch again") from error
+    return str(found.get("base_model_name_or_path") or "") if isinstance(found, dict) else ""
+
+
+def _ended(training: Json) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(training.get("completed_at")))
+    except ValueError:
+        return datetime.now(UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,44 @@
+"""Turn a pickle of tensors into safetensors, in a process of its own, which loads tensors and nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ftsdk.errors import ArtifactError
+from ftsdk.kit.environment import worker_environment
+
+_SECONDS = 600.0
+_PROGRAM = """
+import sys
+import torch
+from safetensors.torch import save_file
+tensors = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
+tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items() if hasattr(tensor, "contiguous")}
+if not tensors:
+    sys.exit("it holds no tensors")
+save_file(tensors, sys.argv[2], {"format": "pt"})
+"""
+
+
+def convert(pickle: Path, target: Path) -> None:
+    """Write the tensors of a pickle as safetensors.
+
+    Raises:
+        ArtifactError: It holds something other than tensors, or torch is not installed.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _PROGRAM, str(pickle), str(target)],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=worker_environment(),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ArtifactError(f"{pickle.name} could not be converted in {_SECONDS:g} seconds") from error
+    if done.returncode:
+        target.unlink(missing_ok=True)
+        words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        hint = "pip install 'ftsdk[local]'" if "No module named" in done.stderr else "ask the trainer's maker"
+        raise ArtifactError(f"{pickle.name} cannot be read as tensors alone: {words[-1] if words else ''}", hint=hint)

@@ -1,0 +1,20 @@
+"""Which files belong to a model or an adapter, by their names."""
+
+import re
+
+_MODEL = re.compile(
+    r"adapter_(config\.json|model\.safetensors)|(generation_)?config\.json|model[\w.-]*\.safetensors(\.index\.json)?"
+    r"|chat_template\.jinja|tokenizer(_config)?\.(json|model)|special_tokens_map\.json|added_tokens\.json"
+    r"|vocab\.(json|txt)|merges\.txt|spiece\.model|sentencepiece\.bpe\.model"
+)
+_PICKLED = re.compile(r"(adapter_model|pytorch_model[\w.-]*)\.(bin|pt|pth)")
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a file is weights, configuration or tokenizer, in a form that runs no code."""
+    return _MODEL.fullmatch(name) is not None
+
+
+def is_pickled_model(name: str) -> bool:
+    """Whether a file is weights in a pickle."""
+    return _PICKLED.fullmatch(name) is not None
