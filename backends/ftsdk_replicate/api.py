@@ -199,7 +199,7 @@ class Api:
 
 
 def _next(page: Mapping[str, Any]) -> str:
-    """The path of the next page, empty behind the last; its address is absolute, and another host would be given the token."""
+    """The path of the next page, empty behind the last. Its address is absolute; no other host is given the token."""
     following = page.get("next")
     if not isinstance(following, str) or not following:
         return ""

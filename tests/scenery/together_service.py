@@ -8,20 +8,19 @@ import contextlib
 import hashlib
 import io
 import json
-import re
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
+import stand_in
 import zstandard
+from stand_in import Answer, Fault, Request, StandIn, ranged, routes
 
 from ftsdk.testing import weights
+
+__all__ = ["KEY", "LIMITS", "LORA_ONLY", "MODEL", "Fault", "Request", "Service", "serving"]
 
 KEY = "tgp_v1_test-key-that-must-come-out-nowhere"
 MODEL = "Qwen/Qwen3-8B"
@@ -43,32 +42,11 @@ LIMITS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Request(NamedTuple):
-    """One request that came in."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Any
-
-
-class Fault(NamedTuple):
-    """What happens to a request instead of, or beside, what should."""
-
-    kind: str
-    """``status``: an error, nothing done. ``done``: the error behind the deed. ``drop``: no answer, nothing done.
-    ``lose``: no answer behind the deed. ``hang``: silence. ``garbage``: the deed, and an answer that is no JSON."""
-    status: int = 500
-    headers: dict[str, str] = {}
-    body: Any = None
-
-
-class Service:
+class Service(StandIn):
     """The state of the service, and its address."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
+        super().__init__()
         self.files: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -86,31 +64,17 @@ class Service:
         """Whether a file whose bytes never came counts as there."""
         self.list_lag = 0.0
         self.archive: Callable[[dict[str, Any], str], bytes] = lora_archive
-        self.cuts: list[int] = []
-        """Downloads, in order, end at these many bytes."""
-        self.faults: list[tuple[str, re.Pattern[str], list[Fault]]] = []
-        self.url = ""
-        self.stopping = threading.Event()
 
-    def fail(self, method: str, path: str, *faults: Fault, times: int = 1) -> None:
-        """Let the next requests to a path fail."""
-        self.faults.append((method, re.compile(path), list(faults) * times))
-
-    def count(self, method: str, path: str) -> int:
-        """How many requests of this sort came in."""
-        return sum(r.method == method and re.fullmatch(path, r.path) is not None for r in self.requests)
+    def refusal(self, request: Request) -> Answer | None:
+        """A key is asked of everybody but of whoever brings bytes to an address that he was given."""
+        if request.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {KEY}":
+            return 401, {"error": {"message": "Invalid API key", "type": "invalid_request_error"}}, {}
+        return None
 
     @property
     def creations(self) -> int:
         """How many creations were asked for."""
         return self.count("POST", "/v1/fine-tunes")
-
-    def next_fault(self, method: str, path: str) -> Fault | None:
-        """The fault that this request shall meet."""
-        for wanted, pattern, faults in self.faults:
-            if wanted == method and pattern.fullmatch(path) and faults:
-                return faults.pop(0)
-        return None
 
     def add_job(self, body: dict[str, Any], **changes: Any) -> dict[str, Any]:
         """Make a job."""
@@ -220,97 +184,6 @@ def lora_archive(job: dict[str, Any], part: str) -> bytes:
     return tar_zst(lora_files(job))
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    service: Service
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_PUT(self) -> None:
-        self._serve("PUT")
-
-    def _serve(self, method: str) -> None:
-        url = urlsplit(self.path)
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            raw = self._chunks()
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        request = Request(method, url.path, query, dict(self.headers), _body(raw, self.headers))
-        self.service.requests.append(request)
-        fault = self.service.next_fault(method, url.path)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._answer(request, fault)
-
-    def _answer(self, request: Request, fault: Fault | None) -> None:
-        if fault and fault.kind == "hang":
-            self.service.stopping.wait(60)
-        if fault and fault.kind in ("hang", "drop"):
-            self.close_connection = True
-        elif fault and fault.kind == "status":
-            self._send(fault.status, fault.body or {"error": {"message": "injected"}}, fault.headers)
-        else:
-            status, body, headers = self._act(request)
-            if fault is None:
-                self._send(status, body, headers)
-            elif fault.kind == "lose":
-                self.close_connection = True
-            elif fault.kind == "done":
-                self._send(fault.status, fault.body or {"message": "injected"}, fault.headers)
-            elif fault.kind == "garbage":
-                self._send(200, b"<html>gateway</html>", {})
-
-    def _chunks(self) -> bytes:
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def _send(self, status: int, body: Any, headers: dict[str, str]) -> None:
-        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-        cut = self.service.cuts.pop(0) if headers.pop("X-Download", "") and self.service.cuts else None
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        self.wfile.write(payload if cut is None else payload[:cut])
-        self.close_connection = self.close_connection or cut is not None
-
-    def _act(self, request: Request) -> tuple[int, Any, dict[str, str]]:
-        if request.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {KEY}":
-            return 401, {"error": {"message": "Invalid API key", "type": "invalid_request_error"}}, {}
-        for method, pattern, act in _ROUTES:
-            found = pattern.fullmatch(request.path)
-            if method == request.method and found:
-                return act(self.service, request, *found.groups())
-        return 404, {"message": "Not Found"}, {}
-
-
-def _body(raw: bytes, headers: Any) -> Any:
-    kind = headers.get("Content-Type", "")
-    if kind.startswith("multipart/form-data"):
-        parts = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + raw).get_payload()
-        return {
-            part.get_param("name", header="content-disposition"): part.get_payload(decode=True).decode()
-            for part in parts
-        }
-    with contextlib.suppress(ValueError):
-        return json.loads(raw) if raw else None
-    return raw
-
-
-Answer = tuple[int, Any, dict[str, str]]
-
-
 def _begin_upload(service: Service, request: Request) -> Answer:
     form = request.body
     known = [file_id for file_id, file in service.files.items() if file["checksum_"] == form["checksum"]]
@@ -399,17 +272,11 @@ def _download(service: Service, request: Request) -> Answer:
         return 404, {"message": "no such job"}, {}
     whole = service.archive(job, request.query.get("checkpoint", ""))
     tag = f'"{hashlib.sha256(whole).hexdigest()[:16]}"'
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-    headers = {"X-Download": "1", "ETag": tag, "Content-Type": "application/octet-stream"}
-    if wanted and request.headers.get("If-Range", tag) == tag:
-        start = int(wanted[1])
-        return 206, whole[start:], {**headers, "Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"}
-    return 200, whole, headers
+    return ranged(whole, tag, request)
 
 
-_ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
-    (method, re.compile(path), act)
-    for method, path, act in [
+Service.routes = routes(
+    [
         ("POST", "/v1/files", _begin_upload),
         ("PUT", "/storage/([^/]+)", _store),
         ("POST", "/v1/files/([^/]+)/preprocess", _preprocess),
@@ -424,23 +291,11 @@ _ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
         ("GET", "/v1/fine-tunes/([^/]+)", _of_job(_retrieve)),
         ("GET", "/v1/finetune/download", _download),
     ]
-]
+)
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[Service]:
     """A service on a free port of this machine, until the block ends."""
-    service = Service()
-    handler = type("Handler", (_Handler,), {"service": service})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with stand_in.serving(Service()) as running:
+        yield running

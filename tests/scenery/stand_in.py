@@ -1,0 +1,197 @@
+"""A local HTTP service that stands in for a real one, remembers every request, and breaks on command."""
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+
+class Request(NamedTuple):
+    """One request that came in."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+Answer = tuple[int, Any, dict[str, str]]
+"""Status, body (bytes as they are, all else as JSON) and headers; ``X-Download`` marks one that can be cut."""
+
+Act = Callable[..., Answer]
+
+
+class Fault(NamedTuple):
+    """What happens to a request instead of, or beside, what should."""
+
+    kind: str
+    """``status``: an error, nothing done. ``done``: the error behind the deed. ``drop``: no answer, nothing done.
+    ``lose``: no answer behind the deed. ``hang``: silence. ``garbage``: the deed, and an answer that is no JSON."""
+    status: int = 500
+    headers: dict[str, str] = {}
+    body: Any = None
+
+
+class StandIn:
+    """The state of a service, and its address."""
+
+    routes: list[tuple[str, re.Pattern[str], Act]] = []
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.faults: list[tuple[str, re.Pattern[str], list[Fault]]] = []
+        self.cuts: list[int] = []
+        """Downloads, in order, end at these many bytes."""
+        self.url = ""
+        self.stopping = threading.Event()
+
+    def fail(self, method: str, path: str, *faults: Fault, times: int = 1) -> None:
+        """Let the next requests to a path fail."""
+        self.faults.append((method, re.compile(path), list(faults) * times))
+
+    def count(self, method: str, path: str) -> int:
+        """How many requests of this sort came in."""
+        return sum(r.method == method and re.fullmatch(path, r.path) is not None for r in self.requests)
+
+    def next_fault(self, method: str, path: str) -> Fault | None:
+        """The fault that this request shall meet."""
+        for wanted, pattern, faults in self.faults:
+            if wanted == method and pattern.fullmatch(path) and faults:
+                return faults.pop(0)
+        return None
+
+    def refusal(self, request: Request) -> Answer | None:
+        """The answer to whoever may not ask; None: he may."""
+        raise NotImplementedError
+
+    def act(self, request: Request) -> Answer:
+        """Do what is asked."""
+        if refused := self.refusal(request):
+            return refused
+        for method, pattern, act in self.routes:
+            found = pattern.fullmatch(request.path)
+            if method == request.method and found:
+                return act(self, request, *found.groups())
+        return 404, {"message": "Not Found", "detail": "The requested resource could not be found"}, {}
+
+
+def routes(table: list[tuple[str, str, Act]]) -> list[tuple[str, re.Pattern[str], Act]]:
+    """A table of methods, paths and deeds."""
+    return [(method, re.compile(path), act) for method, path, act in table]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    service: StandIn
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+    def do_GET(self) -> None:
+        self._serve("GET")
+
+    def do_POST(self) -> None:
+        self._serve("POST")
+
+    def do_PUT(self) -> None:
+        self._serve("PUT")
+
+    def _serve(self, method: str) -> None:
+        url = urlsplit(self.path)
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            raw = self._chunks()
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        request = Request(method, url.path, query, dict(self.headers), _body(raw, self.headers))
+        self.service.requests.append(request)
+        fault = self.service.next_fault(method, url.path)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._answer(request, fault)
+
+    def _answer(self, request: Request, fault: Fault | None) -> None:
+        if fault and fault.kind == "hang":
+            self.service.stopping.wait(60)
+        if fault and fault.kind in ("hang", "drop"):
+            self.close_connection = True
+        elif fault and fault.kind == "status":
+            self._send(fault.status, fault.body or {"error": {"message": "injected"}}, fault.headers)
+        else:
+            status, body, headers = self.service.act(request)
+            if fault is None:
+                self._send(status, body, headers)
+            elif fault.kind == "lose":
+                self.close_connection = True
+            elif fault.kind == "done":
+                self._send(fault.status, fault.body or {"message": "injected"}, fault.headers)
+            elif fault.kind == "garbage":
+                self._send(200, b"<html>gateway</html>", {})
+
+    def _chunks(self) -> bytes:
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _send(self, status: int, body: Any, headers: dict[str, str]) -> None:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = dict(headers)
+        cut = self.service.cuts.pop(0) if headers.pop("X-Download", "") and self.service.cuts else None
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload if cut is None else payload[:cut])
+        self.close_connection = self.close_connection or cut is not None
+
+
+def _body(raw: bytes, headers: Any) -> Any:
+    kind = headers.get("Content-Type", "")
+    if kind.startswith("multipart/form-data"):
+        parts = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + raw).get_payload()
+        return {
+            part.get_param("name", header="content-disposition"): part.get_payload(decode=True).decode()
+            for part in parts
+        }
+    with contextlib.suppress(ValueError):
+        return json.loads(raw) if raw else None
+    return raw
+
+
+def ranged(whole: bytes, tag: str, request: Request) -> Answer:
+    """A download that can be gone on with."""
+    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+    headers = {"X-Download": "1", "ETag": tag, "Content-Type": "application/octet-stream"}
+    if wanted and request.headers.get("If-Range", tag) == tag:
+        start = int(wanted[1])
+        return 206, whole[start:], {**headers, "Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"}
+    return 200, whole, headers
+
+
+S = TypeVar("S", bound=StandIn)
+
+
+@contextlib.contextmanager
+def serving(service: S) -> Iterator[S]:
+    """The service on a free port of this machine, until the block ends."""
+    handler = type("Handler", (_Handler,), {"service": service})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    service.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
