@@ -36,11 +36,11 @@ class ReplicateBackend(Backend):
         self._timing = timing
 
     def capabilities(self) -> Capabilities:
-        """What some trainer may do; a plan asks the one trainer."""
+        """What a trainer may do that has an input for each thing; a plan asks the one trainer."""
         return Capabilities(
-            methods=frozenset({"sft", "dpo", "orpo", "kto", "reward_modeling"}),
-            adapters=frozenset({"full", "lora", "dora", "rslora"}),
-            quantizations=frozenset({"nf4", "fp4", "int8"}),
+            methods=frozenset({"sft", "dpo"}),
+            adapters=frozenset({"lora"}),
+            quantizations=frozenset({"nf4", "int8"}),
             formats=translate.FORMATS,
             verbs=frozenset({"events", "metrics", "cancel", "fetch"}),
             costs_money=True,

@@ -47,7 +47,7 @@ def send_fields(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str]) -> d
             ledger.take(field, name)
             sent[name] = value
         elif ledger.is_given(field):
-            ledger.refuse(field, flaw)
+            ledger.refuse("method" if field == "method.type" else field, flaw)
         else:
             ledger.own.append(Note(field, f"{flaw}; its default is {trainer.inputs[name].default!r}"))
     return sent
@@ -133,7 +133,7 @@ def close(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any]) -> None:
         if field in ledger.honoured or not ledger.has(field) or field in told:
             continue
         if ledger.is_given(field) and not field.startswith("compute."):
-            if field not in {problem.where for problem in ledger.problems}:
+            if not {field, field.split(".")[0]} & {problem.where for problem in ledger.problems}:
                 what = "the trainer has no input for it, and no profile says that it does so anyway"
                 ledger.refuse(field, what, f"leave it out, or set {SECTION}.field_map or .facts")
         elif not ledger.is_given(field):

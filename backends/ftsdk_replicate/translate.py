@@ -172,6 +172,8 @@ def _refuse_of_rows(ledger: Ledger) -> None:
         for path in dataset.paths if dataset else ():
             if not is_local(path):
                 ledger.refuse(f"{field}.path", "rows are uploaded from this machine", "download them, give the file")
+        if dataset and dataset.format not in FORMATS | {"auto"}:
+            ledger.refuse(f"{field}.format", "no trainer reads this format here", ", ".join(sorted(FORMATS)))
         if dataset and dataset.chat_template is not None:
             ledger.refuse(f"{field}.chat_template", "the trainer renders its rows itself", "leave it out")
     for field in ("trust_remote_code", "push_to_hub", "hub_model_id", "report_to"):
