@@ -85,8 +85,8 @@ class _Through:
         self._http = http
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
-        """Send one request."""
-        return self._http.send(request)
+        """Send one request; an error is raised here, for the client stumbles over bodies that it does not know."""
+        return _checked(self._http.send(request))
 
     def close(self) -> None:
         """Our connection is closed by us."""
@@ -228,7 +228,12 @@ def _checked(answer: "httpx.Response", *, streamed: bool = False) -> "httpx.Resp
 
 
 def _json(answer: "httpx.Response") -> Json:
-    found = answer.json()
+    import httpx  # noqa: PLC0415 - see connected
+
+    try:
+        found = answer.json()
+    except ValueError as error:  # a page of some gateway: as good as no answer
+        raise httpx.RemoteProtocolError("the answer is no JSON", request=answer.request) from error
     return found if isinstance(found, dict) else {"results": found}
 
 

@@ -1,6 +1,5 @@
 """The one place where the errors of Replicate's client and of the connection become ours."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,6 @@ _LONGEST = 400  # characters of what the service says; more is a page for browse
 _THEIRS = frozenset({"replicate", "httpx", "json", "pydantic", "pydantic_core"})
 _ABOUT_THE_MOMENT = frozenset({408, 425, 429})
 _LATER = "try again later; https://replicatestatus.com tells of outages"
-_RESETS = re.compile(r"resets in ~?(\d+)\s*s", re.IGNORECASE)
 
 
 @contextmanager
@@ -32,18 +30,9 @@ def door(doing: str) -> Iterator[None]:
         raise translated(error, doing, UnreachableError) from error
 
 
-def code_of(error: BaseException) -> int | None:
-    """The HTTP status of an error, of the connection's or of the official client's."""
-    code = status_code(error)
-    if code is None and type(error).__name__ == "ReplicateError":
-        status = getattr(error, "status", None)
-        return status if isinstance(status, int) else None
-    return code
-
-
 def translated(error: Exception, doing: str, silence: type[AmbiguousError | UnreachableError]) -> BaseException:
     """Our error for theirs; the error itself where it is none of the client's."""
-    code = code_of(error)
+    code = status_code(error)
     if code is None:
         if isinstance(error, OSError):
             return error  # of this machine: a full disk, a missing file
@@ -52,9 +41,7 @@ def translated(error: Exception, doing: str, silence: type[AmbiguousError | Unre
         return error
     said = message_of(error)
     if code >= 500 or code in _ABOUT_THE_MOMENT or code < 400:
-        wait = _RESETS.search(said)
-        hint = f"try again in {wait[1]} seconds" if wait else _LATER
-        return silence(f"Replicate could not {doing} at the moment (HTTP {code}){said}", hint=hint)
+        return silence(f"Replicate could not {doing} at the moment (HTTP {code}){said}", hint=_LATER)
     return _refusal(code, doing, said)
 
 
@@ -78,13 +65,10 @@ def _refusal(code: int, doing: str, said: str) -> BackendError:
 
 def message_of(error: BaseException) -> str:
     """``: what the service said``, without secrets; empty where it is silent, or where it sent a page for browsers."""
-    said = getattr(error, "detail", None) or getattr(error, "title", None)
-    response = getattr(error, "response", None)
-    if said is None and response is not None:
-        try:
-            body: Any = response.json()
-        except Exception:  # noqa: BLE001 - no JSON, or a stream that was not read
-            return ""
-        said = (body.get("detail") or body.get("title")) if isinstance(body, Mapping) else None
+    try:
+        body: Any = error.response.json()  # type: ignore[attr-defined] # of whatever client
+    except Exception:  # noqa: BLE001 - no JSON, or a stream that was not read
+        return ""
+    said = (body.get("detail") or body.get("title")) if isinstance(body, Mapping) else body
     text = " ".join(redact(str(said)).split()) if said else ""
     return f": {text[:_LONGEST]}" if text else ""

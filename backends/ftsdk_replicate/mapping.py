@@ -84,7 +84,8 @@ def check_facts(ledger: Ledger, trainer: Trainer) -> None:
         if _same(ledger.value(field), value):
             ledger.take(field, _ALWAYS)
         elif ledger.is_given(field):
-            ledger.refuse(field, f"the trainer always has {value!r}", str(value))
+            where = "method" if field == "method.type" else field
+            ledger.refuse(where, f"the trainer always has {value!r}", str(value))
         else:
             ledger.own.append(Note(field, f"the trainer always has {value!r}"))
 

@@ -53,11 +53,11 @@ def read_inputs(document: Json) -> dict[str, Input] | None:
     Args:
         document: The whole document, or ``TrainingInput`` alone.
     """
-    schemas = document.get("components", {}).get("schemas", {}) if "components" in document else {}
-    training = schemas.get("TrainingInput") if schemas else document
+    schemas = _object(_object(document.get("components")).get("schemas"))
+    training = schemas.get("TrainingInput") if "components" in document else document
     if not isinstance(training, Mapping) or not isinstance(training.get("properties"), Mapping):
         return None
-    required = frozenset(training.get("required") or ())
+    required = frozenset(name for name in _list(training.get("required")) if isinstance(name, str))
     return {
         name: _input(name, _resolved(each, schemas), required=name in required)
         for name, each in training["properties"].items()
@@ -74,13 +74,14 @@ def fingerprint(document: Json) -> str:
 
 def _input(name: str, found: Json, *, required: bool) -> Input:
     kind = found.get("type")
-    kinds = {kind} if isinstance(kind, str) else set(kind or ())
-    kinds |= {each.get("type") for each in found.get("anyOf") or () if isinstance(each, Mapping)} - {None}
-    choices = tuple(found.get("enum") or ())
-    kinds |= {_KINDS[type(choice)] for choice in choices if type(choice) in _KINDS} if not kinds else set()
+    said = [kind, *_list(kind), *(_object(each).get("type") for each in _list(found.get("anyOf")))]
+    choices = tuple(_list(found.get("enum")))
+    kinds = {each for each in said if each in _KINDS.values()} or {
+        _KINDS[type(choice)] for choice in choices if type(choice) in _KINDS
+    }
     return Input(
         name=name,
-        kinds=frozenset(kinds - {"null"}) or frozenset(_KINDS.values()),
+        kinds=frozenset(kinds) or frozenset(_KINDS.values()),
         is_address=found.get("format") == "uri",
         least=_number(found.get("minimum")),
         most=_number(found.get("maximum")),
@@ -94,14 +95,14 @@ def _input(name: str, found: Json, *, required: bool) -> Input:
 def _resolved(found: Json, schemas: Json, depth: int = _DEPTH) -> dict[str, Any]:
     """A property with what it refers to: ``$ref``, ``allOf``, and ``anyOf`` where it has one meaning."""
     whole: dict[str, Any] = {name: value for name, value in found.items() if name not in ("$ref", "allOf")}
-    referred = [found] if "$ref" in found else list(found.get("allOf") or ())
+    referred = [found] if "$ref" in found else _list(found.get("allOf"))
     for each in referred:
         if depth and isinstance(each, Mapping) and isinstance(each.get("$ref"), str):
             target = schemas.get(each["$ref"].rpartition("/")[2])
             each = _resolved(target, schemas, depth - 1) if isinstance(target, Mapping) else {}  # noqa: PLW2901
         if isinstance(each, Mapping):
             whole = {**each, **whole}
-    meant = [each for each in whole.get("anyOf") or () if isinstance(each, Mapping) and each.get("type") != "null"]
+    meant = [each for each in map(_object, _list(whole.get("anyOf"))) if each and each.get("type") != "null"]
     if depth and len(meant) == 1:
         rest = {name: value for name, value in whole.items() if name != "anyOf"}
         whole = {**_resolved(meant[0], schemas, depth - 1), **rest}
@@ -109,6 +110,14 @@ def _resolved(found: Json, schemas: Json, depth: int = _DEPTH) -> dict[str, Any]
 
 
 _KINDS = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _is_of(value: Any, kinds: frozenset[str]) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AmbiguousError, AuthError, BackendError, RejectedError, UnreachableError
-from ftsdk.kit.http import never_sent
+from ftsdk.kit.http import never_sent, status_code
 from ftsdk_replicate.api import Api, Json
-from ftsdk_replicate.door import code_of, door, translated
+from ftsdk_replicate.door import door, translated
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 
@@ -153,7 +153,7 @@ def _create(api: Api, body: Mapping[str, Any], plan: Plan, address: str, record:
     try:
         return api.create_training(plan.native["trainer"], plan.native["version"], body)
     except Exception as error:  # whatever it is, the request may have been read
-        if never_sent(error) or code_of(error) in _NO:
+        if never_sent(error) or status_code(error) in _NO:
             record(**{CREATION: _REFUSED})
             raise translated(error, "create the training", UnreachableError) from error
     return _settled(api, plan, address)

@@ -1,4 +1,4 @@
-"""A local service that behaves like Replicate's trainings API, as strict as it is known to be; and breaks on command."""
+"""A local service that behaves like Replicate's trainings, as strict as those are known to be; breaks on command."""
 
 import contextlib
 import hashlib
