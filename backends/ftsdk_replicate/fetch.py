@@ -137,16 +137,17 @@ def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
     kind: Kind = "adapter" if (folder / "adapter_config.json").is_file() else "model"
     output = training.get("output")
     made = output.get("version") if isinstance(output, dict) else None
+    inputs = training.get("input")
     told: dict[str, Any] = {
         "trainer": training.get("model"),
         "version": training.get("version"),
-        "input": training.get("input"),
+        "input": inputs,
         "made": made,
     }
     return Manifest(
         kind=kind,
         base_model=_base(folder) or f"{training.get('model')}:{training.get('version')}",
-        method="sft",
+        method=str(inputs.get("method") or "sft") if isinstance(inputs, dict) else "sft",
         plan={name: value for name, value in told.items() if value is not None},
         versions={"replicate": importlib.metadata.version("replicate")},
         metrics=last_metrics(training),

@@ -11,6 +11,9 @@ from ftsdk.redact import redact
 from ftsdk_replicate.api import Api, Json
 from ftsdk_replicate.states import evidence_of, reason_of, state_of
 
+_ENDED = 3
+"""In a cursor: queued, running and the end have been told."""
+
 
 def status(api: Api, training_id: str) -> JobStatus:
     """Where the training is now."""
@@ -36,25 +39,24 @@ def status(api: Api, training_id: str) -> JobStatus:
 
 
 def events(api: Api, training_id: str, after: str | None) -> Iterator[Event]:
-    """What has happened so far, behind a cursor: the states and the characters of log that lie before it.
+    """What has happened so far, behind a cursor: the states (1 queued, 2 running, 3 the end) and the characters of log before it.
 
     Logs grow. Where they are shorter than before, or gone, Replicate has removed them: nothing is told again.
     """
     training = api.training(training_id)
     told, read = _place(after)
     state = state_of(str(training.get("status") or ""))
-    begun = [JobState.QUEUED, *([JobState.RUNNING] if training.get("started_at") else [])]
     times = [_moment(training.get(name)) for name in ("created_at", "started_at", "completed_at")]
+    begun = [JobState.QUEUED, *([JobState.RUNNING] if times[1] else [])]
     for number, each in enumerate(begun[told:], told + 1):
         told = number
         yield Event(cursor=f"{told}.{read}", time=times[number - 1], kind="state", state=each)
     for line, end in _lines(str(training.get("logs") or ""), read, whole=not state.done):
         read = end
         yield from _told(line, f"{told}.{read}", max(times[:2]))
-    if state.done and told <= len(begun):
+    if state.done and told < _ENDED:
         message = redact(evidence_of(training)) if state is JobState.FAILED else ""
-        cursor = f"{len(begun) + 1}.{read}"
-        yield Event(cursor=cursor, time=max(times), kind="state", state=state, message=message)
+        yield Event(cursor=f"{_ENDED}.{read}", time=max(times), kind="state", state=state, message=message)
 
 
 def cancel(api: Api, training_id: str) -> None:

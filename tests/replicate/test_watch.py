@@ -51,6 +51,18 @@ def test_logs_that_are_gone(service, backend, spec, logs):
     assert [] == list(backend.events(native_id, last))
 
 
+def test_an_end_without_a_beginning(service, backend, spec):
+    """A record that has lost its times still tells the end, once."""
+    job = ftsdk.submit(spec())
+    job.wait(timeout=10)
+    native_id = job.ref.partition(":")[2]
+    service.changes = {"started_at": None, "completed_at": None}
+    told = [event for event in backend.events(native_id, "2.0") if event.kind == "state"]
+
+    assert [JobState.SUCCEEDED] == [event.state for event in told]
+    assert [] == list(backend.events(native_id, told[-1].cursor))
+
+
 ODD = [
     ({"status": "aborted"}, JobState.FAILED, Reason.TIMEOUT),
     ({"status": "failed", "error": "CUDA out of memory"}, JobState.FAILED, Reason.OOM),
