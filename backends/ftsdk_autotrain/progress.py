@@ -8,6 +8,7 @@ from ftsdk.kit.trainlog import bar_in, values_in
 
 _TAIL = 200  # lines
 _BEGINS = "Starting to train"
+_LOGS = ":on_log:"
 
 
 class Progress:
@@ -39,6 +40,6 @@ class Progress:
         self._training = self._training or _BEGINS in line
         if bar and self._training:
             self._reporter.progress(bar.step, bar.total, bar.left)
-        if values := values_in(line):
+        if _LOGS in line and (values := values_in(line)):  # the progress bar prints them once more
             self._logged += self._each if "loss" in values else 0
             self._reporter.metrics(self._logged, values)

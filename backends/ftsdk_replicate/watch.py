@@ -41,7 +41,8 @@ def status(api: Api, training_id: str) -> JobStatus:
 def events(api: Api, training_id: str, after: str | None) -> Iterator[Event]:
     """What has happened so far, behind a cursor.
 
-    A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the characters of log. Logs grow. Where they are shorter than before, or gone, Replicate has removed them: nothing is told again.
+    A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the characters of log. Logs grow;
+    where they are shorter than before, or gone, Replicate has removed them, and nothing is told again.
     """
     training = api.training(training_id)
     told, read = _place(after)
