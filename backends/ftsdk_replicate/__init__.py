@@ -11,9 +11,10 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.errors import ConfigError, Problem, UnsupportedSpec
 from ftsdk.job import Event, JobStatus
+from ftsdk.kit.http import Timing
 from ftsdk.spec import JobSpec
 from ftsdk_replicate import fetch, submit, translate, watch
-from ftsdk_replicate.api import TOKEN, Api, Json, Timing, connected
+from ftsdk_replicate.api import TOKEN, Api, Json, connected
 from ftsdk_replicate.mapping import SECTION
 from ftsdk_replicate.options import ReplicateOptions
 from ftsdk_replicate.profile import Profile, read_profile

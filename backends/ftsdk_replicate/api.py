@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
-from ftsdk.kit.http import Patience, patiently, status_code
+from ftsdk.kit.http import Timing, patiently, status_code
 from ftsdk_replicate.door import door
 
 if TYPE_CHECKING:
@@ -27,18 +27,6 @@ DELIVERY = "replicate.delivery"
 _MOST_PAGES = 50  # of a hundred trainings each
 
 Json = dict[str, Any]
-
-
-class Timing(NamedTuple):
-    """How long things may take, in seconds."""
-
-    call: float = 30.0
-    """One step of one call: until something is sent or comes in."""
-    connect: float = 10.0
-    patience: Patience = Patience()
-    """With calls that are safe to repeat."""
-    look: float = 1.0
-    """Between two looks at something that is awaited."""
 
 
 def base_url() -> str:

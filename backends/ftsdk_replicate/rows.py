@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
-from ftsdk.data import Row, rows
+from ftsdk.data import Row
 from ftsdk.errors import DataError, Problem, RejectedError
 from ftsdk.files import sha256
 from ftsdk.job import Reason
-from ftsdk.kit.holdout import held_out
-from ftsdk.redact import redact
-from ftsdk.spec import Dataset
+from ftsdk.kit.rows import check_unchanged, parted
 from ftsdk_replicate.translate import LARGEST
 
 _MOST_PROBLEMS = 20
@@ -36,9 +34,13 @@ def write_rows(plan: Plan, folder: Path) -> dict[str, Local]:
         DataError: Rows were edited behind the plan's back, do not fit the trainer's format, or are too few.
         RejectedError: A file is too large to be uploaded, or the disk is full.
     """
-    _check_unchanged(plan)
+    check_unchanged(plan)
     told = plan.native["rows"]
-    written = {name: _write(folder / f"{name}.jsonl", read()) for name, read in _sources(told).items()}
+    written = {
+        name: _write(folder / f"{name}.jsonl", shaped(read(), told["format"]))
+        for name, read in zip((told["input"], told["held_out_input"]), parted(told), strict=True)
+        if read is not None
+    }
     count = written[told["input"]].rows
     if count <= told["withheld"]:
         raise DataError(
@@ -46,26 +48,6 @@ def write_rows(plan: Plan, folder: Path) -> dict[str, Local]:
             hint="give more rows, or hold rows out yourself with eval_dataset",
         )
     return written
-
-
-def _sources(told: Mapping[str, Any]) -> dict[str, Callable[[], Iterator[Values]]]:
-    dataset = Dataset.model_validate(told["dataset"])
-
-    def read(which: Dataset, keep: Callable[[int], bool] = lambda _: True) -> Iterator[Values]:
-        found = shaped(rows(which, told["method"]), told["format"])
-        return (row for place, row in enumerate(found) if keep(place))
-
-    if told["val_size"]:
-        number = sum(1 for _ in rows(dataset, told["method"]))
-        apart = held_out(number, told["val_size"], told["seed"])
-        return {
-            told["input"]: lambda: read(dataset, lambda place: place not in apart),
-            told["held_out_input"]: lambda: read(dataset, lambda place: place in apart),
-        }
-    if told["eval_dataset"]:
-        second = Dataset.model_validate(told["eval_dataset"])
-        return {told["input"]: lambda: read(dataset), told["held_out_input"]: lambda: read(second)}
-    return {told["input"]: lambda: read(dataset)}
 
 
 def shaped(found: Iterable[Row], format_: str | None) -> Iterator[Values]:
@@ -126,13 +108,6 @@ _HELP = {
     "prompt_completion": "write each row as {prompt, completion}, both texts",
     "messages": "write each row as {messages}",
 }
-
-
-def _check_unchanged(plan: Plan) -> None:
-    for name, digest in (plan.data.sha256 if plan.data else {}).items():
-        path = Path(name)
-        if not path.is_file() or sha256(path) != digest:
-            raise DataError(f"{redact(name)} was changed or removed since the plan", hint="plan and submit again")
 
 
 def _write(path: Path, found: Iterator[Values]) -> Local:

@@ -6,29 +6,22 @@ heard. A creation is sent once. Where its answer leaves doubt and the list shows
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ftsdk.backend import Plan, Record
-from ftsdk.errors import AmbiguousError, AuthError, BackendError, RejectedError, UnreachableError
-from ftsdk.kit.http import never_sent, status_code
+from ftsdk.errors import AuthError, RejectedError, UnreachableError
+from ftsdk.kit.once import Once
 from ftsdk_replicate.api import Api, Json
 from ftsdk_replicate.door import door, translated
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 
-CREATED = "training"
-CREATION = "creation"
 ROWS = "rows"
-_SENT = "sent at "
-_REFUSED = "refused"
+"""A fact: the address of the rows."""
 _MARK = "ftsdk"
 """The name of the token among a file's metadata."""
-
-_NO = frozenset({400, 401, 402, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 429, 431})
-"""Answers that mean: nothing was created. All others leave doubt."""
 
 
 def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
@@ -38,13 +31,15 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
     _see_to_destination(api, plan)
     with tempfile.TemporaryDirectory(prefix="ftsdk-replicate-") as folder:
         addresses = _bring(api, plan, token, Path(folder), record)
-    body = _body(plan, addresses)
-    attempts = 2 if plan.native["on_ambiguous"] == "recreate" else 1
-    for _ in range(attempts):
-        if training := _create(api, body, plan, addresses[FILE], record):
-            record(**{CREATED: training})
-            return training
-    raise _undecided()
+    body, native = _body(plan, addresses), plan.native
+
+    def send() -> str:
+        return api.create_training(native["trainer"], native["version"], body)
+
+    def refusal(error: Exception) -> BaseException:
+        return translated(error, "create the training", UnreachableError)
+
+    return _once(api, plan).create(send, lambda: _with_address(api, plan, addresses[FILE]), record, refusal)
 
 
 def find(api: Api, plan: Plan, token: str) -> str | None:
@@ -53,18 +48,16 @@ def find(api: Api, plan: Plan, token: str) -> str | None:
     Raises:
         AmbiguousError: A creation was sent, and no training shows up, or the list cannot be had.
     """
-    facts = plan.facts
-    if facts is not None and facts.get(CREATED):
-        return facts[CREATED]
-    if facts is not None and not facts.get(CREATION, "").startswith(_SENT):
-        return None
-    try:
-        found = _with_address(api, plan, facts[ROWS]) if facts is not None else _with_token(api, plan, token)
-    except BackendError as error:  # also where the token is refused now: a training may run and cost
-        raise AmbiguousError(f"a creation was sent to Replicate; {error.message}", hint=error.hint) from error
-    if found or facts is None or _may_recreate(plan, facts):
-        return found
-    raise _undecided()
+
+    def look() -> str | None:
+        return _with_token(api, plan, token) if plan.facts is None else _with_address(api, plan, plan.facts[ROWS])
+
+    return _once(api, plan).find(look)
+
+
+def _once(api: Api, plan: Plan) -> Once:
+    hint = "look again later; if replicate.com/trainings shows none, submit a new job"
+    return Once("Replicate", plan, api.timing.look, hint)
 
 
 def _see_to_destination(api: Api, plan: Plan) -> None:
@@ -147,33 +140,6 @@ def _secret(variable: str) -> str:
     return value
 
 
-def _create(api: Api, body: Mapping[str, Any], plan: Plan, address: str, record: Record) -> str | None:
-    """Send one creation, and find out what came of it. None: no answer, and no training within the time to settle."""
-    record(**{CREATION: f"{_SENT}{time.time():.3f}"})
-    try:
-        return api.create_training(plan.native["trainer"], plan.native["version"], body)
-    except Exception as error:  # whatever it is, the request may have been read
-        if never_sent(error) or status_code(error) in _NO:
-            record(**{CREATION: _REFUSED})
-            raise translated(error, "create the training", UnreachableError) from error
-    return _settled(api, plan, address)
-
-
-def _settled(api: Api, plan: Plan, address: str) -> str | None:
-    """Look for the training until the time is up."""
-    end = time.monotonic() + plan.native["settle_seconds"]
-    while True:
-        try:
-            if found := _with_address(api, plan, address):
-                return found
-        except BackendError:
-            pass  # look again
-        left = end - time.monotonic()
-        if left <= 0:
-            return None
-        time.sleep(min(api.timing.look, left))
-
-
 def _with_address(api: Api, plan: Plan, address: str) -> str | None:
     """The training of this version that reads these rows."""
     return next(_that_read(api, plan, {address}), None)
@@ -193,16 +159,3 @@ def _that_read(api: Api, plan: Plan, addresses: set[str]) -> Iterator[str]:
         inputs = training.get("input")
         if isinstance(inputs, Mapping) and inputs.get(name) in addresses and isinstance(training.get("id"), str):
             yield training["id"]
-
-
-def _may_recreate(plan: Plan, facts: Mapping[str, str]) -> bool:
-    """Whether the user has asked for a second creation, and the first has had its time to show up."""
-    since = time.time() - float(facts[CREATION].removeprefix(_SENT))
-    return bool(plan.native["on_ambiguous"] == "recreate" and since > plan.native["settle_seconds"])
-
-
-def _undecided() -> AmbiguousError:
-    return AmbiguousError(
-        "a creation was sent to Replicate, no certain answer came, and its list does not show the training (yet)",
-        hint="look again later; if replicate.com/trainings shows none, submit a new job",
-    )

@@ -11,9 +11,10 @@ from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.data import is_local, rows
 from ftsdk.errors import ConfigError, DataError, Problem, UnsupportedSpec
 from ftsdk.job import Event, JobStatus
+from ftsdk.kit.http import Timing
 from ftsdk.spec import JobSpec
 from ftsdk_together import fetch, submit, translate, watch
-from ftsdk_together.api import KEY, Api, Timing, base_url, connected
+from ftsdk_together.api import KEY, Api, base_url, connected
 from ftsdk_together.limits import Limits
 from ftsdk_together.options import TogetherOptions
 

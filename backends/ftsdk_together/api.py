@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
-from ftsdk.kit.http import Patience, patiently, status_code
+from ftsdk.kit.http import Timing, patiently, status_code
 from ftsdk.redact import redact
 from ftsdk_together.door import door
 
@@ -23,18 +23,6 @@ DEFAULT_URL = "https://api.together.ai"
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
-
-
-class Timing(NamedTuple):
-    """How long things may take, in seconds."""
-
-    call: float = 30.0
-    """One step of one call: until something is sent or comes in."""
-    connect: float = 10.0
-    patience: Patience = Patience()
-    """With calls that are safe to repeat."""
-    look: float = 1.0
-    """Between two looks at something that is awaited; they become rarer, up to ten times this."""
 
 
 def base_url() -> str:

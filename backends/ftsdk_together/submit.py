@@ -6,30 +6,21 @@ that shows nothing, the job is parked, because a list may lag and a second creat
 
 import os
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ftsdk.backend import Plan, Record
-from ftsdk.errors import AmbiguousError, AuthError, BackendError, RejectedError, UnreachableError
+from ftsdk.errors import AuthError, RejectedError, UnreachableError
 from ftsdk.job import JobState, Reason
 from ftsdk.kit.http import never_sent, patiently, status_code
+from ftsdk.kit.once import Once
 from ftsdk_together.api import Api, Json
 from ftsdk_together.door import translated
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
-from ftsdk_together.upload import awaiting, bring
-
-CREATED = "job"
-CREATION = "creation"
-_SENT = "sent at "
-_REFUSED = "refused"
-"""Facts: the job's id once it is known; and what became of the last creation, noted before it is sent."""
-
-_NO = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431})
-"""Answers that mean: nothing was created. All others leave doubt."""
+from ftsdk_together.upload import bring
 
 _ESTIMATED = ("model", "from_checkpoint", "n_epochs", "n_evals", "training_type", "training_method")
 
@@ -49,12 +40,18 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
         "suffix": plan.native["create"]["suffix"].replace(TOKEN, token),
         **{native: _key(variable) for native, variable in plan.native["keys"].items()},
     }
-    attempts = 2 if plan.native["on_ambiguous"] == "recreate" else 1
-    for _ in range(attempts):
-        if job_id := _create(api, body, plan, token, record):
-            record(**{CREATED: job_id})
-            return job_id
-    raise _undecided()
+
+    def send() -> str | None:
+        answer = patiently(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
+        if not isinstance(answer.get("id"), str):
+            return None
+        _note_differences(body, answer, record)
+        return str(answer["id"])
+
+    def refusal(error: Exception) -> BaseException:
+        return translated(error, "create the job", UnreachableError)
+
+    return _once(api, plan).create(send, lambda: _listed(api, token), record, refusal)
 
 
 def find(api: Api, plan: Plan, token: str) -> str | None:
@@ -63,51 +60,17 @@ def find(api: Api, plan: Plan, token: str) -> str | None:
     Raises:
         AmbiguousError: A creation was sent, and no job shows up, or the list cannot be had.
     """
-    facts = plan.facts
-    if facts is not None and facts.get(CREATED):
-        return facts[CREATED]
-    if facts is not None and not _was_sent(facts):
-        return None
-    try:
-        found = _listed(api, token)
-    except BackendError as error:  # also where the key is refused now: a job may run and cost
-        raise AmbiguousError(f"a creation was sent to Together; {error.message}", hint=error.hint) from error
-    if found or facts is None or _may_recreate(plan, facts):
-        return found
-    raise _undecided()
+    return _once(api, plan).find(lambda: _listed(api, token))
 
 
-def _create(api: Api, body: Mapping[str, Any], plan: Plan, token: str, record: Record) -> str | None:
-    """Send one creation, and find out what came of it. None: no answer, and no job within the time to settle."""
-    record(**{CREATION: f"{_SENT}{time.time():.0f}"})
-    try:
-        answer = patiently(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
-    except Exception as error:  # whatever it is, the request may have been read
-        if never_sent(error) or status_code(error) in _NO:
-            record(**{CREATION: _REFUSED})
-            raise translated(error, "create the job", UnreachableError) from error
-    else:
-        if isinstance(answer.get("id"), str) and answer["id"]:
-            _note_differences(body, answer, record)
-            return str(answer["id"])
-    return _settled(api, token, plan.native["settle_seconds"])
+def _once(api: Api, plan: Plan) -> Once:
+    hint = "look again later; if Together's own page of jobs shows none, submit a new job"
+    return Once("Together", plan, api.timing.look, hint)
 
 
 def _was_not_taken(error: BaseException) -> bool:
     """Whether the same creation may be sent again: it did not leave, or was refused for the moment."""
     return never_sent(error) or status_code(error) == 429
-
-
-def _settled(api: Api, token: str, seconds: float) -> str | None:
-    """Look for the job until the time is up."""
-
-    def look() -> str | None:
-        try:
-            return _listed(api, token)
-        except BackendError:
-            return None
-
-    return next((found for found in awaiting(look, api.timing.look, seconds) if found), None)
 
 
 def _listed(api: Api, token: str) -> str | None:
@@ -128,23 +91,6 @@ def _listed(api: Api, token: str) -> str | None:
 def bears(job: Json, token: str) -> bool:
     """Whether a job of the list carries the token, in its suffix or in the name that is made of it."""
     return any(token in str(job.get(name) or "").lower() for name in ("suffix", "model_output_name"))
-
-
-def _was_sent(facts: Mapping[str, str]) -> bool:
-    return facts.get(CREATION, "").startswith(_SENT)
-
-
-def _may_recreate(plan: Plan, facts: Mapping[str, str]) -> bool:
-    """Whether the user has asked for a second creation, and the first has had its time to show up."""
-    since = time.time() - float(facts[CREATION].removeprefix(_SENT))
-    return bool(plan.native["on_ambiguous"] == "recreate" and since > plan.native["settle_seconds"])
-
-
-def _undecided() -> AmbiguousError:
-    return AmbiguousError(
-        "a creation was sent to Together, no certain answer came, and its list of jobs does not show the job (yet)",
-        hint="look again later; if Together's own page of jobs shows none, submit a new job",
-    )
 
 
 def _check_price(api: Api, plan: Plan, files: Mapping[str, str], record: Record) -> None:

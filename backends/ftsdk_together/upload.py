@@ -1,19 +1,18 @@
 """Bring rows to Together: written in its shapes, uploaded, and checked by it."""
 
+import functools
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
-from ftsdk.data import rows
-from ftsdk.errors import DataError, RejectedError, UnreachableError
+from ftsdk.errors import RejectedError, UnreachableError
 from ftsdk.files import sha256
 from ftsdk.job import Reason
-from ftsdk.kit.holdout import held_out
+from ftsdk.kit.http import awaiting
+from ftsdk.kit.rows import Read, check_unchanged, parted
 from ftsdk.redact import redact
-from ftsdk.spec import Dataset
 from ftsdk_together.api import Api, Json
 from ftsdk_together.shapes import Manner, Values, native_rows
 
@@ -55,37 +54,21 @@ def bring(api: Api, plan: Plan, folder: Path, record: Record) -> dict[str, str]:
         RejectedError: Together refuses a file.
         UnreachableError: Together does not answer, or is still busy with a file.
     """
-    _check_unchanged(plan)
+    check_unchanged(plan)
     sources = list(_sources(plan.native["rows"]))
     written = {source.name: _write(source, folder, _SPACINGS[0]) for source in sources}  # all, before any is sent
     return {source.name: _bring_one(api, source, written[source.name], plan, record) for source in sources}
 
 
-def _check_unchanged(plan: Plan) -> None:
-    for name, digest in (plan.data.sha256 if plan.data else {}).items():
-        path = Path(name)
-        if not path.is_file() or sha256(path) != digest:
-            raise DataError(f"{redact(name)} was changed or removed since the plan", hint="plan and submit again")
-
-
 def _sources(told: Mapping[str, Any]) -> Iterator[Source]:
     manner = Manner(told["train_on"], told["tools"], told["reasoning"])
-    dataset = Dataset.model_validate(told["dataset"])
+    for name, read in zip(("training_file", "validation_file"), parted(told), strict=True):
+        if read is not None:
+            yield Source(name, functools.partial(_native, read, manner))
 
-    def read(which: Dataset, keep: Callable[[int], bool] = lambda _: True) -> Iterator[Values]:
-        found = native_rows(rows(which, told["method"]), manner)
-        return (row for place, row in enumerate(found) if keep(place))
 
-    if told["val_size"]:
-        number = sum(1 for _ in rows(dataset, told["method"]))
-        apart = held_out(number, told["val_size"], told["seed"])
-        yield Source("training_file", lambda: read(dataset, lambda place: place not in apart))
-        yield Source("validation_file", lambda: read(dataset, lambda place: place in apart))
-        return
-    yield Source("training_file", lambda: read(dataset))
-    if told["eval_dataset"]:
-        held = Dataset.model_validate(told["eval_dataset"])
-        yield Source("validation_file", lambda: read(held))
+def _native(read: Read, manner: Manner) -> Iterator[Values]:
+    return native_rows(read(), manner)
 
 
 def _write(source: Source, folder: Path, spacing: tuple[str, str]) -> Local:
@@ -167,18 +150,6 @@ def _awaited(api: Api, file_id: str, local: Local, seconds: float) -> str:
                 raise RejectedError(f"Together holds other bytes in {file_id} than were sent")
             return file_id
     raise UnreachableError(f"Together has not checked {file_id} after {seconds:g} seconds", hint="resume the job later")
-
-
-def awaiting(look: Callable[[], Any], pause: float, seconds: float) -> Iterator[Any]:
-    """What is seen again and again until the time is up; once at least, and rarer as time goes on."""
-    end, longest = time.monotonic() + seconds, 10 * pause
-    while True:
-        yield look()
-        left = end - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(pause, left))
-        pause = min(1.5 * pause, longest)
 
 
 def _status(file: Json) -> str:

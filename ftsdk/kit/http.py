@@ -29,6 +29,30 @@ class Patience(NamedTuple):
     """No further call begins after this time."""
 
 
+class Timing(NamedTuple):
+    """How long things may take, in seconds."""
+
+    call: float = 30.0
+    """One step of one call: until something is sent or comes in."""
+    connect: float = 10.0
+    patience: Patience = Patience()
+    """With calls that are safe to repeat."""
+    look: float = 1.0
+    """Between two looks at something that is awaited; they become rarer, up to ten times this."""
+
+
+def awaiting(look: Callable[[], Answer], pause: float, seconds: float) -> Iterator[Answer]:
+    """What is seen again and again until the time is up; once at least, and rarer as time goes on."""
+    end, longest = time.monotonic() + seconds, 10 * pause
+    while True:
+        yield look()
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(pause, left))
+        pause = min(1.5 * pause, longest)
+
+
 def patiently(
     call: Callable[[], Answer], patience: Patience, *, helps: Callable[[BaseException], bool] | None = None
 ) -> Answer:

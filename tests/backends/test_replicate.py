@@ -7,9 +7,9 @@ import pytest
 from replicate_service import KEY, TRAINER, Service, serving
 
 import ftsdk
+from ftsdk.kit.http import Timing
 from ftsdk.testing import BackendContract
 from ftsdk_replicate import ReplicateBackend
-from ftsdk_replicate.api import Timing
 
 
 class TestReplicate(BackendContract):

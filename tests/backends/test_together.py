@@ -7,9 +7,9 @@ import pytest
 from together_service import KEY, MODEL, Service, serving
 
 import ftsdk
+from ftsdk.kit.http import Timing
 from ftsdk.testing import BackendContract
 from ftsdk_together import TogetherBackend
-from ftsdk_together.api import Timing
 
 
 class TestTogether(BackendContract):

@@ -6,9 +6,8 @@ import pytest
 from replicate_service import KEY, TRAINER, serving
 
 import ftsdk
-from ftsdk.kit.http import Patience
+from ftsdk.kit.http import Patience, Timing
 from ftsdk_replicate import ReplicateBackend
-from ftsdk_replicate.api import Timing
 
 HASTY = Timing(call=0.5, connect=0.5, patience=Patience(attempts=3, first_pause=0.01, total=5), look=0.02)
 """A patience for tests."""

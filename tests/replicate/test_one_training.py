@@ -168,7 +168,7 @@ def test_killed_between_upload_and_create(service, spec, tmp_path):
         import os, signal, ftsdk
         from ftsdk_replicate import submit
         def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-        submit._create = die
+        submit._body = die
         ftsdk.submit(PATH, key="one")
     """
     _killed(code, spec(), tmp_path)
