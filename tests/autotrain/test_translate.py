@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from older_model import older_model
 
+import ftsdk
 from ftsdk import JobSpec
-from ftsdk.errors import UnsupportedSpec
+from ftsdk.errors import ConfigError, UnsupportedSpec
 from ftsdk.kit.hardware import Machine
 from ftsdk_autotrain import translate
 from ftsdk_autotrain.options import AutoTrainOptions
@@ -180,6 +182,18 @@ def test_a_model_of_its_time(tiny_model, tmp_path):
     model = older_model(tiny_model, tmp_path / "older")
 
     assert str(model) == planned({"model": str(model)}).native["config"]["base_model"]
+
+
+def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
+    """It is seen before there is a job."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "Arr"}\n' * 8)
+    options = {"autotrain": {"python": sys.executable}}
+    spec = JobSpec(model=str(older), dataset=str(rows), backend="autotrain", backend_options=options)
+
+    with pytest.raises(ConfigError, match=r"has no autotrain-advanced, and this backend speaks to 0\.8\.36"):
+        ftsdk.submit(spec)
+    assert not (ftsdk_home / "jobs").exists()
 
 
 @given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))

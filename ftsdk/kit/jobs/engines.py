@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from ftsdk.backend import Plan
+from ftsdk.backend import Plan, Record
 from ftsdk.errors import Problem
 from ftsdk.kit.hardware import device
 from ftsdk.kit.house import House, Tell, build, check_python, describe, obstacles
@@ -32,6 +32,12 @@ class EngineBackend(WorkerBackend):
         """The engine, its place, and the device."""
         return f"{describe(self.house)}; trains on {device().name}"
 
+    def submit(self, plan: Plan, token: str, record: Record) -> str:
+        """See that a Python of the user's own has the engine; then as any job on this machine."""
+        if python := _given_python(plan):
+            check_python(python, self.house)
+        return super().submit(plan, token, record)
+
     def install(self, tell: Tell) -> None:
         """Install the engine into an environment of its own."""
         build(self.house, tell)
@@ -44,9 +50,7 @@ def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
         ConfigError: It lacks the engine, or cannot be made.
         InputError: The disk has no room.
     """
-    given = plan.spec.backend_options.get(plan.backend, {}).get("python")
-    if isinstance(given, str):
-        python = Path(given).expanduser().absolute()
+    if python := _given_python(plan):
         check_python(python, house)
         return python
     if not house.is_ready:
@@ -54,3 +58,8 @@ def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
         reporter.stage(f"installing {house.package} {house.version}")
         build(house, print)
     return house.interpreter
+
+
+def _given_python(plan: Plan) -> Path | None:
+    given = plan.spec.backend_options.get(plan.backend, {}).get("python")
+    return Path(given).expanduser().absolute() if isinstance(given, str) else None
