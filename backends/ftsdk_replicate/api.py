@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
 from ftsdk.kit.http import Timing, patiently, status_code
-from ftsdk_replicate.door import door
+from ftsdk_replicate.door import DOOR
 
 if TYPE_CHECKING:
     import httpx
@@ -96,7 +96,7 @@ class Api:
 
     def get(self, path: str, doing: str) -> Json:
         """Read, with patience."""
-        with door(doing):
+        with DOOR.through(doing):
             return patiently(lambda: _json(_checked(self._http.get(path))), self.timing.patience)
 
     def found(self, path: str, doing: str) -> Json | None:
@@ -140,7 +140,7 @@ class Api:
                 long = httpx.Timeout(self.timing.call, write=10 * self.timing.call)
                 return _json(_checked(self._http.post("/v1/files", files=parts, timeout=long)))
 
-        with door("take the file"):
+        with DOOR.through("take the file"):
             return patiently(send, self.timing.patience)
 
     def create_model(self, owner: str, name: str, hardware: str) -> None:
@@ -154,7 +154,7 @@ class Api:
 
     def cancel(self, training_id: str) -> None:
         """Ask a training to stop."""
-        with door("cancel the training"):
+        with DOOR.through("cancel the training"):
             path = f"/v1/trainings/{_safe(training_id)}/cancel"
             patiently(lambda: _checked(self._http.post(path)), self.timing.patience)
 

@@ -17,7 +17,7 @@ from ftsdk.kit.download import download
 from ftsdk.kit.http import status_code
 from ftsdk.kit.model_files import is_model_file, is_pickled_model
 from ftsdk_replicate.api import Api, Json, is_theirs
-from ftsdk_replicate.door import door
+from ftsdk_replicate.door import DOOR
 from ftsdk_replicate.pickles import convert
 from ftsdk_replicate.states import state_of
 from ftsdk_replicate.watch import last_metrics
@@ -81,7 +81,7 @@ def _download(api: Api, address: str, packed: Path) -> None:
     for with_token in (False, True):
         opened = functools.partial(api.download, address, with_token=with_token)
         try:
-            with door("send the weights"):
+            with DOOR.through("send the weights"):
                 download(opened, packed, api.timing.patience)
         except Exception as error:
             code = status_code(error.__cause__ or error)

@@ -14,7 +14,7 @@ from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
 from ftsdk.kit.once import Once
 from ftsdk_replicate.api import Api, Json
-from ftsdk_replicate.door import door, translated
+from ftsdk_replicate.door import DOOR
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 
@@ -37,7 +37,7 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
         return api.create_training(native["trainer"], native["version"], body)
 
     def refusal(error: Exception) -> BaseException:
-        return translated(error, "create the training", UnreachableError)
+        return DOOR.translated(error, "create the training")
 
     return _once(api, plan).create(send, lambda: _with_address(api, plan, addresses[FILE]), record, refusal)
 
@@ -73,7 +73,7 @@ def _see_to_destination(api: Api, plan: Plan) -> None:
             hint="create it at replicate.com/create, or set backend_options.replicate.create_destination",
         )
     try:
-        with door("create the destination"):
+        with DOOR.through("create the destination"):
             api.create_model(owner, name, wanted["hardware"])
     except (RejectedError, UnreachableError):
         if api.found(path, doing) is None:  # somebody was faster, or the answer was lost

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
 from ftsdk.kit.http import Timing, patiently, status_code
 from ftsdk.redact import redact
-from ftsdk_together.door import door
+from ftsdk_together.door import DOOR
 
 if TYPE_CHECKING:
     import httpx
@@ -180,7 +180,7 @@ class Api:
         return _json(self.client.get(path, cast_to=httpx.Response, options={"params": dict(query)}))
 
     def _repeated(self, call: Callable[[], Answer], doing: str) -> Answer:
-        with door(doing):
+        with DOOR.through(doing):
             return patiently(call, self.timing.patience)
 
 

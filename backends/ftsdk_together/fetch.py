@@ -14,7 +14,7 @@ from ftsdk.job import JobState
 from ftsdk.kit.archive import unpack
 from ftsdk.kit.download import download
 from ftsdk_together.api import Api, Json
-from ftsdk_together.door import door
+from ftsdk_together.door import DOOR
 from ftsdk_together.states import state_of
 from ftsdk_together.watch import Wanted, chain, last_metrics
 
@@ -49,7 +49,7 @@ def _fill(api: Api, native_id: str, wanted: Wanted, job: Json, folder: Path) -> 
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
         archive = Path(aside) / "archive"
         try:
-            with door("send what the job made"):
+            with DOOR.through("send what the job made"):
                 download(lambda headers: api.download(query, headers), archive, api.timing.patience)
         except RejectedError as error:
             hint = "ftsdk logs shows the checkpoints; not every model has a merged one"

@@ -17,7 +17,7 @@ from ftsdk.job import JobState, Reason
 from ftsdk.kit.http import never_sent, patiently, status_code
 from ftsdk.kit.once import Once
 from ftsdk_together.api import Api, Json
-from ftsdk_together.door import translated
+from ftsdk_together.door import DOOR
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
 from ftsdk_together.upload import bring
@@ -49,7 +49,7 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
         return str(answer["id"])
 
     def refusal(error: Exception) -> BaseException:
-        return translated(error, "create the job", UnreachableError)
+        return DOOR.translated(error, "create the job")
 
     return _once(api, plan).create(send, lambda: _listed(api, token), record, refusal)
 

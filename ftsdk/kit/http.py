@@ -15,6 +15,11 @@ Answer = TypeVar("Answer")
 _MAY_PASS = frozenset({408, 425, 429})
 """Refusals that are about the moment: too slow, too early, too many."""
 
+_CLIENTS = frozenset({"httpx", "httpx2"})
+_LOST = frozenset({"TransportError"})
+_NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""Errors of these clients: the connection was lost, or there was none."""
+
 
 class Patience(NamedTuple):
     """How long to go on asking; all times in seconds."""
@@ -87,15 +92,12 @@ def may_pass(error: BaseException) -> bool:
     code = status_code(error)
     if code is not None:
         return code in _MAY_PASS or code >= 500
-    return any(isinstance(cause, _lost_connections()) for cause in causes(error))
+    return any(_is_one_of(cause, _LOST) for cause in causes(error))
 
 
 def never_sent(error: BaseException) -> bool:
     """Whether it is certain that the request never left: no connection was made."""
-    import httpx  # noqa: PLC0415 - comes with the backends that use it
-
-    nothing_left = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-    return status_code(error) is None and any(isinstance(cause, nothing_left) for cause in causes(error))
+    return status_code(error) is None and any(_is_one_of(cause, _NEVER_LEFT) for cause in causes(error))
 
 
 def status_code(error: BaseException) -> int | None:
@@ -124,7 +126,6 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _lost_connections() -> tuple[type[BaseException], ...]:
-    import httpx  # noqa: PLC0415 - comes with the backends that use it
-
-    return (httpx.TransportError,)
+def _is_one_of(error: BaseException, names: frozenset[str]) -> bool:
+    """Whether an error is of one of httpx's classes, or httpx2's; by name, for either may be missing."""
+    return any(kind.__name__ in names and kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
