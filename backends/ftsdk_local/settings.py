@@ -55,6 +55,8 @@ class RewardSettings(Section):
     """The hash of the module's file when the plan was made."""
     model: str | None = None
     """A folder, or a Hub id: an adapter with a score head, or a whole model for sequence classification."""
+    revision: str | None = None
+    """The Hub revision."""
 
 
 class Settings(Section):

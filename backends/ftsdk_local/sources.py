@@ -4,7 +4,6 @@ Reads config files and nothing heavier; whatever cannot be used is refused in th
 """
 
 import json
-import re
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from ftsdk.artifact import MANIFEST
 from ftsdk.errors import FtsdkError
 from ftsdk.files import sha256
 from ftsdk.job import JobRef
+from ftsdk.kit.hub.pins import HUB_ID
 from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec.method import is_function
@@ -22,7 +22,6 @@ from ftsdk_local.settings import RewardSettings
 
 NAME = "local"
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -38,10 +37,11 @@ class Source(NamedTuple):
     """The adapter's ``LoraConfig``, as far as it was said."""
 
 
-def source_of(ledger: Ledger) -> Source:
-    """What ``model`` names; an adapter is taken with its base."""
+def source_of(ledger: Ledger, commit: str | None = None) -> Source:
+    """What ``model`` names, at the commit that the Hub tells; an adapter is taken with its base."""
     model: str = ledger.take("model", "pretrained_model_name_or_path")
-    revision: str | None = ledger.take("model_revision", "revision")
+    given: str | None = ledger.take("model_revision", "revision")
+    revision = commit or given
     folder = _folder(ledger, "model", model)
     if folder is None:
         return Source(model, revision)
@@ -59,7 +59,7 @@ def _folder(ledger: Ledger, field: str, name: str) -> Path | None:
         return folder
     if folder.exists():
         ledger.refuse(field, f"{folder} is a file", "give the folder that holds config.json and the weights")
-    elif not _HUB_ID.fullmatch(name) and not name.startswith(f"{NAME}:"):
+    elif not HUB_ID.fullmatch(name) and not name.startswith(f"{NAME}:"):
         ledger.refuse(field, f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name")
     return None
 
@@ -103,8 +103,8 @@ def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reward_of(ledger: Ledger) -> RewardSettings:
-    """What ``method.reward`` names."""
+def reward_of(ledger: Ledger, commit: str | None = None) -> RewardSettings:
+    """What ``method.reward`` names, at the commit that the Hub tells."""
     reward: str = ledger.take("method.reward", "reward")
     if is_function(reward):
         return _function(ledger, reward)
@@ -114,7 +114,7 @@ def reward_of(ledger: Ledger) -> RewardSettings:
     elif folder is not None and not gives_scores(folder):
         why = f"the model in {folder} writes text; it gives no scores"
         ledger.refuse("method.reward", why, "train one with method reward_modeling")
-    return RewardSettings(model=str(folder) if folder else reward)
+    return RewardSettings(model=str(folder)) if folder else RewardSettings(model=reward, revision=commit)
 
 
 def gives_scores(folder: Path) -> bool:

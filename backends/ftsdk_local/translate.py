@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ftsdk.backend import Note, Plan
 from ftsdk.data import is_local
 from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import PAIRED, SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
@@ -71,25 +73,63 @@ GPU_ONLY = {
 """Values that need an NVIDIA device, with the reason and what to take instead."""
 
 
-def plan(spec: JobSpec, machine: Machine) -> Plan:
+class Translation(NamedTuple):
+    """A spec as the engine takes it."""
+
+    settings: Settings
+    memory: MemoryForecast | None
+    """What it needs on the machine, where the model's dimensions are at hand."""
+    own: tuple[Note, ...]
+    """What the engine decides by itself."""
+
+
+def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> Plan:
     """The engine's settings for a spec, and what becomes of each field.
 
     Args:
         spec: What the user means.
         machine: What this machine has.
+        pins: What the Hub says of the names in the spec.
 
     Raises:
         UnsupportedSpec: With every field that the engine cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    source = source_of(ledger)
+    made = translated(ledger, machine, pins)
+    _refuse_missing_trackers(ledger)
+    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.close()
+    return Plan(
+        backend=NAME,
+        spec=spec,
+        native=made.settings.model_dump(mode="json"),
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=made.own,
+        memory=made.memory,
+        price=0.0,
+        warnings=tuple(warnings(pins)),
+    )
+
+
+def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
+    """The engine's settings, wherever it runs; what it cannot honour is refused in the ledger.
+
+    Args:
+        ledger: Has the spec.
+        machine: What the engine will run on.
+        pins: What the Hub says of the names in the spec.
+    """
+    spec, commits = ledger.spec, revisions(ledger, pins)
+    source = source_of(ledger, commits.get("model"))
+    sampling = spec.method.type in SAMPLING
     settings = Settings(
         method=spec.method.type,
         options=options_of(ledger),
-        reward=reward_of(ledger) if spec.method.type in SAMPLING else None,
+        reward=reward_of(ledger, commits.get("method.reward")) if sampling else None,
         adapter_from=str(source.adapter) if source.adapter else None,
         model=_model(ledger, source),
-        data=_data(ledger),
+        data=_data(ledger, commits),
         lora=_lora(ledger, source),
         arguments=_arguments(ledger),
         micro_batch_rows=ledger.take("compute.per_device_train_batch_size", "micro_batch_rows"),
@@ -104,19 +144,8 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
     )
     refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
-    _refuse_what_this_machine_lacks(ledger, machine)
-    ledger.take("compute.timeout", "the worker's deadline")
-    ledger.close()
-    return Plan(
-        backend=NAME,
-        spec=spec,
-        native=settings.model_dump(mode="json"),
-        honoured=ledger.honoured,
-        set_aside=tuple(ledger.set_aside),
-        backends_own=_backends_own(spec),
-        memory=_memory(spec, source, machine),
-        price=0.0,
-    )
+    _refuse_what_the_machine_lacks(ledger, machine)
+    return Translation(settings, memory_of(spec, source, machine), _backends_own(spec))
 
 
 def _model(ledger: Ledger, source: Source) -> ModelSettings:
@@ -135,7 +164,7 @@ def _model(ledger: Ledger, source: Source) -> ModelSettings:
     )
 
 
-def _here(ledger: Ledger, field: str) -> Any:
+def _here(ledger: Ledger, field: str, commit: str | None) -> Any:
     """The dataset with whole paths, because the worker runs elsewhere; None where there is none."""
     dataset: Dataset | None = ledger.take(field)
     if dataset is None:
@@ -147,14 +176,15 @@ def _here(ledger: Ledger, field: str) -> Any:
     template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
     if template and not Path(template).is_file():
         ledger.refuse(f"{field}.chat_template", f"there is no file {template}", "give a Jinja file")
-    return dataset.model_copy(update={"path": paths, "chat_template": template})
+    pinned = {"revision": commit} if commit else {}
+    return dataset.model_copy(update={"path": paths, "chat_template": template, **pinned})
 
 
-def _data(ledger: Ledger) -> DataSettings:
+def _data(ledger: Ledger, commits: Mapping[str, str]) -> DataSettings:
     method = ledger.value("method")
     return DataSettings(
-        dataset=_here(ledger, "dataset"),
-        eval_dataset=_here(ledger, "eval_dataset"),
+        dataset=_here(ledger, "dataset", commits.get("dataset")),
+        eval_dataset=_here(ledger, "eval_dataset", commits.get("eval_dataset")),
         val_size=ledger.take("val_size"),
         train_on=ledger.take("method.train_on") if isinstance(method, SFT) else "all",
         max_length=ledger.take("training.max_length"),
@@ -228,10 +258,13 @@ def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
             ledger.take(field)
 
 
-def _refuse_what_this_machine_lacks(ledger: Ledger, machine: Machine) -> None:
+def _refuse_missing_trackers(ledger: Ledger) -> None:
     for tracker in ledger.spec.report_to:
         if find_spec(TRACKERS[tracker]) is None:
             ledger.refuse("report_to", f"{tracker} is not installed", "pip install 'ftsdk[trackers]'")
+
+
+def _refuse_what_the_machine_lacks(ledger: Ledger, machine: Machine) -> None:
     for (field, value), (why, fix) in GPU_ONLY.items():
         if ledger.value(field) == value and not machine.cuda:
             ledger.refuse(field, why, fix)
@@ -251,7 +284,7 @@ def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
     return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
 
 
-def _memory(spec: JobSpec, source: Source, machine: Machine) -> MemoryForecast | None:
+def memory_of(spec: JobSpec, source: Source, machine: Machine) -> MemoryForecast | None:
     """The forecast, where the model's dimensions are at hand without any download."""
     config = config_of(source)
     shape = Shape.from_config(config) if config else None

@@ -92,7 +92,8 @@ def may_pass(error: BaseException) -> bool:
     code = status_code(error)
     if code is not None:
         return code in _MAY_PASS or code >= 500
-    return any(_is_one_of(cause, _LOST) for cause in causes(error))
+    lost = (ConnectionError, TimeoutError)  # of clients that are not written in Python
+    return any(_is_one_of(cause, _LOST) or isinstance(cause, lost) for cause in causes(error))
 
 
 def never_sent(error: BaseException) -> bool:

@@ -19,10 +19,12 @@ class Request(NamedTuple):
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
 
 Answer = tuple[int, Any, dict[str, str]]
-"""Status, body (bytes as they are, all else as JSON) and headers; ``X-Download`` marks one that can be cut."""
+"""Status, body (bytes as they are, an iterator of bytes as a stream, all else as JSON) and headers; ``X-Download`` marks
+one that can be cut."""
 
 Act = Callable[..., Answer]
 
@@ -96,6 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve("GET")
 
+    def do_HEAD(self) -> None:
+        self._serve("HEAD")
+
+    def do_DELETE(self) -> None:
+        self._serve("DELETE")
+
     def do_POST(self) -> None:
         self._serve("POST")
 
@@ -108,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") == "chunked":
             raw = self._chunks()
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        request = Request(method, url.path, query, dict(self.headers), _body(raw, self.headers))
+        request = Request(method, url.path, query, dict(self.headers), _body(raw, self.headers), raw)
         self.service.requests.append(request)
         fault = self.service.next_fault(method, url.path)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -140,7 +148,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
+    def _stream(self, status: int, parts: Iterator[bytes], headers: dict[str, str]) -> None:
+        self.close_connection = True
+        self.send_response(status)
+        for name, value in {**headers, "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(part)
+            self.wfile.flush()
+
     def _send(self, status: int, body: Any, headers: dict[str, str]) -> None:
+        if isinstance(body, Iterator):
+            self._stream(status, body, headers)
+            return
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = dict(headers)
         cut = self.service.cuts.pop(0) if headers.pop("X-Download", "") and self.service.cuts else None
@@ -149,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(payload if cut is None else payload[:cut])
+        if self.command != "HEAD":
+            self.wfile.write(payload if cut is None else payload[:cut])
         self.close_connection = self.close_connection or cut is not None
 
 

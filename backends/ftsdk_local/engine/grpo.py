@@ -87,7 +87,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     longest = settings.options["max_completion_length"]
     training, held_out = read_prompts(settings, tokenizer, folder, reporter, max_new_tokens=longest)
     name = settings.reward.model
-    source = None if name is None else find_reward_model(name, tokenizer)
+    source = None if name is None else find_reward_model(name, settings.reward.revision, tokenizer)
     function = function_reward(settings.reward, reporter) if source is None else None
 
     # 3. The model; dropout stays in the adapter alone, as a reference with dropout would be none

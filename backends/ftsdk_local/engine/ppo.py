@@ -49,7 +49,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     tokenizer = load_tokenizer(settings.model, template_of(settings.data.dataset))
     prompts = read_prompts(settings, tokenizer, folder, reporter, max_new_tokens=options.max_new_tokens)
     name = settings.reward.model
-    source = None if name is None else find_reward_model(name, tokenizer)
+    source = None if name is None else find_reward_model(name, settings.reward.revision, tokenizer)
     function = function_reward(settings.reward, reporter) if source is None else None
 
     # 3. The model in its roles

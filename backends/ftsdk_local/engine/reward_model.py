@@ -30,21 +30,20 @@ class RewardSource(NamedTuple):
     """PEFT's settings, where it is an adapter; None: a whole model."""
 
     def shares_base(self, settings: ModelSettings) -> bool:
-        """Whether it is an adapter on the same base as the policy."""
-        return self.adapter is not None and (
-            (self.adapter["base_model_name_or_path"], self.adapter.get("revision"))
-            == (settings.name, settings.revision)
-        )
+        """Whether it is an adapter on the same base as the policy; one that names no revision takes any."""
+        if self.adapter is None or self.adapter["base_model_name_or_path"] != settings.name:
+            return False
+        return self.adapter.get("revision") in (None, settings.revision)
 
 
-def find_reward_model(name: str, tokenizer: Any) -> RewardSource:
+def find_reward_model(name: str, revision: str | None, tokenizer: Any) -> RewardSource:
     """A reward model's folder, fetched from the Hub where it lies there; it must read the policy's tokens.
 
     Raises:
         Failure: It cannot be had, or it has another tokenizer.
     """
     with told(name):
-        folder = Path(name) if Path(name).is_dir() else Path(_download(name))
+        folder = Path(name) if Path(name).is_dir() else Path(_download(name, revision))
         theirs = AutoTokenizer.from_pretrained(folder)
     if theirs.get_vocab() != tokenizer.get_vocab():
         raise Failure(
@@ -56,10 +55,11 @@ def find_reward_model(name: str, tokenizer: Any) -> RewardSource:
     return RewardSource(folder, json.loads(config.read_text("utf-8")) if config.is_file() else None)
 
 
-def _download(name: str) -> str:
+def _download(name: str, revision: str | None) -> str:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for Hub models
 
-    return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    return snapshot_download(name, revision=revision, allow_patterns=wanted)
 
 
 def reward_on_base(source: RewardSource, actor: Actor) -> Reward:

@@ -1,0 +1,107 @@
+"""Bring a job's request to its repository, and run the Job once."""
+
+import json
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from ftsdk.backend import Plan, Record
+from ftsdk.errors import RejectedError
+from ftsdk.job import job_id
+from ftsdk.kit.hub import jobs
+from ftsdk.kit.hub.connection import Hub
+from ftsdk.kit.hub.container import MOUNT
+from ftsdk.kit.hub.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
+from ftsdk.kit.rows import check_unchanged
+from ftsdk_hfjobs.package import code, code_sha256
+from ftsdk_hfjobs.translate import NAME, SETUP
+
+_ID_LENGTH = 10  # of the token's end, in names for people
+
+_CHECK = "import sys; from ftsdk_local.requirements import check; sys.exit(bool(check()))"
+_PYTHON = "3.12"  # the version of Python that the lock files are for
+
+
+def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
+    """See :meth:`ftsdk.backend.Backend.submit`."""
+    if earlier := find(hub, plan, token):
+        return earlier
+    check_unchanged(plan)
+    if plan.native["code"]["sha256"] != code_sha256():
+        raise RejectedError("ftsdk was changed since the plan was made", hint="plan and submit again")
+    name = job_id(plan.spec.method.type, token, _ID_LENGTH)
+    store = repository(plan.native["namespace"], name)
+    make_repository(hub, store)
+    record(repository=store)
+    revision = stage(hub, store, request(plan, token, store))
+    record(revision=revision)
+    return jobs.create(hub, plan, token, _order(plan, name, store, revision), record)
+
+
+def find(hub: Hub, plan: Plan, token: str) -> str | None:
+    """The Job with this token; None: it is certain that there is none."""
+    return jobs.find(hub, plan, plan.native["namespace"], token)
+
+
+def request(plan: Plan, token: str, store: str) -> Contents:
+    """All that the job needs, by its name in the repository's folder."""
+    name = job_id(plan.spec.method.type, token, _ID_LENGTH)
+    lock = plan.native["lock"]
+    return {
+        "task.json": json.dumps(_task(plan, store), indent=2),
+        "code.zip": code(),
+        lock: resources(__package__).joinpath(lock).read_bytes(),
+        "desk/job.json": json.dumps({"backend": NAME, "id": name, "token": token}),
+        "desk/spec.json": json.dumps(plan.spec.as_written(), indent=2),
+        "desk/plan.json": inner_plan(plan).model_dump_json(indent=2, exclude_unset=True),
+        **{place: Path(source) for place, source in plan.native["files"].items()},
+    }
+
+
+def inner_plan(plan: Plan) -> Plan:
+    """The plan that the worker in the container does: the engine's settings, the rows where they are there."""
+    there = {source: f"{MOUNT}{FOLDER}/{place}" for place, source in plan.native["files"].items()}
+    data = plan.data and plan.data.model_copy(
+        update={"sha256": {there.get(name, name): digest for name, digest in plan.data.sha256.items()}}
+    )
+    seconds = plan.native["seconds"] - SETUP
+    compute = plan.spec.compute.model_copy(update={"timeout": seconds})
+    spec = plan.spec.model_copy(update={"compute": compute})
+    return Plan(backend=NAME, spec=spec, native=plan.native["settings"], data=data)
+
+
+def _task(plan: Plan, store: str) -> dict[str, Any]:
+    return {
+        "repo": store,
+        "code": "code.zip",
+        "check": _CHECK,
+        "python": _PYTHON,
+        "lock": plan.native["lock"],
+        "command": ["-P", "-m", "ftsdk_local.worker", "."],
+        "placed": ["plan.json"],
+        "events": "events.jsonl",
+        "heartbeat": "heartbeat.json",
+        "outcome": "exit.json",
+        "product": "artifact",
+        "keep": ["events.jsonl"],
+        "seconds": plan.native["seconds"] - SETUP // 2,
+        "pause": False,
+        "files": dict(plan.native["files"]),
+    }
+
+
+def _order(plan: Plan, name: str, store: str, revision: str) -> jobs.Order:
+    native = plan.native
+    return jobs.Order(
+        namespace=native["namespace"],
+        image=native["image"],
+        command=native["command"],
+        flavor=native["flavor"],
+        seconds=native["seconds"],
+        price=native["price_per_hour"],
+        environment=open_settings(),
+        secrets=native["secrets"],
+        name=f"ftsdk-{name}",
+        repository=store,
+        revision=revision,
+    )

@@ -1,0 +1,103 @@
+"""What a job has sent back to its repository: how it ended, and the files of its artifact."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.errors import ArtifactError, FtsdkError
+from ftsdk.files import sha256
+from ftsdk.kit.hub.connection import Hub
+from ftsdk.kit.hub.container import ARTIFACT, LOG, OUTCOME, RESULT
+from ftsdk.kit.hub.log import Line, lines_of
+
+
+class Result(NamedTuple):
+    """The one commit of results."""
+
+    repository: str
+    revision: str
+    """The commit in which it was found."""
+    outcome: dict[str, Any]
+    """How the job ended, in its engine's own words."""
+
+
+def result_of(hub: Hub, repository: str) -> Result | None:
+    """The results, if they are there."""
+    from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError  # noqa: PLC0415 - slow
+
+    def ask() -> Result | None:
+        commit = str(hub.api.model_info(repository).sha)
+        try:
+            path = hub.api.hf_hub_download(repository, f"{RESULT}/{OUTCOME}", revision=commit)
+        except RemoteEntryNotFoundError:
+            return None
+        return Result(repository, commit, json.loads(Path(path).read_text("utf-8")))
+
+    try:
+        return hub.ask(ask, f"tell what came back to {repository}")
+    except FtsdkError as error:
+        if isinstance(error.__cause__, RepositoryNotFoundError):
+            return None
+        raise
+
+
+def log_of(hub: Hub, result: Result) -> list[Line]:
+    """The log that came back; none where there is none."""
+    from huggingface_hub.errors import RemoteEntryNotFoundError  # noqa: PLC0415 - slow to import
+
+    def ask() -> str:
+        try:
+            path = hub.api.hf_hub_download(result.repository, f"{RESULT}/{LOG}", revision=result.revision)
+        except RemoteEntryNotFoundError:
+            return ""
+        return Path(path).read_text("utf-8", "replace")
+
+    return [(0.0, line) for line in lines_of(hub.ask(ask, f"send the log of {result.repository}"))]
+
+
+def task_of(hub: Hub, result: Result) -> dict[str, Any]:
+    """What the container was told."""
+
+    def ask() -> dict[str, Any]:
+        path = hub.api.hf_hub_download(result.repository, "job/task.json", revision=result.revision)
+        found: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+        return found
+
+    return hub.ask(ask, f"send the request in {result.repository}")
+
+
+def bring(hub: Hub, result: Result, folder: Path) -> None:
+    """Bring the artifact's files into an empty folder; what was brought before is in the Hub's cache.
+
+    Raises:
+        ArtifactError: A file is not what the Hub says it is.
+    """
+    inside = f"{RESULT}/{ARTIFACT}/"
+    whole = Path(
+        hub.ask(
+            lambda: hub.api.snapshot_download(
+                result.repository, revision=result.revision, allow_patterns=[f"{inside}*"]
+            ),
+            f"send what {result.repository} holds",
+        )
+    )
+    told = hub.ask(lambda: _told(hub, result, inside), f"list what {result.repository} holds")
+    for name, (size, digest) in told.items():
+        source = whole / inside / name
+        if not source.is_file() or source.stat().st_size != size or (digest and sha256(source) != digest):
+            raise ArtifactError(
+                f"{name} of {result.repository} did not come as the Hub says it is",
+                hint="remove it from the Hub's cache (hf cache), then fetch again",
+            )
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
+
+
+def _told(hub: Hub, result: Result, inside: str) -> dict[str, tuple[int, str]]:
+    """Size and sha256 of each file, as the Hub tells them; it has the hash of large ones only."""
+    tree = hub.api.list_repo_tree(
+        result.repository, path_in_repo=inside.rstrip("/"), recursive=True, revision=result.revision
+    )
+    files: list[Any] = [entry for entry in tree if hasattr(entry, "blob_id")]
+    return {file.path.removeprefix(inside): (file.size, file.lfs.sha256 if file.lfs else "") for file in files}
