@@ -1,56 +1,99 @@
-"""Resolve an engine's lock file anew: ``python scripts/lock_engine.py autotrain``. Needs uv.
+"""Resolve a backend's lock files anew: ``python scripts/lock_engine.py autotrain``. Needs uv.
 
-The versions are for one Python and, but for PyTorch's own build, for every machine.
+The versions are for one Python; those of a container for Linux alone, those of an engine for every machine, but for
+PyTorch's own build.
 """
 
 import subprocess
 import sys
 import tempfile
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-BACKENDS = Path(__file__).parents[1] / "backends"
+ROOT = Path(__file__).parents[1]
+BACKENDS = ROOT / "backends"
+
+COMPUTING = frozenset(
+    {
+        *("accelerate", "bitsandbytes", "datasets", "huggingface-hub", "peft", "safetensors", "tokenizers", "torch"),
+        *("transformers", "trl"),
+    }
+)
 
 
-class Engine(NamedTuple):
+class Lock(NamedTuple):
     """What a lock file is made of."""
 
+    file: str
     wanted: tuple[str, ...]
-    left_out: tuple[str, ...]
-    """Packages that it asks for, and of which nothing is used."""
     python: str
     about: str
     """The first lines of the file."""
+    left_out: tuple[str, ...] = ()
+    """Packages that it asks for, and of which nothing is used."""
+    options: tuple[str, ...] = ()
+    """More for uv."""
+    tested: bool = False
+    """Whether what computes has the versions that our tests run with."""
 
 
-ENGINES = {
-    "autotrain": Engine(
-        wanted=("autotrain-advanced==0.8.36", "torch==2.13.0"),
-        left_out=("timm", "torchvision", "xgboost"),
-        python="3.11",
-        about="AutoTrain Advanced and what it needs to train language models, for Python 3.11. Left out, for nothing\n"
-        "# of it is used: torchvision and timm (images), xgboost (tables).",
-    ),
-}
+def ours(*extras: str) -> tuple[str, ...]:
+    """What our own package asks for, with some extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    optional = (need for extra in extras for need in project["optional-dependencies"][extra])
+    return (*project["dependencies"], *optional)
 
 
-def lock(name: str) -> str:
+def locks(backend: str) -> Iterator[Lock]:
+    """The lock files of a backend."""
+    if backend == "autotrain":
+        yield Lock(
+            "lock.txt",
+            wanted=("autotrain-advanced==0.8.36", "torch==2.13.0"),
+            python="3.11",
+            about="AutoTrain Advanced and what it needs to train language models, for Python 3.11. Left out, for\n"
+            "# nothing of it is used: torchvision and timm (images), xgboost (tables).",
+            left_out=("timm", "torchvision", "xgboost"),
+        )
+    if backend == "hfjobs":
+        linux = ("--python-platform", "x86_64-manylinux_2_28")
+        about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."
+        yield Lock("lock.txt", ours("local"), "3.12", about, options=linux, tested=True)
+        about = "The same, and the experiment trackers."
+        yield Lock("lock-trackers.txt", ours("local", "trackers"), "3.12", about, options=linux, tested=True)
+
+
+def _computing() -> Iterator[str]:
+    """The tested versions of what decides the result of a training."""
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        if line.partition("==")[0] in COMPUTING:
+            yield line
+
+
+def resolved(lock: Lock) -> str:
     """The lock file's text."""
-    engine = ENGINES[name]
     with tempfile.TemporaryDirectory() as folder:
         wanted, never = Path(folder, "in.txt"), Path(folder, "never.txt")
-        wanted.write_text("\n".join(engine.wanted), "utf-8")
-        never.write_text("\n".join(f"{package}; python_version < '3'" for package in engine.left_out), "utf-8")
-        command = ["uv", "pip", "compile", "--quiet", "--python-version", engine.python, "--override", str(never)]
+        wanted.write_text("\n".join(lock.wanted), "utf-8")
+        never.write_text("\n".join(f"{package}; python_version < '3'" for package in lock.left_out), "utf-8")
+        held = Path(folder, "held.txt")
+        held.write_text("\n".join(_computing() if lock.tested else ()), "utf-8")
+        command = ["uv", "pip", "compile", "--quiet", "--python-version", lock.python, "--override", str(never)]
+        command += ["--constraint", str(held)]
         done = subprocess.run(
-            [*command, "--no-header", "--no-annotate", str(wanted)], capture_output=True, text=True, check=True
+            [*command, *lock.options, "--no-header", "--no-annotate", str(wanted)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     pins = [line.partition("+")[0] for line in done.stdout.splitlines() if not line.startswith("#")]
-    return "\n".join([f"# {engine.about} Made by scripts/lock_engine.py.", *pins, ""])
+    return "\n".join([f"# {lock.about}", "# Made by scripts/lock_engine.py.", *pins, ""])
 
 
 if __name__ == "__main__":
-    backend = sys.argv[1]
-    target = BACKENDS / f"ftsdk_{backend}" / "lock.txt"
-    target.write_text(lock(backend), "utf-8")
-    print(f"{target}: {len(target.read_text('utf-8').splitlines())} lines")
+    for each in locks(sys.argv[1]):
+        target = BACKENDS / f"ftsdk_{sys.argv[1]}" / each.file
+        target.write_text(resolved(each), "utf-8")
+        print(f"{target}: {len(target.read_text('utf-8').splitlines())} lines")

@@ -1,12 +1,23 @@
-"""The AutoTrain backend: Hugging Face's AutoTrain Advanced, in an environment of its own."""
+"""The AutoTrain backend: Hugging Face's AutoTrain Advanced, here in an environment of its own, or at Hugging Face."""
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ftsdk.backend import Capabilities, Options, Plan
+from ftsdk.artifact import Artifact
+from ftsdk.backend import Capabilities, Options, Plan, Record
+from ftsdk.errors import Problem, UnsupportedSpec
+from ftsdk.job import Event, JobRef, JobStatus
 from ftsdk.kit.hardware import device
+from ftsdk.kit.http import Timing
+from ftsdk.kit.hub import watch
+from ftsdk.kit.hub.connection import connected
+from ftsdk.kit.hub.flavors import flavors
+from ftsdk.kit.hub.pins import pins_of
 from ftsdk.kit.jobs.engines import EngineBackend
 from ftsdk.spec import JobSpec
-from ftsdk_autotrain import translate
+from ftsdk_autotrain import hosted, translate
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.options import AutoTrainOptions
 
@@ -14,12 +25,19 @@ __all__ = ["AutoTrainBackend"]
 
 
 class AutoTrainBackend(EngineBackend):
-    """Supervised and preference fine-tuning, and reward models, by AutoTrain 0.8.36."""
+    """Supervised and preference fine-tuning, and reward models, by AutoTrain 0.8.36.
 
-    name = "autotrain"
+    Args:
+        timing: How long calls to the Hub may take.
+    """
+
+    name = translate.NAME
     worker = "ftsdk_autotrain.worker"
     house = HOUSE
     Options: ClassVar[type[Options]] = AutoTrainOptions
+
+    def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
+        self._timing = timing
 
     def capabilities(self) -> Capabilities:
         """What AutoTrain's trainers of language models do."""
@@ -32,5 +50,68 @@ class AutoTrainBackend(EngineBackend):
         )
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
-        """AutoTrain's YAML."""
-        return translate.plan(spec, options, device(options.device), HOUSE.version)
+        """AutoTrain's YAML, and the machine at Hugging Face where it shall run there."""
+        pins = pins_of(spec, self.name, self._timing)
+        if options.executor == "local":
+            return translate.plan(spec, options, translate.Known(HOUSE.version, device(options.device), pins))
+        with connected(self.name, self._timing) as hub:
+            owner, machines = hub.namespace(options.namespace), flavors(hub)
+        variables = frozenset(name for name, value in os.environ.items() if value)
+        known = translate.Known(HOUSE.version, device("cpu"), pins, owner, machines, variables)
+        return translate.plan(spec, options, known)
+
+    def submit(self, plan: Plan, token: str, record: Record) -> str:
+        """Start a worker here, or bring the request to Hugging Face and start it there."""
+        if plan.native["executor"] == "local":
+            return super().submit(plan, token, record)
+        with connected(self.name, self._timing) as hub:
+            return hosted.submit(hub, plan, token, record)
+
+    def find(self, token: str, plan: Plan) -> str | None:
+        """Look for the job's folder, its Job's label, or its Space."""
+        if plan.native["executor"] == "local":
+            return super().find(token, plan)
+        with connected(self.name, self._timing) as hub:
+            return hosted.find(hub, plan, token)
+
+    def status(self, native_id: str) -> JobStatus:
+        """Where the job is."""
+        if not hosted.is_hosted(native_id):
+            return super().status(native_id)
+        with connected(self.name, self._timing) as hub:
+            carrier = hosted.carrier_of(hub, native_id)
+            return watch.status(hub, carrier, hosted.tongue(hub, carrier))
+
+    def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
+        """What has happened."""
+        if not hosted.is_hosted(native_id):
+            return super().events(native_id, after)
+        with connected(self.name, self._timing) as hub:
+            carrier = hosted.carrier_of(hub, native_id)
+            return list(watch.events(hub, carrier, hosted.tongue(hub, carrier), after))
+
+    def cancel(self, native_id: str) -> None:
+        """End it; AutoTrain saves nothing on the way."""
+        if not hosted.is_hosted(native_id):
+            super().cancel(native_id)
+            return
+        with connected(self.name, self._timing) as hub:
+            watch.cancel(hub, hosted.carrier_of(hub, native_id))
+
+    def resume(self, native_id: str) -> None:
+        """Start a local job anew; a hosted one is refused."""
+        if not hosted.is_hosted(native_id):
+            super().resume(native_id)
+            return
+        with connected(self.name, self._timing) as hub:
+            hosted.carrier_of(hub, native_id).look()
+        what = "AutoTrain saves no checkpoints, and a hosted job cannot be started again"
+        raise UnsupportedSpec(self.name, [Problem("resume", what, "submit it as a new job")])
+
+    def fetch(self, native_id: str, folder: Path) -> Artifact:
+        """What AutoTrain made."""
+        if not hosted.is_hosted(native_id):
+            return super().fetch(native_id, folder)
+        with connected(self.name, self._timing) as hub:
+            ref = str(JobRef(self.name, native_id))
+            return hosted.fetch(hub, hosted.carrier_of(hub, native_id), ref, folder)

@@ -5,7 +5,6 @@ from ftsdk.kit.ledger import Only
 _NO_EVALUATION = "AutoTrain drops held-out rows of language models without a word"
 
 ONLY = {
-    "model_revision": Only(None, "AutoTrain names no revision of a model", "download that revision, give the folder"),
     "eval_dataset": Only(None, _NO_EVALUATION, "leave it out, and evaluate the artifact"),
     "val_size": Only(0.0, _NO_EVALUATION, "leave it out, and evaluate the artifact"),
     "method.train_on": Only("all", "AutoTrain's SFT learns every token of a row", "all"),

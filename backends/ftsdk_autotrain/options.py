@@ -1,15 +1,26 @@
 """Settings that AutoTrain alone has: ``backend_options.autotrain`` in the spec."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from ftsdk.kit.hub.terms import HostedOptions
 from ftsdk.kit.jobs.engines import EngineOptions
 
+IMAGE = "huggingface/autotrain-advanced:latest"
+"""AutoTrain's own image. It floats; where it has another version of AutoTrain, ours is installed from the lock file."""
 
-class AutoTrainOptions(EngineOptions):
+FLAVOR = "l4x1"
+"""The machine, where the user does not say: the cheapest with 24 GB."""
+
+
+class AutoTrainOptions(EngineOptions, HostedOptions):
     """What a spec does not say, because only AutoTrain has it."""
 
-    executor: Literal["local"] = "local"
-    """Where AutoTrain runs: ``local`` is this machine."""
+    executor: Literal["local", "jobs", "spaces"] = "local"
+    """Where AutoTrain runs: this machine, a Hugging Face Job, or a Docker Space (the older way; see its warnings)."""
+    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")] = IMAGE
+    """The Docker image of a Job or a Space."""
     merge_adapter: bool = False
     """Merge the adapter into the base, in float16; the adapter alone is not kept."""
     padding: Literal["left", "right"] = "right"

@@ -1,14 +1,50 @@
 """Read AutoTrain's log: its progress bar, and the values that it prints."""
 
 from collections import deque
+from typing import NamedTuple
 
-from ftsdk.backend import Plan
 from ftsdk.kit.jobs.report import Reporter
-from ftsdk.kit.trainlog import bar_in, values_in
+from ftsdk.kit.trainlog import Bar, bar_in, values_in
 
 _TAIL = 200  # lines
 _BEGINS = "Starting to train"
 _LOGS = ":on_log:"
+
+
+class Heard(NamedTuple):
+    """What one line says."""
+
+    bar: Bar | None = None
+    """How far the training is."""
+    step: int | None = None
+    """The optimizer step that the values belong to."""
+    values: dict[str, float] = {}
+    is_bar: bool = False
+    """Whether it is some progress bar, and no line to keep."""
+
+
+class AutoTrainLog:
+    """Hears the lines in their order.
+
+    Args:
+        each: Optimizer steps between two lines of values.
+    """
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._logged = 0
+        self._training = False
+
+    def hear(self, line: str) -> Heard:
+        """What a line says."""
+        bar = bar_in(line)
+        self._training = self._training or _BEGINS in line
+        now = bar if self._training else None
+        values = values_in(line) if _LOGS in line else {}  # the progress bar prints them once more
+        if not values:
+            return Heard(now, is_bar=bar is not None)
+        self._logged += self._each if "loss" in values else 0
+        return Heard(now, self._logged, values)
 
 
 class Progress:
@@ -16,14 +52,12 @@ class Progress:
 
     Args:
         reporter: Is told.
-        plan: Says after how many steps AutoTrain logs.
+        each: Optimizer steps between two lines of values.
     """
 
-    def __init__(self, reporter: Reporter, plan: Plan) -> None:
+    def __init__(self, reporter: Reporter, each: int) -> None:
         self._reporter = reporter
-        self._each = int(plan.native["config"]["params"]["logging_steps"])
-        self._logged = 0
-        self._training = False
+        self._log = AutoTrainLog(each)
         self._last: deque[str] = deque(maxlen=_TAIL)
 
     @property
@@ -33,13 +67,11 @@ class Progress:
 
     def hear(self, line: str) -> None:
         """Take one line in."""
-        bar = bar_in(line)
-        if bar is None:
+        heard = self._log.hear(line)
+        if not heard.is_bar:
             self._last.append(line)
             print(line)  # noqa: T201 - the worker's log
-        self._training = self._training or _BEGINS in line
-        if bar and self._training:
-            self._reporter.progress(bar.step, bar.total, bar.left)
-        if _LOGS in line and (values := values_in(line)):  # the progress bar prints them once more
-            self._logged += self._each if "loss" in values else 0
-            self._reporter.metrics(self._logged, values)
+        if heard.bar:
+            self._reporter.progress(heard.bar.step, heard.bar.total, heard.bar.left)
+        if heard.step is not None:
+            self._reporter.metrics(heard.step, heard.values)

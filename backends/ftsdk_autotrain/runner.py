@@ -21,6 +21,8 @@ from typing import Any
 FAILED = "train has failed due to an exception"
 UNUSED = "Parameters supplied but not used"
 
+_NOT_ITS_OWN = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SPACE_ID")
+"""AutoTrain needs no token: the model is here, and it shall upload nothing. In a Space, it would pause it too early."""
 _EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight", "embed_out.weight")
 
 Row = dict[str, Any]
@@ -45,6 +47,7 @@ def main(folder: str) -> int:
     request = json.loads(Path("request.json").read_text("utf-8"))
     result: dict[str, Any] = {"state": "succeeded"}
     try:
+        bring_model(request)
         tokenizer = load_tokenizer(request)
         result["left_out"] = write_rows(request, tokenizer)
         run_autotrain()
@@ -55,7 +58,31 @@ def main(folder: str) -> int:
     return int(result["state"] != "succeeded")
 
 
-# 1. Rows, rendered by the model's own template.
+# 1. The model and the rows, rendered by the model's own template.
+
+
+def bring_model(request: Row) -> None:
+    """Bring a Hub model at its commit, and lay a link with its name into the folder: AutoTrain looks there first.
+
+    So it takes that commit, although it knows no revisions, and needs neither the Hub nor a token.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    name = request["model"]
+    if Path(name).is_absolute():
+        return
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
+    try:
+        found = snapshot_download(name, revision=request["model_revision"], allow_patterns=wanted)
+    except GatedRepoError as error:
+        raise Failure("gated_model", f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
+    except (OSError, HfHubHTTPError) as error:
+        raise Failure("engine_error", f"{name} cannot be had from the Hub: {error}") from error
+    link = Path(name)
+    link.parent.mkdir(exist_ok=True)
+    if not link.is_symlink():  # from an earlier attempt
+        link.symlink_to(found, target_is_directory=True)
 
 
 def load_tokenizer(request: Row) -> Any:
@@ -198,8 +225,15 @@ def run_autotrain() -> None:
     """Run it to its end, pass on what it prints, and hear what it says of failure."""
     command = [sys.executable, "-P", "-c", "from autotrain.cli.autotrain import main; main()", "--config", "job.yaml"]
     error, failed = "", False
+    offline = {name: value for name, value in os.environ.items() if name not in _NOT_ITS_OWN} | {"HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env=offline,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

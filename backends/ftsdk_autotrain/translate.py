@@ -2,18 +2,24 @@
 
 import functools
 import json
-import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.flavors import Flavor
+from ftsdk.kit.hub.pins import HUB_ID, Pins, cached_config, revisions, warnings
+from ftsdk.kit.hub.staging import COMMAND
+from ftsdk.kit.hub.terms import Terms, named_flavor, secrets_of, settle_terms
 from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.remote import SCHEMES
 from ftsdk.spec import DPO, JobSpec
 from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
-from ftsdk_autotrain.options import AutoTrainOptions
+from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
 from ftsdk_autotrain.runner import too_new
 
 NAME = "autotrain"
@@ -61,8 +67,6 @@ PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": None}
 _MOST_ROWS = 4
 """Rows at a time on one device, where the spec does not say."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
 
 @functools.cache
 def architectures() -> frozenset[str]:
@@ -70,26 +74,45 @@ def architectures() -> frozenset[str]:
     return frozenset(files(__package__).joinpath("architectures.txt").read_text(encoding="utf-8").split())
 
 
-def plan(spec: JobSpec, options: AutoTrainOptions, machine: Machine, version: str) -> Plan:
+class Known(NamedTuple):
+    """What was found out before."""
+
+    version: str
+    """AutoTrain's."""
+    machine: Machine
+    """What it runs on."""
+    pins: Pins = MappingProxyType({})
+    """What the Hub says of the names in the spec."""
+    namespace: str = ""
+    """Who owns a hosted job, and pays."""
+    flavors: Sequence[Flavor] = ()
+    """Hugging Face's machines."""
+    variables: frozenset[str] = frozenset()
+    """Names of environment variables that are set here."""
+
+
+def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
     """AutoTrain's request for a spec, and what becomes of each field.
 
     Args:
         spec: What the user means.
         options: What AutoTrain alone has.
-        machine: What it runs on.
-        version: AutoTrain's.
+        known: What was found out before.
 
     Raises:
         UnsupportedSpec: With every field that AutoTrain cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    method = spec.method.type
+    method, commits = spec.method.type, revisions(ledger, known.pins)
     if method not in TASKS:
         ledger.refuse("method", f"AutoTrain does not do {method}", ", ".join(TASKS))
+    flavor = _flavor(ledger, options, known) if options.executor != "local" else None
+    machine = flavor.machine if flavor else known.machine
+    model, revision = _model(ledger, commits.get("model"))
     config = {
         "task": TASKS.get(method, "llm"),
         "backend": "local",
-        "base_model": _model(ledger),
+        "base_model": model,
         "project_name": PROJECT,
         "log": _tracker(ledger),
         "data": {
@@ -101,49 +124,99 @@ def plan(spec: JobSpec, options: AutoTrainOptions, machine: Machine, version: st
         },
         "params": _params(ledger, options, machine),
     }
+    hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
     _refuse(ledger)
     ledger.close()
     return Plan(
         backend=NAME,
         spec=spec,
         native={
-            "engine": f"autotrain-advanced {version}",
+            "engine": f"autotrain-advanced {known.version}",
             "executor": options.executor,
+            **hosted,
             "config": config,
             "environment": {"ALLOW_REMOTE_CODE": str(spec.trust_remote_code).lower()},
-            "rows": _rows(spec),
+            "rows": _rows(spec, commits, revision),
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
+        backends_own=(*ledger.own, *(terms.own if terms else ())),
         command="autotrain --config job.yaml",
-        price=0.0,
-        warnings=tuple(_warnings(spec, machine)),
+        price=None if terms else 0.0,
+        warnings=(
+            *warnings(known.pins),
+            *_warnings(spec, machine),
+            *([terms.cost] if terms else ()),
+            *((SPACES,) if options.executor == "spaces" else ()),
+        ),
     )
 
 
-def _model(ledger: Ledger) -> str:
+SPACES = (
+    "a Space runs, and costs, until it is paused: it pauses itself, and ftsdk status pauses it once more; its sleep "
+    "time is the last resort. A paused Space looks the same whatever has happened: ftsdk goes by what came to the model "
+    "repository of its name. executor: jobs has ends, timeouts and prices"
+)
+"""Said of every Space."""
+
+
+def _flavor(ledger: Ledger, options: AutoTrainOptions, known: Known) -> Flavor:
+    """The machine of a hosted job; another one stands in where it is refused."""
+    return named_flavor(ledger, options.flavor or FLAVOR, known.flavors) or known.flavors[-1]
+
+
+def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Known) -> tuple[dict[str, Any], Terms]:
+    """What a Job or a Space is, and its terms."""
+    terms = settle_terms(ledger, options, flavor)
+    for name in ("python", "device"):
+        if getattr(options, name) is not None:
+            ledger.refuse(f"backend_options.{NAME}.{name}", "it is about this machine", "leave it out")
+    native = {
+        "namespace": known.namespace,
+        "image": options.image,
+        "command": list(COMMAND),
+        "flavor": flavor.name,
+        "seconds": terms.seconds,
+        "price_per_hour": flavor.price,
+        "secrets": secrets_of(ledger, known.variables),
+        "on_ambiguous": options.on_ambiguous,
+        "settle_seconds": options.settle_seconds,
+    }
+    return native, terms
+
+
+def _model(ledger: Ledger, commit: str | None) -> tuple[str, str | None]:
+    """AutoTrain's name for the model, and the Hub's commit, which our runner brings."""
     name: str = ledger.take("model", "base_model")
+    given: str | None = ledger.take("model_revision", "the runner's download")
     ledger.take("trust_remote_code", "ALLOW_REMOTE_CODE")
     folder = Path(name).expanduser().absolute()
     if not folder.is_dir():
-        if folder.exists() or not _HUB_ID.fullmatch(name):
+        if folder.exists() or not HUB_ID.fullmatch(name):
             ledger.refuse(
                 "model", f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name"
             )
-        return name
-    config = folder / "config.json"
-    if not config.is_file():
+        elif config := cached_config(name, commit or given):
+            _check_model(ledger, config)
+        return name, commit or given
+    if given is not None:
+        ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
+    path = folder / "config.json"
+    if path.is_file():
+        _check_model(ledger, json.loads(path.read_text("utf-8")))
+    else:
         ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
-        return str(folder)
-    found = json.loads(config.read_text("utf-8"))
-    kind = found.get("model_type")
-    if trouble := too_new(found):
+    return str(folder), None
+
+
+def _check_model(ledger: Ledger, config: dict[str, Any]) -> None:
+    """Refuse what AutoTrain's Transformers cannot read, or misreads."""
+    kind = config.get("model_type")
+    if trouble := too_new(config):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or another backend")
     elif kind not in architectures():
         what = f"AutoTrain's Transformers is 4.48, which does not know models of the type {kind!r}"
         ledger.refuse("model", what, "an older model, or another backend")
-    return str(folder)
 
 
 def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict[str, Any]:
@@ -264,24 +337,32 @@ def _refuse(ledger: Ledger) -> None:
     for field in ("push_to_hub", "hub_model_id"):
         if ledger.take(field):
             ledger.refuse(field, "AutoTrain never uploads by itself here", "push the artifact once it is fetched")
-    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.take("compute.timeout", "the job's deadline")
     ledger.take("dataset", "data")
     takes = FORMATS.get(method)
     if takes and ledger.spec.dataset.format not in takes:
         ledger.refuse("dataset.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
     for path in ledger.spec.dataset.paths:
-        if not is_local(path):
-            ledger.refuse("dataset.path", "rows are rendered on this machine", "download them, give the file")
+        if "://" in path and not path.startswith(SCHEMES):
+            ledger.refuse("dataset.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
+    template = ledger.spec.dataset.chat_template
+    if template and not Path(template).expanduser().is_file():
+        ledger.refuse("dataset.chat_template", f"there is no file {template}", "give a Jinja file")
     ledger.set_advice_aside(ADVICE, "AutoTrain has no setting for it")
 
 
-def _rows(spec: JobSpec) -> dict[str, Any]:
-    paths = [str(Path(path).expanduser().absolute()) for path in spec.dataset.paths]
+def _rows(spec: JobSpec, commits: Mapping[str, str], revision: str | None) -> dict[str, Any]:
+    """What the runner is told beside AutoTrain's own configuration."""
+    given = spec.dataset
+    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in given.paths]
+    template = given.chat_template and str(Path(given.chat_template).expanduser().absolute())
+    pinned = {"revision": commits["dataset"]} if "dataset" in commits else {}
     return {
         "method": spec.method.type,
-        "dataset": {**spec.dataset.model_dump(mode="json"), "path": paths},
+        "dataset": {**given.model_dump(mode="json"), "path": paths, "chat_template": template, **pinned},
         "max_length": spec.training.max_length,
         "trust_remote_code": spec.trust_remote_code,
+        "model_revision": revision,
     }
 
 

@@ -5,10 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ftsdk.backend import Plan
-from ftsdk.data import rows
 from ftsdk.job import Reason
 from ftsdk.kit.environment import guest_environment
 from ftsdk.kit.jobs import worker
@@ -20,18 +17,18 @@ from ftsdk.kit.jobs.outcome import Failure, Stopped
 from ftsdk.kit.jobs.product import seal_product
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.kit.jobs.stop import Stop
-from ftsdk.spec import Dataset
 from ftsdk_autotrain import runner
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import Progress
+from ftsdk_autotrain.request import write_request
 
 
 def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
     """Train."""
     python = engine_python(HOUSE, plan, reporter)
-    desk = write_request(folder.engine, plan)
+    desk = write_request(folder.engine, plan, folder.cache)
     reporter.stage("training")
-    progress = Progress(reporter, plan)
+    progress = Progress(reporter, int(plan.native["config"]["params"]["logging_steps"]))
     status = run_guest(
         [str(python), "-I", runner.__file__, str(desk)],
         cwd=desk,
@@ -50,29 +47,6 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
         )
     config = plan.native["config"]
     seal_product(folder, plan, desk / config["project_name"], config["base_model"], result["versions"])
-
-
-def write_request(desk: Path, plan: Plan) -> Path:
-    """Lay out what the runner needs."""
-    config, told = plan.native["config"], plan.native["rows"]
-    desk.mkdir(exist_ok=True)
-    dataset = Dataset.model_validate(told["dataset"])
-    with (desk / "rows.jsonl").open("w", encoding="utf-8") as file:
-        for row in rows(dataset, told["method"]):
-            file.write(json.dumps(row.value, ensure_ascii=False) + "\n")
-    request = {
-        "model": config["base_model"],
-        "trust_remote_code": told["trust_remote_code"],
-        "chat_template": dataset.chat_template,
-        "max_length": told["max_length"],
-        "method": told["method"],
-        "project": config["project_name"],
-        "adapter": config["params"]["peft"] and not config["params"]["merge_adapter"],
-        "params": config["params"],
-    }
-    (desk / "request.json").write_text(json.dumps(request, indent=2), "utf-8")
-    (desk / "job.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-    return desk
 
 
 def read_result(desk: Path, status: int, tail: list[str]) -> dict[str, Any]:

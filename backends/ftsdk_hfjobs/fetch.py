@@ -3,7 +3,9 @@
 import functools
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ftsdk.artifact import Artifact, place, seal, verify
 from ftsdk.errors import JobNotReady
@@ -34,20 +36,20 @@ def fetch(hub: Hub, carrier: Carrier, tongue: Tongue, ref: str, folder: Path) ->
 
 def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
     bring(hub, result, folder)
-    manifest = verify(folder)
-    base = _here(hub, result, manifest.base_model)
+    manifest, task = verify(folder), task_of(hub, result.repository)
+    here = functools.partial(_here, task["files"])
     config = folder / _CONFIG
     if config.is_file():
-        told = json.loads(config.read_text("utf-8"))
-        told["base_model_name_or_path"] = _here(hub, result, told["base_model_name_or_path"])
-        config.write_text(json.dumps(told, indent=2), "utf-8")
-    seal(folder, manifest.model_copy(update={"job": ref, "base_model": base}))
+        config.write_text(json.dumps(here(json.loads(config.read_text("utf-8"))), indent=2), "utf-8")
+    told = {name: here(getattr(manifest, name)) for name in ("base_model", "plan", "data")}
+    seal(folder, manifest.model_copy(update={**told, "spec": task["spec"], "job": ref}))
 
 
-def _here(hub: Hub, result: Result, name: str) -> str:
-    """What a base is called on this machine: a folder that was brought to the job has its own name again."""
-    found = _BROUGHT.search(name)
-    if not found:
-        return name
-    sources: dict[str, str] = task_of(hub, result)["files"]
-    return sources.get(found[1], name)
+def _here(files: Mapping[str, str], told: Any) -> Any:
+    """What was brought to the job has its own name again, in any JSON data."""
+    if isinstance(told, dict):
+        return {_here(files, name): _here(files, value) for name, value in told.items()}
+    if isinstance(told, list):
+        return [_here(files, value) for value in told]
+    found = _BROUGHT.search(told) if isinstance(told, str) else None
+    return files.get(found[1], told) if found else told

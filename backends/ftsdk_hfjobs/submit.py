@@ -12,9 +12,10 @@ from ftsdk.kit.hub import jobs
 from ftsdk.kit.hub.connection import Hub
 from ftsdk.kit.hub.container import MOUNT
 from ftsdk.kit.hub.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
+from ftsdk.kit.hub.terms import SETUP
 from ftsdk.kit.rows import check_unchanged
 from ftsdk_hfjobs.package import code, code_sha256
-from ftsdk_hfjobs.translate import NAME, SETUP
+from ftsdk_hfjobs.translate import NAME
 
 _ID_LENGTH = 10  # of the token's end, in names for people
 
@@ -52,7 +53,6 @@ def request(plan: Plan, token: str, store: str) -> Contents:
         "code.zip": code(),
         lock: resources(__package__).joinpath(lock).read_bytes(),
         "desk/job.json": json.dumps({"backend": NAME, "id": name, "token": token}),
-        "desk/spec.json": json.dumps(plan.spec.as_written(), indent=2),
         "desk/plan.json": inner_plan(plan).model_dump_json(indent=2, exclude_unset=True),
         **{place: Path(source) for place, source in plan.native["files"].items()},
     }
@@ -86,7 +86,9 @@ def _task(plan: Plan, store: str) -> dict[str, Any]:
         "keep": ["events.jsonl"],
         "seconds": plan.native["seconds"] - SETUP // 2,
         "pause": False,
+        "leave": [],
         "files": dict(plan.native["files"]),
+        "spec": plan.spec.as_written(),
     }
 
 

@@ -4,9 +4,6 @@ from typing import Any, Literal
 
 from ftsdk.spec import Dataset, Section
 
-SCHEMES = ("https://", "s3://", "gs://", "az://")
-"""Where rows are fetched from, besides this disk and the Hub."""
-
 TrainOn = Literal["assistant", "completion", "all"]
 
 

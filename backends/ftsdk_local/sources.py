@@ -6,7 +6,6 @@ Reads config files and nothing heavier; whatever cannot be used is refused in th
 import json
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from ftsdk.artifact import MANIFEST
 from ftsdk.errors import FtsdkError
 from ftsdk.files import sha256
 from ftsdk.job import JobRef
-from ftsdk.kit.hub.pins import HUB_ID
+from ftsdk.kit.hub.pins import HUB_ID, cached_config
 from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec.method import is_function
@@ -155,20 +154,7 @@ def _find_module(module: str) -> ModuleSpec | None:
 def config_of(source: Source) -> dict[str, Any] | None:
     """The base's ``config.json``, where it is on this disk."""
     path = Path(source.name) / "config.json"
-    if not path.is_file():
-        cached = _cached_config(source)
-        if cached is None:
-            return None
-        path = Path(cached)
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
-
-
-def _cached_config(source: Source) -> str | None:
-    """The config in the Hub's cache on this disk, if it is there."""
-    if find_spec("huggingface_hub") is None or Path(source.name).exists() or source.name.count("/") != 1:
-        return None
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only for Hub models
-
-    found = try_to_load_from_cache(source.name, "config.json", revision=source.revision)
-    return found if isinstance(found, str) else None
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return found
+    return cached_config(source.name, source.revision)

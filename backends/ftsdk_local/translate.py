@@ -12,9 +12,10 @@ from ftsdk.estimate import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.remote import SCHEMES
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import PAIRED, SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
-from ftsdk_local.settings import SCHEMES, DataSettings, ModelSettings, Settings
+from ftsdk_local.settings import DataSettings, ModelSettings, Settings
 from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
 
 QUANTIZATIONS: Mapping[str, dict[str, Any]] = {

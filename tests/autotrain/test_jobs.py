@@ -15,7 +15,8 @@ from ftsdk.job import Reason
 from ftsdk.kit.environment import guest_environment
 from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_autotrain import runner
-from ftsdk_autotrain.worker import read_result, write_request
+from ftsdk_autotrain.request import write_request
+from ftsdk_autotrain.worker import read_result
 
 pytestmark = [
     pytest.mark.guest,
@@ -115,8 +116,10 @@ def test_the_template_that_was_trained_is_in_the_artifact(autotrain_spec, tmp_pa
     """A template of the spec's own renders the rows, and whoever serves the artifact gets the same one."""
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{{ eos_token }}"
     rows = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Arr " * 9}]}] * 64
+    (tmp_path / "template.jinja").write_text(template)
+    given = {"chat_template": str(tmp_path / "template.jinja")}
     spec = autotrain_spec(rows)
-    spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update={"chat_template": template})})
+    spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=given)})
     artifact = finished(spec, tmp_path)
 
     assert template == AutoTokenizer.from_pretrained(artifact.path).chat_template
@@ -149,7 +152,7 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
     (section, name, value), (reason, what) = change, told
     plan = ftsdk.plan(autotrain_spec()).model_copy(deep=True)
     plan.native["config"][section][name] = value
-    desk = write_request(tmp_path / "desk", plan)
+    desk = write_request(tmp_path / "desk", plan, tmp_path / "cache")
 
     command, env = [autotrain_python, "-I", runner.__file__, desk], guest_environment(autotrain_python, (), {})
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False)

@@ -58,7 +58,7 @@ SPECS = {
 def planned(changes=None, machine=CPU):
     spec = JobSpec(**{**BASE, **(changes or {})})
     options = AutoTrainOptions.model_validate(spec.backend_options.get("autotrain", {}))
-    return translate.plan(spec, options, machine, "0.8.36")
+    return translate.plan(spec, options, translate.Known("0.8.36", machine))
 
 
 def refused(changes, machine=CPU):
@@ -92,7 +92,6 @@ def test_every_parameter_is_sent():
 
 REFUSED = {
     "method": {"method": "kto"},
-    "model_revision": {"model_revision": "main"},
     "eval_dataset": {"eval_dataset": "held.jsonl"},
     "val_size": {"val_size": 0.1},
     "method.train_on": {"method": {"type": "sft", "train_on": "completion"}},
@@ -194,6 +193,21 @@ def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
     with pytest.raises(ConfigError, match=r"has no autotrain-advanced, and this backend speaks to 0\.8\.36"):
         ftsdk.submit(spec)
     assert not (ftsdk_home / "jobs").exists()
+
+
+def test_a_revision_of_a_hub_model_is_kept():
+    """AutoTrain knows no revisions: our runner brings the commit, and lays it where AutoTrain looks first."""
+    assert "0123abc" == planned({"model_revision": "0123abc"}).native["rows"]["model_revision"]
+
+
+def test_a_folder_has_no_revision(older):
+    """A revision of a folder would say nothing."""
+    assert "model_revision" in refused({"model": str(older), "model_revision": "main"})
+
+
+def test_a_template_that_is_not_there(tmp_path):
+    """The template is a file; a missing one is seen in the plan."""
+    assert "dataset.chat_template" in refused({"dataset": {"path": "rows.jsonl", "chat_template": "missing.jinja"}})
 
 
 @given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))

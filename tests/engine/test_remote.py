@@ -11,8 +11,9 @@ import pytest
 from ftsdk import Dataset
 from ftsdk.data import rows
 from ftsdk.errors import DataError
-from ftsdk_local.engine import hub, remote
-from ftsdk_local.engine.remote import localize
+from ftsdk.kit import remote
+from ftsdk.kit.remote import localize
+from ftsdk_local.engine import hub
 
 ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
 

@@ -3,14 +3,11 @@
 import json
 
 import pytest
-from hub_service import KEY, serving
+from hub_service import serving
+from hub_visit import HASTY, visit
 
 import ftsdk
-from ftsdk.kit.http import Patience, Timing
 from ftsdk_hfjobs import HfJobsBackend
-
-HASTY = Timing(call=2.0, connect=0.5, patience=Patience(attempts=3, first_pause=0.01, total=10), look=0.02)
-"""A patience for tests."""
 
 MODEL = "org/tiny"
 ANSWER = "Arr, it be the number that ye count to, matey!"
@@ -22,17 +19,6 @@ def service(monkeypatch, tmp_path):
     with serving() as running:
         visit(running, monkeypatch, tmp_path)
         yield running
-
-
-def visit(running, monkeypatch, folder):
-    """Let the Hub's client, which reads its settings when it is imported, go there."""
-    monkeypatch.setenv("HF_ENDPOINT", running.url)
-    monkeypatch.setenv("HF_TOKEN", KEY)
-    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hf" / "hub"))
 
 
 @pytest.fixture

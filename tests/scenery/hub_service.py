@@ -60,6 +60,8 @@ class Repo:
     gated: bool = False
     commits: list[tuple[str, Files, str]] = field(default_factory=list)
     created: float = field(default_factory=time.time)
+    names: dict[str, str] = field(default_factory=dict)
+    """From a branch or a tag to its commit, beside ``main``."""
 
     def at(self, revision: str) -> tuple[str, Files] | None:
         """A commit and its tree."""
@@ -67,7 +69,8 @@ class Repo:
             return ("0" * 40, {}) if revision in ("main", "0" * 40) else None
         if revision == "main":
             return self.commits[-1][:2]
-        return next(((sha, tree) for sha, tree, _ in self.commits if sha == revision), None)
+        wanted = self.names.get(revision, revision)
+        return next(((sha, tree) for sha, tree, _ in self.commits if sha == wanted), None)
 
     def commit(self, changes: Files, message: str, deleted: tuple[str, ...] = ()) -> str:
         """One more commit."""
@@ -148,6 +151,8 @@ class Service(StandIn):
         """Seconds until a Job shows up in the list."""
         self.run: Callable[[Service, Container], None] = run_really
         """What a Job does."""
+        self.images: dict[str, Path] = {}
+        """From a Docker image to the folder of its programs here; others have those of the tests."""
         self.schedule_seconds = 0.05
         self.folder = Path(tempfile.mkdtemp(prefix="hub-"))
         self._numbers = itertools.count(1)
@@ -176,7 +181,7 @@ class Service(StandIn):
             return _error(401, "Invalid credentials in Authorization header")
         if request.path == "/api/whoami-v2" and not key:
             return _error(401, "Invalid username or password.")
-        writes = request.method != "GET" and request.method != "HEAD" and "paths-info" not in request.path
+        writes = request.method not in {"GET", "HEAD"} and "paths-info" not in request.path
         if writes and key != KEY and not request.path.startswith("/lfs/"):
             return _error(403 if key else 401, "you must use a write token")
         return None
@@ -301,7 +306,7 @@ class Service(StandIn):
                 "path": each,
                 "size": len(content),
                 "oid": _git_oid(content),
-                **({"lfs": {"oid": _oid(each, content), "size": len(content), "pointerSize": 134}} if each.endswith(_LFS) else {}),
+                **({"lfs": _lfs_info(each, content)} if each.endswith(_LFS) else {}),
             }
             for each, content in sorted(found[1].items())
             if each.startswith(inside)
@@ -455,7 +460,8 @@ def run_really(service: Service, job: Container) -> None:
     _lay_out(job.folder / "mount", found[1])
     command = [word.replace(volume["mountPath"], str(job.folder / "mount")) for word in job.request["command"]]
     given = {**(job.request.get("environment") or {}), **(job.request.get("secrets") or {}), "JOB_ID": job.id}
-    code = _run(service, job, command, given, job.request.get("timeoutSeconds", 1800))
+    seconds = job.request.get("timeoutSeconds", 1800)
+    code = _run(service, job, command, given, seconds=seconds, image=job.request["dockerImage"])
     if job.done:
         return
     if code is None:
@@ -472,26 +478,28 @@ def run_space(service: Service, space: Container) -> None:
     dockerfile = tree["Dockerfile"].decode()
     source, target = re.findall(r"^COPY --chown=1000 (\S+) (\S+)$", dockerfile, re.MULTILINE)[0]
     root = space.folder / "root"
-    inside = {f"{target}{name.removeprefix(source)}": content for name, content in tree.items() if name.startswith(source)}
-    _lay_out(root, {name.lstrip("/"): content for name, content in inside.items()})
+    inside = {name.removeprefix(source): content for name, content in tree.items() if name.startswith(f"{source}/")}
+    _lay_out(root, {f"{target}{name}".lstrip("/"): content for name, content in inside.items()})
     words = json.loads(re.findall(r"^CMD (\[.+\])$", dockerfile, re.MULTILINE)[0])
     command = [word.replace("/ftsdk", str(root / "ftsdk")) for word in words]
     given = {each["key"]: each["value"] for each in (*space.request["secrets"], *space.request["variables"])}
     space.stage = "RUNNING"
     space.times["started"] = time.time()
-    _run(service, space, command, {**given, "SPACE_ID": space.id, "PORT": "0"}, 600)
+    image = re.findall(r"^FROM (\S+)$", dockerfile, re.MULTILINE)[0]
+    _run(service, space, command, {**given, "SPACE_ID": space.id, "PORT": "0"}, seconds=600, image=image)
     if space.stage != "PAUSED":
-        space.stage, space.message = "RUNTIME_ERROR", "Exit code: 1. Reason: application does not seem to be initialized"
+        space.stage, space.message = "RUNTIME_ERROR", "Exit code: 1. Reason: the application has ended"
 
 
 def _run(
-    service: Service, job: Container, command: list[str], given: dict[str, str], seconds: float
+    service: Service, job: Container, command: list[str], given: dict[str, str], *, seconds: float, image: str
 ) -> int | None:
     """The exit status; None where the time was over."""
     home = job.folder / "home"
     home.mkdir(parents=True, exist_ok=True)
+    programs = service.images.get(image, Path(sysconfig.get_path("scripts")))
     base = {
-        "PATH": os.pathsep.join([sysconfig.get_path("scripts"), str(Path(sys.executable).parent), os.defpath]),
+        "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.defpath]),
         "HOME": str(home),
         "TMPDIR": str(home),
         "OMP_NUM_THREADS": "1",
@@ -538,6 +546,10 @@ def _machine(name: str, title: str, cards: tuple[str, str] | None, ram: str, pri
 
 def _git_oid(content: bytes) -> str:
     return hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+
+
+def _lfs_info(path: str, content: bytes) -> dict[str, Any]:
+    return {"oid": _oid(path, content), "size": len(content), "pointerSize": 134}
 
 
 def _oid(path: str, content: bytes) -> str:

@@ -23,8 +23,8 @@ class Request(NamedTuple):
 
 
 Answer = tuple[int, Any, dict[str, str]]
-"""Status, body (bytes as they are, an iterator of bytes as a stream, all else as JSON) and headers; ``X-Download`` marks
-one that can be cut."""
+"""Status, body (bytes as they are, an iterator of bytes as a stream, all else as JSON) and headers; ``X-Download``
+marks one that can be cut."""
 
 Act = Callable[..., Answer]
 

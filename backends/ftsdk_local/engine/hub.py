@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from huggingface_hub import HfApi
+from ftsdk.kit.http import Timing
+from ftsdk.kit.hub.connection import connected
 
 
 def push(artifact: Path, repository: str) -> str:
@@ -10,10 +11,18 @@ def push(artifact: Path, repository: str) -> str:
 
     Returns:
         The commit's address.
+
+    Raises:
+        AuthError: There is no token, or it may not write there.
+        RejectedError: The Hub does not take it.
+        UnreachableError: The Hub does not answer.
     """
-    hub = HfApi()
-    hub.create_repo(repository, private=True, exist_ok=True)
-    commit = hub.upload_folder(
-        repo_id=repository, folder_path=artifact, commit_message="Upload a fine-tune made with ftsdk"
-    )
+    with connected("local", Timing()) as hub:
+        hub.ask(lambda: hub.api.create_repo(repository, private=True, exist_ok=True), f"make {repository}")
+        commit = hub.ask(
+            lambda: hub.api.upload_folder(
+                repo_id=repository, folder_path=artifact, commit_message="Upload a fine-tune made with ftsdk"
+            ),
+            f"take the artifact into {repository}",
+        )
     return str(commit)

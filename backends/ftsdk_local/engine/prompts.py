@@ -9,9 +9,9 @@ from ftsdk.data import Row, rows
 from ftsdk.errors import DataError, Problem
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
+from ftsdk.kit.remote import localize
 from ftsdk.spec import Dataset
 from ftsdk_local.engine.encode import MOST_PROBLEMS
-from ftsdk_local.engine.remote import localize
 from ftsdk_local.engine.sampling import Tokens
 from ftsdk_local.engine.sequences import split
 from ftsdk_local.engine.templates import UnclearTurn, render

@@ -10,10 +10,10 @@ from ftsdk.errors import DataError
 from ftsdk.kit.holdout import held_out
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
+from ftsdk.kit.remote import localize
 from ftsdk.spec import Dataset
 from ftsdk_local.engine.batches import Example, pack, tokens_of
 from ftsdk_local.engine.encode import Encoded, U, encode
-from ftsdk_local.engine.remote import localize
 from ftsdk_local.settings import Settings
 
 Item = TypeVar("Item")

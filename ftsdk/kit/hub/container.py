@@ -161,7 +161,7 @@ def collect(task: Task, folder: Path, result: Path, status: int | None) -> dict[
         if (folder / name).is_file():
             shutil.copyfile(folder / name, result / name)
     if outcome["state"] == "succeeded":
-        shutil.copytree(folder / task["product"], result / ARTIFACT)
+        shutil.copytree(folder / task["product"], result / ARTIFACT, ignore=shutil.ignore_patterns(*task["leave"]))
     (result / LOG).write_text("\n".join(_said) + "\n", "utf-8")
     (result / OUTCOME).write_text(json.dumps(outcome, indent=2), "utf-8")
     return outcome

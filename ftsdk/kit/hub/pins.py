@@ -3,8 +3,10 @@
 A plan that names the newest commit would mean another model tomorrow.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,6 +77,17 @@ def revisions(ledger: Ledger, pins: Pins) -> dict[str, str]:
 def warnings(pins: Pins) -> list[str]:
     """What the user should know."""
     return [pin.warning for pin in pins.values() if pin.warning]
+
+
+def cached_config(name: str, revision: str | None) -> dict[str, Any] | None:
+    """A Hub model's ``config.json`` in the cache on this disk, if it is there."""
+    if find_spec("huggingface_hub") is None or not _on_hub(name):
+        return None
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - only for Hub models
+
+    path = try_to_load_from_cache(name, _CONFIGS[0], revision=revision)
+    found: dict[str, Any] | None = json.loads(Path(path).read_text("utf-8")) if isinstance(path, str) else None
+    return found
 
 
 def _names(spec: JobSpec) -> Iterator[tuple[str, tuple[str, str, str | None]]]:

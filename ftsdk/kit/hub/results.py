@@ -10,6 +10,7 @@ from ftsdk.files import sha256
 from ftsdk.kit.hub.connection import Hub
 from ftsdk.kit.hub.container import ARTIFACT, LOG, OUTCOME, RESULT
 from ftsdk.kit.hub.log import Line, lines_of
+from ftsdk.kit.hub.staging import FOLDER, TASK
 
 
 class Result(NamedTuple):
@@ -56,15 +57,15 @@ def log_of(hub: Hub, result: Result) -> list[Line]:
     return [(0.0, line) for line in lines_of(hub.ask(ask, f"send the log of {result.repository}"))]
 
 
-def task_of(hub: Hub, result: Result) -> dict[str, Any]:
+def task_of(hub: Hub, repository: str) -> dict[str, Any]:
     """What the container was told."""
 
     def ask() -> dict[str, Any]:
-        path = hub.api.hf_hub_download(result.repository, "job/task.json", revision=result.revision)
+        path = hub.api.hf_hub_download(repository, f"{FOLDER}/{TASK}")
         found: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
         return found
 
-    return hub.ask(ask, f"send the request in {result.repository}")
+    return hub.ask(ask, f"send the request in {repository}")
 
 
 def bring(hub: Hub, result: Result, folder: Path) -> None:

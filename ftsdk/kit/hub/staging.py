@@ -10,8 +10,11 @@ from ftsdk.kit.hub.connection import Hub
 
 FOLDER = "job"
 """The folder of the repository that the request lies in."""
+_QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 _SETTINGS = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
 _SCRIPT = Path(container.__file__).name
+TASK = "task.json"
+"""What the container is told."""
 
 Contents = Mapping[str, Path | str | bytes]
 """From a name in the folder to a file or folder on this disk (a path), or to what the file holds."""
@@ -52,7 +55,7 @@ def stage(hub: Hub, name: str, contents: Contents) -> str:
 def open_settings() -> dict[str, str]:
     """What a container is told in the open: which Hub this is, and to leave telemetry."""
     chosen = {name: os.environ[name] for name in _SETTINGS if os.environ.get(name)}
-    return {**chosen, "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    return {**chosen, **_QUIET, "PYTHONUNBUFFERED": "1"}
 
 
 def with_script(contents: Contents) -> Contents:

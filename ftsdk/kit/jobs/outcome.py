@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from typing import Literal
 
-from ftsdk.errors import DataError, FtsdkError
+from ftsdk.errors import AuthError, DataError, FtsdkError, UnreachableError
 from ftsdk.job import JobState, Reason
 from ftsdk.redact import redact
 from ftsdk.spec import Section
@@ -15,6 +15,9 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DISK_FULL_WORDS = ("inline_container.cc", "PytorchStreamWriter failed", "No space left on device", "os error 28")
 """How libraries written in C++ and Rust tell of a full disk."""
+
+_REASONS = ((DataError, Reason.DATA_ERROR), (AuthError, Reason.AUTH), (UnreachableError, Reason.PROVIDER_ERROR))
+"""Of our own errors that do not name their reason."""
 
 Why = Literal["cancel", "timeout"]
 
@@ -94,7 +97,8 @@ def _of_os_error(error: OSError) -> Outcome:
 
 
 def _of_ftsdk_error(error: FtsdkError) -> Outcome:
-    reason = Reason.DATA_ERROR if isinstance(error, DataError) else Reason.ENGINE_ERROR
+    named = getattr(error, "reason", None) or next((r for kind, r in _REASONS if isinstance(error, kind)), None)
+    reason = Reason(named) if named in set(Reason) else Reason.ENGINE_ERROR
     return failed(reason, "\n".join([error.message, *map(str, error.problems)]), error.hint)
 
 

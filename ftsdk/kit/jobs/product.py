@@ -8,7 +8,7 @@ from ftsdk.artifact import Artifact, Kind, Manifest, seal
 from ftsdk.backend import Plan
 from ftsdk.kit.card import model_card
 from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.measured import as_lines, last_values, metrics_by_step
+from ftsdk.kit.jobs.measured import Metrics, as_lines, last_values, metrics_by_step
 from ftsdk.kit.model_files import is_model_file
 
 
@@ -28,26 +28,41 @@ def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, v
     aside = folder.path / "artifact.partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    for file in sorted(source.iterdir()):
-        if file.is_file() and is_model_file(file.name):
-            shutil.copyfile(file, aside / file.name)
-    kind: Kind = "adapter" if (aside / "adapter_config.json").is_file() else "model"
-    metrics = metrics_by_step(folder)
-    (aside / "metrics.jsonl").write_text(as_lines(metrics), "utf-8")
     manifest = Manifest(
-        kind=kind,
+        kind=kind_of(source),
         base_model=base_model,
         method=plan.spec.method.type,
         spec=plan.spec.as_written(),
         plan=dict(plan.native),
         data=plan.data.sha256 if plan.data else {},
         versions=dict(versions),
-        metrics=last_values(metrics),
         job=folder.ref,
     )
-    (aside / "README.md").write_text(model_card(manifest), "utf-8")
-    seal(aside, manifest)
+    assemble(source, aside, metrics_by_step(folder), manifest)
     Artifact.open(aside)
     shutil.rmtree(folder.artifact, ignore_errors=True)
     aside.rename(folder.artifact)
     return Artifact.open(folder.artifact)
+
+
+def kind_of(source: Path) -> Kind:
+    """What an engine has made, by its files."""
+    return "adapter" if (source / "adapter_config.json").is_file() else "model"
+
+
+def assemble(source: Path, target: Path, metrics: Metrics, manifest: Manifest) -> None:
+    """Fill an empty folder with an engine's files, metrics and a model card, and seal it.
+
+    Args:
+        source: The folder that the engine has written into; what is no part of a model stays there.
+        target: The folder to fill.
+        metrics: What was measured.
+        manifest: Where it comes from, without metrics and files.
+    """
+    for file in sorted(source.iterdir()):
+        if file.is_file() and is_model_file(file.name):
+            shutil.copyfile(file, target / file.name)
+    (target / "metrics.jsonl").write_text(as_lines(metrics), "utf-8")
+    measured = manifest.model_copy(update={"metrics": last_values(metrics)})
+    (target / "README.md").write_text(model_card(measured), "utf-8")
+    seal(target, measured)

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from ftsdk.data import is_local
 from ftsdk.errors import DataError
 from ftsdk.spec import Dataset
-from ftsdk_local.settings import SCHEMES
+
+SCHEMES = ("https://", "s3://", "gs://", "az://")
+"""Where rows are fetched from, besides this disk and the Hub."""
 
 
 def localize(dataset: Dataset, cache: Path) -> Dataset:

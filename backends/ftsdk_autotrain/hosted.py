@@ -1,0 +1,229 @@
+"""AutoTrain at Hugging Face: on a Job, or in a Docker Space. The same YAML and the same runner as on this machine."""
+
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any
+
+from ftsdk.artifact import Artifact, Manifest, place
+from ftsdk.backend import Plan, Record
+from ftsdk.errors import JobNotFound, JobNotReady
+from ftsdk.job import JobState, Reason, job_id
+from ftsdk.kit.hub import jobs, spaces
+from ftsdk.kit.hub.carrier import Carrier
+from ftsdk.kit.hub.connection import Hub
+from ftsdk.kit.hub.container import MARK
+from ftsdk.kit.hub.results import Result, bring, log_of, result_of, task_of
+from ftsdk.kit.hub.staging import TASK, Contents, make_repository, open_settings, repository, stage
+from ftsdk.kit.hub.terms import SETUP
+from ftsdk.kit.hub.watch import Fields, Tongue, status
+from ftsdk.kit.jobs.diagnosis import diagnose
+from ftsdk.kit.jobs.measured import Metrics
+from ftsdk.kit.jobs.outcome import Outcome, failed
+from ftsdk.kit.jobs.product import assemble, kind_of
+from ftsdk.kit.rows import check_unchanged
+from ftsdk.redact import redact
+from ftsdk_autotrain.installation import HOUSE
+from ftsdk_autotrain.progress import AutoTrainLog
+from ftsdk_autotrain.request import write_request
+
+_ID_LENGTH = 10  # of the token's end, in names
+_JOB, _SPACE = "jobs/", "spaces/"
+"""Begin the native ids of hosted jobs, as on Hugging Face's own pages."""
+
+_CHECK = (
+    "import sys, importlib.metadata as m, importlib.util as u;"
+    f"sys.exit(m.version('{HOUSE.package}') != '{HOUSE.version}' or u.find_spec('huggingface_hub') is None)"
+)
+_LEFT = ["autotrain-data", "checkpoint-*", "runs", "*.bin", "*.pt", "*.pth", "README.md"]
+"""What AutoTrain writes beside a model."""
+
+
+def is_hosted(native_id: str) -> bool:
+    """Whether a job runs at Hugging Face."""
+    return native_id.startswith((_JOB, _SPACE))
+
+
+def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
+    """See :meth:`ftsdk.backend.Backend.submit`."""
+    if earlier := find(hub, plan, token):
+        return earlier
+    check_unchanged(plan)
+    store = _store(plan, token)
+    make_repository(hub, store)
+    record(repository=store)
+    with tempfile.TemporaryDirectory(prefix="ftsdk-autotrain-") as folder:
+        desk = write_request(Path(folder) / "desk", plan, Path(folder) / "cache")
+        contents = _contents(plan, store, desk)
+        if plan.native["executor"] == "spaces":
+            stage(hub, store, {TASK: contents[TASK]})
+            spaces.create(hub, _space(plan, store), contents)
+            return f"{_SPACE}{store}"
+        revision = stage(hub, store, contents)
+    record(revision=revision)
+    return f"{_JOB}{jobs.create(hub, plan, token, _job(plan, store, revision), record)}"
+
+
+def find(hub: Hub, plan: Plan, token: str) -> str | None:
+    """The job with this token; None: it is certain that there is none."""
+    if plan.native["executor"] == "spaces":
+        store = _store(plan, token)
+        return f"{_SPACE}{store}" if spaces.find(hub, store) else None
+    found = jobs.find(hub, plan, plan.native["namespace"], token)
+    return found and f"{_JOB}{found}"
+
+
+def carrier_of(hub: Hub, native_id: str) -> Carrier:
+    """The Job or the Space.
+
+    Raises:
+        JobNotFound: The id is none of a hosted job.
+    """
+    if native_id.startswith(_JOB):
+        return jobs.JobCarrier(hub, native_id.removeprefix(_JOB))
+    if native_id.startswith(_SPACE):
+        return spaces.SpaceCarrier(hub, native_id.removeprefix(_SPACE))
+    raise JobNotFound(f"{native_id!r} is no hosted AutoTrain job", hint="ftsdk jobs lists yours")
+
+
+def tongue(hub: Hub, carrier: Carrier) -> Tongue:
+    """AutoTrain's words from inside a Job or a Space."""
+
+    def hear() -> Callable[[str], Fields | None]:
+        log = AutoTrainLog(task_of(hub, carrier.look().repository)["logging_steps"])
+        return functools.partial(_meaning, log)
+
+    return Tongue(hear, functools.partial(_read, hub))
+
+
+def fetch(hub: Hub, carrier: Carrier, ref: str, folder: Path) -> Artifact:
+    """Bring what AutoTrain made, in ftsdk's one layout.
+
+    Raises:
+        JobNotReady: The job has made nothing, or nothing yet.
+        ArtifactError: What came is damaged or unsafe.
+    """
+    now = status(hub, carrier, tongue(hub, carrier))
+    result = result_of(hub, carrier.look().repository) if now.state is JobState.SUCCEEDED else None
+    if result is None:
+        raise JobNotReady(f"{ref} is {now.state.value}: it has made nothing yet", ref=ref, hint=now.hint)
+    return place(functools.partial(_fill, hub, result, ref), folder)
+
+
+def _store(plan: Plan, token: str) -> str:
+    return repository(plan.native["namespace"], job_id(plan.spec.method.type, token, _ID_LENGTH))
+
+
+def _contents(plan: Plan, store: str, desk: Path) -> Contents:
+    config = plan.native["config"]
+    task = {
+        "repo": store,
+        "code": None,
+        "check": _CHECK,
+        "python": HOUSE.python,
+        "lock": HOUSE.lock.name,
+        "command": ["-I", "runner.py", "."],
+        "placed": [],
+        "events": "",
+        "heartbeat": "",
+        "outcome": "result.json",
+        "product": config["project_name"],
+        "leave": _LEFT,
+        "keep": [],
+        "seconds": plan.native["seconds"] - SETUP // 2,
+        "pause": plan.native["executor"] == "spaces",
+        "logging_steps": int(config["params"]["logging_steps"]),
+        "manifest": {
+            "base_model": config["base_model"],
+            "base_model_revision": plan.native["rows"]["model_revision"],
+            "method": plan.spec.method.type,
+            "spec": plan.spec.as_written(),
+            "plan": dict(plan.native),
+            "data": plan.data.sha256 if plan.data else {},
+        },
+    }
+    return {
+        TASK: json.dumps(task, indent=2),
+        HOUSE.lock.name: HOUSE.lock,
+        "desk/runner.py": resources(__package__).joinpath("runner.py").read_bytes(),
+        **{f"desk/{path.name}": path.read_bytes() for path in sorted(desk.iterdir())},
+    }
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    return {**open_settings(), **plan.native["environment"]}
+
+
+def _job(plan: Plan, store: str, revision: str) -> jobs.Order:
+    native = plan.native
+    return jobs.Order(
+        namespace=native["namespace"],
+        image=native["image"],
+        command=native["command"],
+        flavor=native["flavor"],
+        seconds=native["seconds"],
+        price=native["price_per_hour"],
+        environment=_environment(plan),
+        secrets=native["secrets"],
+        name=store.partition("/")[2],
+        repository=store,
+        revision=revision,
+    )
+
+
+def _space(plan: Plan, store: str) -> spaces.Order:
+    native = plan.native
+    return spaces.Order(
+        name=store,
+        image=native["image"],
+        hardware=native["flavor"],
+        sleep_seconds=native["seconds"],
+        environment=_environment(plan),
+        secrets=native["secrets"],
+    )
+
+
+def _meaning(log: AutoTrainLog, line: str) -> Fields | None:
+    heard = log.hear(line)
+    if heard.step is not None:
+        return {"kind": "metrics", "step": heard.step, "metrics": heard.values}
+    if heard.bar:
+        told = {"step": heard.bar.step, "total_steps": heard.bar.total, "eta_seconds": heard.bar.left}
+        return {"kind": "progress", **told}
+    return None if heard.is_bar else {"kind": "log", "message": redact(line)}
+
+
+def _read(hub: Hub, result: Result) -> Outcome:
+    """How the runner says that it ended; where only AutoTrain's log tells why, by that."""
+    told = result.outcome
+    state = JobState(told["state"])
+    if state is not JobState.FAILED:
+        return Outcome(state=state)
+    reason, message = told.get("reason") or told.get("kind"), str(told.get("message") or "")
+    if reason:
+        return failed(Reason(reason), message, "the log tells more: ftsdk logs")
+    found = diagnose([line for _, line in log_of(hub, result) if not line.startswith(MARK)], message)
+    return failed(found.reason, found.message, found.hint)
+
+
+def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
+    task = task_of(hub, result.repository)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        source = Path(aside)
+        bring(hub, result, source)
+        manifest = Manifest.model_validate(
+            {**task["manifest"], "kind": kind_of(source), "versions": result.outcome["versions"], "job": ref}
+        )
+        assemble(source, folder, _metrics(hub, result, task), manifest)
+
+
+def _metrics(hub: Hub, result: Result, task: dict[str, Any]) -> Metrics:
+    log, found = AutoTrainLog(task["logging_steps"]), Metrics()
+    for _, line in log_of(hub, result):
+        heard = log.hear(line)
+        if heard.step is not None:
+            found.setdefault(heard.step, {}).update(heard.values)
+    return found
