@@ -16,7 +16,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 KEPT = {"FTSDK_TEST_DATA", "FTSDK_ENGINES"}
-OURS = ("FTSDK_", "REPLICATE_", "TOGETHER_", "WANDB_", "HF_TOKEN")
+OURS = ("FTSDK_", "REPLICATE_", "TOGETHER_", "WANDB_", "HF_TOKEN", "HF_ENDPOINT")
 """Settings, keys and addresses of the user's own, which no test may use."""
 
 # Libraries read these when they are imported, and worker processes inherit them: set here, before any test.

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_local", "ftsdk_replicate", "ftsdk_together")
+PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_hfjobs", "ftsdk_local", "ftsdk_replicate", "ftsdk_together")
 HEAVY = {
     "bitsandbytes",
     "datasets",
+    "huggingface_hub",
     "matplotlib",
     "pandas",
     "peft",
@@ -97,6 +98,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     "use",
     [
         "import ftsdk_autotrain",
+        "import ftsdk_hfjobs",
         "import ftsdk_local",
         "import ftsdk_replicate",
         "import ftsdk_together",
@@ -131,6 +133,8 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (
+        "ftsdk.kit.hub",
+        "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",
         "ftsdk_local.engine",
         "ftsdk_local.inference",

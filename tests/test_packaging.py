@@ -20,6 +20,8 @@ FTSDK = Distribution.from_name("ftsdk")
 NOT_CODE = {
     "ftsdk_autotrain/architectures.txt",
     "ftsdk_autotrain/lock.txt",
+    "ftsdk_hfjobs/lock-trackers.txt",
+    "ftsdk_hfjobs/lock.txt",
     "ftsdk/py.typed",
     "ftsdk/cli/starter/job.yaml",
     "ftsdk/cli/starter/train.jsonl",
@@ -50,6 +52,7 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
     assert {
         "ftsdk",
         "ftsdk_autotrain",
+        "ftsdk_hfjobs",
         "ftsdk_local",
         "ftsdk_replicate",
         "ftsdk_together",

@@ -154,8 +154,8 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
 
 SPACES = (
     "a Space runs, and costs, until it is paused: it pauses itself, and ftsdk status pauses it once more; its sleep "
-    "time is the last resort. A paused Space looks the same whatever has happened: ftsdk goes by what came to the model "
-    "repository of its name. executor: jobs has ends, timeouts and prices"
+    "time is the last resort. A paused Space looks the same whatever has happened: ftsdk goes by what came to the "
+    "model repository of its name. executor: jobs has ends, timeouts and prices"
 )
 """Said of every Space."""
 

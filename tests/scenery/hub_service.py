@@ -29,7 +29,7 @@ from urllib.parse import unquote
 import stand_in
 from stand_in import Answer, Fault, Request, StandIn, routes
 
-__all__ = ["KEY", "ME", "READ_KEY", "Container", "Fault", "Service", "serving"]
+__all__ = ["KEY", "ME", "READ_KEY", "Container", "Fault", "Service", "end_job", "serving"]
 
 KEY = "hf_TestTokenThatMustComeOutNowhere0000"
 READ_KEY = "hf_TestTokenThatMayOnlyRead000000000000"
@@ -151,6 +151,8 @@ class Service(StandIn):
         """Seconds until a Job shows up in the list."""
         self.run: Callable[[Service, Container], None] = run_really
         """What a Job does."""
+        self.run_space: Callable[[Service, Container], None] = run_space
+        """What a Space does."""
         self.images: dict[str, Path] = {}
         """From a Docker image to the folder of its programs here; others have those of the tests."""
         self.schedule_seconds = 0.05
@@ -360,7 +362,7 @@ class Service(StandIn):
             return _error(404, "Job not found")
         if job.done:
             return _error(400, "Job is already finished")
-        _end(job, "CANCELED", None)
+        end_job(job, "CANCELED", None)
         job.kill()
         return 200, {}, {}
 
@@ -418,7 +420,7 @@ class Service(StandIn):
         space = self.spaces[name]
         if space.stage == "NO_APP_FILE":
             space.stage = "BUILDING"
-            threading.Thread(target=run_space, args=(self, space), daemon=True).start()
+            threading.Thread(target=self.run_space, args=(self, space), daemon=True).start()
 
     def close(self) -> None:
         """End all that runs."""
@@ -465,11 +467,11 @@ def run_really(service: Service, job: Container) -> None:
     if job.done:
         return
     if code is None:
-        _end(job, "ERROR", "Job timeout")
+        end_job(job, "ERROR", "Job timeout")
     elif code == 0:
-        _end(job, "COMPLETED", None)
+        end_job(job, "COMPLETED", None)
     else:
-        _end(job, "ERROR", f"Job failed with exit code: {code}. Reason: Error")
+        end_job(job, "ERROR", f"Job failed with exit code: {code}. Reason: Error")
 
 
 def run_space(service: Service, space: Container) -> None:
@@ -526,7 +528,8 @@ def _run(
     return None if over.is_set() else job.process.returncode
 
 
-def _end(job: Container, stage: str, message: str | None) -> None:
+def end_job(job: Container, stage: str, message: str | None) -> None:
+    """Let a Job come to its end."""
     job.times["ended"] = time.time()
     job.stage, job.message = stage, message
 

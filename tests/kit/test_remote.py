@@ -13,7 +13,6 @@ from ftsdk.data import rows
 from ftsdk.errors import DataError
 from ftsdk.kit import remote
 from ftsdk.kit.remote import localize
-from ftsdk_local.engine import hub
 
 ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
 
@@ -84,22 +83,3 @@ def test_hub_table(tmp_path, monkeypatch):
 
     assert asked == {"name": "org/rows", "split": "test", "revision": "abc"}
     assert "extra" not in Path(dataset.paths[0]).read_text().splitlines()[0]
-
-
-def test_push(tmp_path, monkeypatch):
-    """An artifact goes to a repository that is made private where it is missing, in one commit."""
-    calls = []
-
-    class Recorded:
-        def create_repo(self, name, **options):
-            calls.append(("create_repo", name, options["private"], options["exist_ok"]))
-
-        def upload_folder(self, *, repo_id, folder_path, **_):
-            calls.append(("upload_folder", repo_id, folder_path))
-            return "https://hub/commit"
-
-    monkeypatch.setattr(hub, "HfApi", Recorded)
-
-    hub.push(tmp_path, "me/tuned")
-
-    assert calls == [("create_repo", "me/tuned", True, True), ("upload_folder", "me/tuned", tmp_path)]
