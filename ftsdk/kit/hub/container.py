@@ -139,8 +139,9 @@ def run(task: Task, folder: Path) -> int | None:
     happenings = threading.Thread(target=_follow, args=(folder, task, process), daemon=True)
     happenings.start()
     assert process.stdout is not None
-    for line in process.stdout:
-        say((line.replace(token, "[secret]") if token else line).rstrip("\n"))
+    with process.stdout as lines:
+        for line in lines:
+            say((line.replace(token, "[secret]") if token else line).rstrip("\n"))
     process.wait()
     deadline.cancel()
     happenings.join()

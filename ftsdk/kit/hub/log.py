@@ -1,5 +1,7 @@
 """Read a log at Hugging Face: a stream of server-sent events that ends only with what writes it."""
 
+import email.utils
+import itertools
 import json
 import re
 import time
@@ -13,7 +15,7 @@ from ftsdk.kit.hub.connection import Hub
 from ftsdk.kit.hub.door import DOOR, endpoint
 
 _SILENCE = 1.0  # seconds without a line, after which a log that still grows has said what it has
-_LONGEST = 20.0  # seconds of reading a log, which may grow faster than it is read
+_LONGEST = 20.0  # seconds of reading a log
 _PLATFORM = "====="  # begins lines of Hugging Face's own
 _GONE = (404, 406, 410)
 
@@ -53,19 +55,33 @@ def _streamed(hub: Hub, address: str, tail: int | None) -> Iterator[Line]:
     query = {"tail": tail} if tail else None
     with get_session().stream("GET", address, timeout=limits, headers=key, params=query) as answer:
         answer.raise_for_status()
+        lines, present = itertools.count(1), _moment(answer.headers.get("date"))
         try:
             for line in answer.iter_lines():
                 if line.startswith("data: {"):
-                    yield from _logged(json.loads(line.removeprefix("data: ")))
+                    entry = json.loads(line.removeprefix("data: "))
+                    yield from _logged(entry)
+                    if _time_of(entry) > present or (tail and next(lines) >= tail):
+                        return  # from here on, lines come as they are written
                 if time.monotonic() > end:
                     return
         except (httpx2.ReadTimeout, httpx2.RemoteProtocolError):  # silence, or the end without a farewell
             return
 
 
+def _moment(date: str | None) -> float:
+    """When an answer began, by the service's clock: it tells whole seconds. Without a date, nobody knows."""
+    found = email.utils.parsedate_tz(date) if date else None
+    return email.utils.mktime_tz(found) + 1.0 if found else float("inf")
+
+
 def _logged(entry: dict[str, Any]) -> Iterator[Line]:
-    try:
-        moment = datetime.fromisoformat(str(entry.get("timestamp"))).timestamp()
-    except ValueError:
-        moment = 0.0
+    moment = _time_of(entry)
     return ((moment, line) for line in lines_of(str(entry.get("data") or "")))
+
+
+def _time_of(entry: dict[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(str(entry.get("timestamp"))).timestamp()
+    except ValueError:
+        return 0.0

@@ -163,12 +163,12 @@ def _unavailable(cause: BaseException | None, errors: Any, field: str, kind: str
 
 def _from_cache(field: str, kind: str, name: str, revision: str | None, *, why: str) -> Pin:
     """The commit that the cache on this disk has for a revision."""
-    from huggingface_hub import scan_cache_dir  # noqa: PLC0415 - slow to import
+    from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import CacheNotFound  # noqa: PLC0415 - same
 
     wanted = revision or "main"
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         repositories = frozenset()
     for repository in repositories:
