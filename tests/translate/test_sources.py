@@ -146,6 +146,7 @@ def test_a_function_is_found_without_running_it(tmp_path, monkeypatch):
         "path": str(tmp_path),
         "sha256": hashlib.sha256(module.read_bytes()).hexdigest(),
         "model": None,
+        "revision": None,
     }
 
 
