@@ -521,8 +521,9 @@ def _run(
     timer = threading.Timer(seconds, lambda: (over.set(), job.kill()))
     timer.start()
     assert job.process.stdout is not None
-    for line in job.process.stdout:
-        job.say(line)
+    with job.process.stdout as lines:
+        for line in lines:
+            job.say(line)
     job.process.wait()
     timer.cancel()
     return None if over.is_set() else job.process.returncode
