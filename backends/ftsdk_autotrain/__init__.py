@@ -51,7 +51,7 @@ class AutoTrainBackend(EngineBackend):
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
         """AutoTrain's YAML, and the machine at Hugging Face where it shall run there."""
-        pins = pins_of(spec, self.name, self._timing)
+        pins = pins_of(spec, self.name)
         if options.executor == "local":
             return translate.plan(spec, options, translate.Known(HOUSE.version, device(options.device), pins))
         with connected(self.name, self._timing) as hub:

@@ -66,7 +66,7 @@ class HfJobsBackend(Backend):
         with connected(self.name, self._timing) as hub:
             owner, machines = hub.namespace(options.namespace), flavors(hub)
         variables = frozenset(name for name, value in os.environ.items() if value)
-        known = translate.Known(owner, machines, pins_of(spec, self.name, self._timing), variables)
+        known = translate.Known(owner, machines, pins_of(spec, self.name), variables)
         return translate.plan(spec, options, known)
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:

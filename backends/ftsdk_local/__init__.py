@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from ftsdk.backend import Capabilities, Options, Plan
 from ftsdk.errors import Problem
 from ftsdk.kit.hardware import device
-from ftsdk.kit.http import Patience, Timing
 from ftsdk.kit.hub.pins import pins_of
 from ftsdk.kit.jobs.backend import WorkerBackend
 from ftsdk.kit.jobs.options import WorkerOptions
@@ -15,18 +14,11 @@ __all__ = ["LocalBackend"]
 
 
 class LocalBackend(WorkerBackend):
-    """ftsdk's own engine, in a process of its own on this machine.
-
-    Args:
-        timing: How long questions to the Hub may take.
-    """
+    """ftsdk's own engine, in a process of its own on this machine."""
 
     name = "local"
     worker = "ftsdk_local.worker"
     Options: ClassVar[type[Options]] = WorkerOptions
-
-    def __init__(self, timing: Timing = Timing(call=10.0, patience=Patience(attempts=2, total=20.0))) -> None:  # noqa: B008 - an immutable value
-        self._timing = timing
 
     def capabilities(self) -> Capabilities:
         """What the engine does."""
@@ -44,4 +36,4 @@ class LocalBackend(WorkerBackend):
 
     def plan(self, spec: Any, options: Any) -> Plan:
         """The engine's settings, with what comes from the Hub pinned; nothing is sent but questions."""
-        return translate.plan(spec, device(options.device), pins_of(spec, self.name, self._timing))
+        return translate.plan(spec, device(options.device), pins_of(spec, self.name))

@@ -15,6 +15,7 @@ import ftsdk
 from ftsdk import JobSpec
 from ftsdk.errors import ConfigError, UnsupportedSpec
 from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.pins import Pin
 from ftsdk_autotrain import translate
 from ftsdk_autotrain.options import AutoTrainOptions
 
@@ -115,7 +116,7 @@ REFUSED = {
     "training.packing": {"training": {"packing": False}},
     "report_to": {"report_to": ["mlflow"]},
     "push_to_hub": {"push_to_hub": True, "hub_model_id": "me/tuned"},
-    "dataset.path": {"dataset": "org/rows"},
+    "dataset.path": {"dataset": "ftp://host/rows.jsonl"},
     "dataset.format": {"method": "dpo", "dataset": {"path": "/data/r.jsonl", "format": "text"}},
     "compute.dtype": {"compute": {"dtype": "float16"}},
     "compute.per_device_train_batch_size": {
@@ -198,6 +199,15 @@ def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
 def test_a_revision_of_a_hub_model_is_kept():
     """AutoTrain knows no revisions: our runner brings the commit, and lays it where AutoTrain looks first."""
     assert "0123abc" == planned({"model_revision": "0123abc"}).native["rows"]["model_revision"]
+
+
+def test_rows_of_the_hub_are_pinned():
+    """They are brought to this machine at the commit that the plan names."""
+    spec = JobSpec(**{**BASE, "dataset": "org/rows"})
+    known = translate.Known("0.8.36", CPU, {"dataset": Pin("0123abc")})
+    dataset = translate.plan(spec, AutoTrainOptions(), known).native["rows"]["dataset"]
+
+    assert (["org/rows"], "0123abc") == (dataset["path"], dataset["revision"])
 
 
 def test_a_folder_has_no_revision(older):

@@ -135,6 +135,17 @@ def test_no_token(spec, monkeypatch):
         ftsdk.plan(spec())
 
 
+def test_a_key_that_is_gone(service, backend, spec, monkeypatch):
+    """A tracker's key that was there for the plan and is not for the Job: nothing is created, and nothing in doubt."""
+    monkeypatch.setenv("WANDB_API_KEY", "a-key-for-tests")
+    plan = ftsdk.plan(spec(report_to=["wandb"])).model_copy(update={"facts": {}})
+    monkeypatch.delenv("WANDB_API_KEY")
+    with pytest.raises(AuthError, match="WANDB_API_KEY is not set any more"):
+        backend.submit(plan, "a" * 26, lambda **_: None)
+
+    assert [] == service.jobs
+
+
 def test_an_organization(service, spec):
     """A Job can belong to an organization of the user's, and to no other."""
     ftsdk.submit(spec(hfjobs={"namespace": "acme"}))

@@ -11,14 +11,12 @@ from ftsdk_local import LocalBackend
 @pytest.fixture(autouse=True)
 def _hub(service, tiny_model, monkeypatch):
     """Models and rows, some of which cannot be had; local jobs, for pins are the same everywhere."""
-    from hub_visit import HASTY
-
     service.add("org/tiny", tiny_model)
     service.add("org/closed", tiny_model, gated=True)
     service.add("org/private", tiny_model, private=True)
     service.add("org/no-model", {"README.md": b"none"})
     service.add("org/rows", {"train.jsonl": b'{"prompt": "a", "completion": "b"}\n'}, kind="dataset")
-    local = LocalBackend(HASTY)
+    local = LocalBackend()
     monkeypatch.setattr("ftsdk.registry.load_backend", lambda name: local)
     monkeypatch.setattr("ftsdk.registry.backend_names", lambda: ["local"])
 
@@ -75,10 +73,10 @@ def test_private(monkeypatch):
 
 def test_what_is_not_there():
     """A name, a revision, or a model in the repository."""
-    assert "shows no model org/missing" in refused("org/missing")["model"]
+    assert "Hub shows no model org/missing" in refused("org/missing")["model"]
     assert "no such revision" in refused(model_revision="v9")["model_revision"]
     assert "holds no config.json" in refused("org/no-model")["model"]
-    assert "shows no dataset org/nothing" in refused(dataset="org/nothing")["dataset"]
+    assert "Hub shows no dataset org/nothing" in refused(dataset="org/nothing")["dataset"]
     assert "no such revision" in refused(dataset={"path": "org/rows", "revision": "v9"})["dataset.revision"]
 
 

@@ -68,11 +68,13 @@ def create(hub: Hub, plan: Plan, token: str, order: Order, record: Record) -> st
     """Run a Job, once for a token, and give ``namespace/id``.
 
     Raises:
+        AuthError: A key is missing, or lacks a right; nothing was created.
         AmbiguousError: No certain answer came, and the list of Jobs does not show it.
     """
+    secrets = values_of(order.secrets)
 
     def send() -> str | None:
-        made = patiently(lambda: _run(hub, token, order), hub.timing.patience, helps=_was_not_taken)
+        made = patiently(lambda: _run(hub, token, order, secrets), hub.timing.patience, helps=_was_not_taken)
         return f"{order.namespace}/{made.id}" if made.id else None
 
     def refusal(error: Exception) -> BaseException:
@@ -140,7 +142,7 @@ class JobCarrier(Carrier):
         return ""
 
 
-def _run(hub: Hub, token: str, order: Order) -> "JobInfo":
+def _run(hub: Hub, token: str, order: Order, secrets: Mapping[str, str]) -> "JobInfo":
     from huggingface_hub import Volume  # noqa: PLC0415 - slow to import
 
     volume = Volume(
@@ -155,7 +157,7 @@ def _run(hub: Hub, token: str, order: Order) -> "JobInfo":
         image=order.image,
         command=list(order.command),
         env=dict(order.environment),
-        secrets=values_of(order.secrets),
+        secrets=dict(secrets),
         flavor=order.flavor,
         timeout=order.seconds,
         name=order.name,

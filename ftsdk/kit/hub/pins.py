@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftsdk.data import is_local
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, UnreachableError
-from ftsdk.kit.http import Timing
+from ftsdk.kit.http import Patience, Timing
 from ftsdk.kit.hub.connection import Hub, connected
 from ftsdk.kit.hub.door import page
 from ftsdk.kit.ledger import Ledger
@@ -26,6 +26,8 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """What may be the name of a repository."""
 
 _CONFIGS = ("config.json", "adapter_config.json")
+_QUESTIONS = Timing(call=10.0, patience=Patience(attempts=2, first_pause=0.2, total=15.0))
+"""A plan can do without an answer, so it does not wait for long."""
 _NEWEST = "the newest commit at the job's start is taken"
 
 
@@ -44,7 +46,7 @@ Pins = Mapping[str, Pin]
 """From a field of the spec (``model``, ``dataset``, ``eval_dataset``, ``method.reward``) to what was found out."""
 
 
-def pins_of(spec: JobSpec, extra: str, timing: Timing) -> Pins:
+def pins_of(spec: JobSpec, extra: str) -> Pins:
     """Ask the Hub for the commit of each name in a spec; a model's config file is kept in the Hub's cache on this disk.
 
     Where the Hub cannot be asked, the cache tells the commit that it holds.
@@ -52,13 +54,12 @@ def pins_of(spec: JobSpec, extra: str, timing: Timing) -> Pins:
     Args:
         spec: The spec.
         extra: The extra that brings the Hub's client.
-        timing: How long calls may take.
     """
     names = dict(_names(spec))
     if not names:
         return {}
     try:
-        with connected(extra, timing, anonymous=True) as hub:
+        with connected(extra, _QUESTIONS, anonymous=True) as hub:
             return {field: _asked(hub, field, *named) for field, named in names.items()}
     except MissingExtra:
         return {field: Pin(warning=f"{field}: huggingface_hub is not installed; {_NEWEST}") for field in names}
@@ -155,7 +156,8 @@ def _unavailable(cause: BaseException | None, errors: Any, field: str, kind: str
         where = "model_revision" if field == "model" else f"{field}.revision"
         return Problem(where, f"{name} has no such revision", "give a branch, a tag or a commit")
     if isinstance(cause, errors.RepositoryNotFoundError):
-        return Problem(field, f"the Hub shows no {kind} {name}", "check the name; for a private one, set HF_TOKEN")
+        what = f"there is no such file or folder here, and the Hub shows no {kind} {name}"
+        return Problem(field, what, "check the name; for a private one, set HF_TOKEN")
     if isinstance(cause, errors.RemoteEntryNotFoundError):
         return Problem(field, f"{name} holds no config.json, so it is no model", "give a model")
     return None
