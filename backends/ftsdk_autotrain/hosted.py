@@ -64,7 +64,8 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
             return f"{_SPACE}{store}"
         revision = stage(hub, store, contents)
     record(revision=revision)
-    return f"{_JOB}{jobs.create(hub, plan, token, _job(plan, store, revision), record)}"
+    order = jobs.Order.of(plan.native, _environment(plan), store, revision)
+    return f"{_JOB}{jobs.create(hub, plan, token, order, record)}"
 
 
 def find(hub: Hub, plan: Plan, token: str) -> str | None:
@@ -155,23 +156,6 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
 
 def _environment(plan: Plan) -> dict[str, str]:
     return {**open_settings(), **plan.native["environment"]}
-
-
-def _job(plan: Plan, store: str, revision: str) -> jobs.Order:
-    native = plan.native
-    return jobs.Order(
-        namespace=native["namespace"],
-        image=native["image"],
-        command=native["command"],
-        flavor=native["flavor"],
-        seconds=native["seconds"],
-        price=native["price_per_hour"],
-        environment=_environment(plan),
-        secrets=native["secrets"],
-        name=store.partition("/")[2],
-        repository=store,
-        revision=revision,
-    )
 
 
 def _space(plan: Plan, store: str) -> spaces.Order:

@@ -36,7 +36,8 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     record(repository=store)
     revision = stage(hub, store, request(plan, token, store))
     record(revision=revision)
-    return jobs.create(hub, plan, token, _order(plan, name, store, revision), record)
+    order = jobs.Order.of(plan.native, open_settings(), store, revision)
+    return jobs.create(hub, plan, token, order, record)
 
 
 def find(hub: Hub, plan: Plan, token: str) -> str | None:
@@ -90,20 +91,3 @@ def _task(plan: Plan, store: str) -> dict[str, Any]:
         "files": dict(plan.native["files"]),
         "spec": plan.spec.as_written(),
     }
-
-
-def _order(plan: Plan, name: str, store: str, revision: str) -> jobs.Order:
-    native = plan.native
-    return jobs.Order(
-        namespace=native["namespace"],
-        image=native["image"],
-        command=native["command"],
-        flavor=native["flavor"],
-        seconds=native["seconds"],
-        price=native["price_per_hour"],
-        environment=open_settings(),
-        secrets=native["secrets"],
-        name=f"ftsdk-{name}",
-        repository=store,
-        revision=revision,
-    )

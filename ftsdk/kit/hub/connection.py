@@ -1,7 +1,8 @@
 """A connection to the Hub through its own client, each call bounded in time."""
 
+import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +96,21 @@ def token_problems() -> list[Problem]:
     if get_token():
         return []
     return [Problem(TOKEN, "is not set", f"make a token at {TOKENS_PAGE}; export it, or: hf auth login")]
+
+
+def values_of(names: Sequence[str]) -> dict[str, str]:
+    """The values of environment variables; the Hub's token also from where ``hf auth login`` keeps it.
+
+    Raises:
+        AuthError: One is not set.
+    """
+    from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
+
+    found = {name: (get_token() if name == TOKEN else os.environ.get(name)) or "" for name in names}
+    for name, value in found.items():
+        if not value:
+            raise AuthError(f"{name} is not set any more", hint=f"export {name}=..., then submit again")
+    return found
 
 
 def _bound(session: Any, timing: Timing) -> None:

@@ -3,19 +3,18 @@
 A Job is known by ``namespace/id``: without the namespace, those of an organization are not found.
 """
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
-from ftsdk.errors import AuthError, JobNotFound
+from ftsdk.errors import JobNotFound
 from ftsdk.job import JobState
 from ftsdk.kit.http import never_sent, patiently, status_code
 from ftsdk.kit.hub.carrier import Carrier, Seen
-from ftsdk.kit.hub.connection import Hub
+from ftsdk.kit.hub.connection import Hub, values_of
 from ftsdk.kit.hub.container import MOUNT
-from ftsdk.kit.hub.door import DOOR, TOKEN
+from ftsdk.kit.hub.door import DOOR
 from ftsdk.kit.hub.log import Line, read_log
 from ftsdk.kit.once import Once
 
@@ -62,6 +61,19 @@ class Order(NamedTuple):
     """The model repository that is mounted, read-only."""
     revision: str
     """Its commit."""
+
+    @classmethod
+    def of(cls, native: Mapping[str, Any], environment: Mapping[str, str], repository: str, revision: str) -> "Order":
+        """The order that a plan's native request and its staged repository make."""
+        same = ("namespace", "image", "command", "flavor", "seconds", "secrets")
+        return cls(
+            **{name: native[name] for name in same},
+            price=native["price_per_hour"],
+            environment=environment,
+            name=repository.partition("/")[2],
+            repository=repository,
+            revision=revision,
+        )
 
 
 def create(hub: Hub, plan: Plan, token: str, order: Order, record: Record) -> str:
@@ -165,21 +177,6 @@ def _run(hub: Hub, token: str, order: Order, secrets: Mapping[str, str]) -> "Job
         volumes=[volume],
         namespace=order.namespace,
     )
-
-
-def values_of(names: Sequence[str]) -> dict[str, str]:
-    """The values of environment variables; the Hub's token also from where ``hf auth login`` keeps it.
-
-    Raises:
-        AuthError: One is not set.
-    """
-    from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
-
-    found = {name: (get_token() if name == TOKEN else os.environ.get(name)) or "" for name in names}
-    for name, value in found.items():
-        if not value:
-            raise AuthError(f"{name} is not set any more", hint=f"export {name}=..., then submit again")
-    return found
 
 
 def _once(hub: Hub, plan: Plan) -> Once:

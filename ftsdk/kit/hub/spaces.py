@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from ftsdk.errors import FtsdkError, JobNotFound
 from ftsdk.job import JobState
 from ftsdk.kit.hub.carrier import Carrier, Seen
-from ftsdk.kit.hub.connection import Hub
+from ftsdk.kit.hub.connection import Hub, values_of
 from ftsdk.kit.hub.container import OUTCOME, RESULT
-from ftsdk.kit.hub.jobs import values_of
 from ftsdk.kit.hub.log import Line, read_log
 from ftsdk.kit.hub.staging import COMMAND, FOLDER, Contents, operations_of, with_script
 
