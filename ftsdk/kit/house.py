@@ -47,11 +47,18 @@ class House:
     @property
     def version(self) -> str:
         """The engine's version."""
-        return next(
-            line.partition("==")[2].partition(" ")[0].strip()
-            for line in self.lock.read_text(encoding="utf-8").splitlines()
-            if line.startswith(f"{self.package}==")
-        )
+        return self._pinned(self.package)
+
+    @property
+    def brings_torch(self) -> bool:
+        """Whether PyTorch is among what it needs."""
+        return bool(self._pinned("torch"))
+
+    def _pinned(self, package: str) -> str:
+        """The version of a package in the lock file; empty where it is not in it."""
+        lines = self.lock.read_text(encoding="utf-8").splitlines()
+        pins = (line.partition(" ")[0].partition("==") for line in lines)
+        return next((version for name, _, version in pins if name == package), "")
 
     @property
     def folder(self) -> Path:
@@ -146,15 +153,21 @@ def _check_room(house: House) -> None:
 def _commands(house: House) -> Iterator[Sequence[str]]:
     """With uv where it is present, for it is fast and brings its own Python; else with venv and pip.
 
-    Nothing is resolved: the lock file names all, and leaves out what the engine asks for and does not need.
+    PyTorch goes first, with all that its build for this machine asks for: on Linux with a card, that is CUDA's
+    libraries, which the lock file cannot name for every machine. Nothing else is resolved: the lock file names all, and
+    leaves out what the engine asks for and does not need.
     """
+    lock, inside = str(house.lock), str(house.interpreter)
     if uv := shutil.which("uv"):
         yield (uv, "venv", "--python", house.python, str(house.folder))
-        yield (uv, "pip", "install", "--python", str(house.interpreter), "--no-deps", "-r", str(house.lock))
-        return
-    yield (_python(house), "-m", "venv", str(house.folder))
-    options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
-    yield (str(house.interpreter), "-m", "pip", "install", *options, "--no-deps", "-r", str(house.lock))
+        install = (uv, "pip", "install", "--python", inside)
+    else:
+        yield (_python(house), "-m", "venv", str(house.folder))
+        options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+        install = (inside, "-m", "pip", "install", *options)
+    if house.brings_torch:
+        yield (*install, "--constraint", lock, "torch")
+    yield (*install, "--no-deps", "-r", lock)
 
 
 def _python(house: House) -> str:

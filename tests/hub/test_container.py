@@ -44,11 +44,14 @@ def test_an_image_that_has_everything(uv, tmp_path):
     assert not uv.exists()
 
 
-def test_an_image_that_lacks_something(uv, tmp_path, capfd):
+def test_an_image_that_lacks_something(uv, tmp_path, monkeypatch, capfd):
     """An environment is made from the lock file alone: nothing is resolved anew."""
+    monkeypatch.setattr(container, "_HERE", tmp_path)
+    (tmp_path / "lock.txt").write_text("# what it needs\nnumpy==2.4.6\ntorch==2.13.0\n")
     python = container.prepare(task(check="import no_such_package"), tmp_path)
-    venv, install = uv.read_text().splitlines()
+    venv, torch, install = uv.read_text().splitlines()
 
+    assert torch.endswith("lock.txt torch")
     assert (str(tmp_path / "venv" / "bin" / "python"), True) == (python, "--python 3.12" in venv)
     assert all(word in install for word in ("--no-deps", "-r", "lock.txt"))
     assert "installing what the image lacks" in capfd.readouterr().out

@@ -16,13 +16,14 @@ from ftsdk.kit.house import House, build, check_python, describe, obstacles
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def wheel(folder: Path, name: str, version: str) -> None:
+def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
     """The smallest wheel that can be installed."""
     folder.mkdir(exist_ok=True)
     info = f"{name}-{version}.dist-info"
+    required = "".join(f"Requires-Dist: {need}\n" for need in needs)
     files = {
         f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + required,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
@@ -56,6 +57,20 @@ def test_it_is_made_from_the_lock_file(house):
     assert (True, "1.2") == (house.is_ready, version_in(house.interpreter))
     with pytest.raises(subprocess.CalledProcessError):
         version_in(Path(sys.executable))
+
+
+def test_torch_brings_what_its_build_needs(house, tmp_path):
+    """On a machine with a card, PyTorch comes with CUDA's libraries, which no lock file for all machines can name."""
+    wheel(tmp_path / "wheels", "torch", "9.0", "cudalib", "mathlib")
+    wheel(tmp_path / "wheels", "cudalib", "13.0")
+    wheel(tmp_path / "wheels", "mathlib", "1.0")
+    wheel(tmp_path / "wheels", "mathlib", "2.0")
+    house.lock.write_text("engine==1.2\nmathlib==1.0\ntorch==9.0\n")
+    build(house, lambda _: None)
+    code = "import cudalib, mathlib, torch; print(cudalib.VERSION, mathlib.VERSION, torch.VERSION)"
+    told = subprocess.run([house.interpreter, "-I", "-c", code], capture_output=True, text=True, check=True)
+
+    assert ["13.0", "1.0", "9.0"] == told.stdout.split()
 
 
 def test_progress_is_told(house):

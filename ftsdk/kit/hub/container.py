@@ -73,17 +73,19 @@ def prepare(task: Task, desk: Path) -> str:
 
 def install(task: Task, folder: Path) -> str:
     """Make an environment with uv, which brings the right Python along; the image's pip brings uv."""
-    lock, python = _HERE / task["lock"], folder / "bin" / "python"
+    lock, python = str(_HERE / task["lock"]), str(folder / "bin" / "python")
     uv = shutil.which("uv")
     if uv is None:
         tools = folder.with_name("tools")
         subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
         subprocess.run([str(tools / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"], check=True)
         uv = str(tools / "bin" / "uv")
+    install = [uv, "pip", "install", "--python", python]
     subprocess.run([uv, "venv", "--quiet", "--python", task["python"], str(folder)], check=True)
-    command = [uv, "pip", "install", "--python", str(python), "--no-deps", "-r", str(lock)]
-    subprocess.run(command, check=True)
-    return str(python)
+    if "\ntorch==" in Path(lock).read_text("utf-8"):  # with CUDA's libraries; see ftsdk/kit/house.py
+        subprocess.run([*install, "--constraint", lock, "torch"], check=True)
+    subprocess.run([*install, "--no-deps", "-r", lock], check=True)
+    return python
 
 
 def _code(task: Task, desk: Path) -> dict[str, str]:
