@@ -22,6 +22,9 @@ COMPUTING = frozenset(
     }
 )
 
+TORCHS_OWN = ("cuda-", "nvidia-cu", "nvidia-nc", "nvidia-nv", "triton==")
+"""Beginnings of what PyTorch brings along on a machine with a card, see ftsdk/kit/house.py."""
+
 
 class Lock(NamedTuple):
     """What a lock file is made of."""
@@ -57,6 +60,15 @@ def locks(backend: str) -> Iterator[Lock]:
             "# nothing of it is used: torchvision and timm (images), xgboost (tables).",
             left_out=("timm", "torchvision", "xgboost"),
         )
+    if backend == "llamafactory":
+        yield Lock(
+            "lock.txt",
+            wanted=("llamafactory==0.9.5", "torch==2.13.0"),
+            python="3.11",
+            about="LLaMA-Factory and what it needs to train language models, for Python 3.11. Left out, for nothing of\n"
+            "# it is used: torchvision (images), torchaudio (sound).",
+            left_out=("torchaudio", "torchvision"),
+        )
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."
@@ -88,7 +100,9 @@ def resolved(lock: Lock) -> str:
             text=True,
             check=True,
         )
-    pins = [line.partition("+")[0] for line in done.stdout.splitlines() if not line.startswith("#")]
+    lines = (line.partition("+")[0] for line in done.stdout.splitlines())
+    torchs_own = () if lock.tested else TORCHS_OWN  # a container's machine is known
+    pins = [line for line in lines if not line.startswith(("#", *torchs_own))]
     return "\n".join([f"# {lock.about}", "# Made by scripts/lock_engine.py.", *pins, ""])
 
 

@@ -160,7 +160,7 @@ def _commands(house: House) -> Iterator[Sequence[str]]:
     lock, inside = str(house.lock), str(house.interpreter)
     if uv := shutil.which("uv"):
         yield (uv, "venv", "--python", house.python, str(house.folder))
-        install = (uv, "pip", "install", "--python", inside)
+        install: tuple[str, ...] = (uv, "pip", "install", "--python", inside)
     else:
         yield (_python(house), "-m", "venv", str(house.folder))
         options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
