@@ -65,8 +65,8 @@ def locks(backend: str) -> Iterator[Lock]:
             "lock.txt",
             wanted=("llamafactory==0.9.5", "torch==2.13.0"),
             python="3.11",
-            about="LLaMA-Factory and what it needs to train language models, for Python 3.11. Left out, for nothing of\n"
-            "# it is used: torchvision (images), torchaudio (sound).",
+            about="LLaMA-Factory and what it needs to train language models, for Python 3.11. Left out, for nothing\n"
+            "# of it is used: torchvision (images), torchaudio (sound).",
             left_out=("torchaudio", "torchvision"),
         )
     if backend == "hfjobs":

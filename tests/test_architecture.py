@@ -133,6 +133,7 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (
+        "ftsdk.kit.encoding",
         "ftsdk.kit.hub",
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftsdk_local.engine.templates import PLAIN_TEMPLATE, UnclearTurn, render
+from ftsdk.kit.encoding import PLAIN_TEMPLATE, UnclearTurn, render
 
 TURNS = (
     "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content | trim }}<|stop|>\n{% endfor %}"

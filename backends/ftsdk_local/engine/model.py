@@ -18,9 +18,9 @@ from transformers import (
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job import Reason
+from ftsdk.kit.encoding import PLAIN_TEMPLATE
 from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_local.engine.memory import is_out_of_memory
-from ftsdk_local.engine.templates import PLAIN_TEMPLATE
 from ftsdk_local.settings import ModelSettings
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}

@@ -7,6 +7,7 @@ import numpy as np
 
 from ftsdk.data import Row, rows
 from ftsdk.errors import DataError, Problem
+from ftsdk.kit.encoding import UnclearTurn, render
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.kit.remote import localize
@@ -14,7 +15,6 @@ from ftsdk.spec import Dataset
 from ftsdk_local.engine.encode import MOST_PROBLEMS
 from ftsdk_local.engine.sampling import Tokens
 from ftsdk_local.engine.sequences import split
-from ftsdk_local.engine.templates import UnclearTurn, render
 from ftsdk_local.settings import Settings
 
 Said = str | list[dict[str, Any]]
