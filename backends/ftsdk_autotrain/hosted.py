@@ -94,8 +94,7 @@ def tongue(hub: Hub, carrier: Carrier) -> Tongue:
     """AutoTrain's words from inside a Job or a Space."""
 
     def hear() -> Callable[[str], Fields | None]:
-        log = AutoTrainLog(task_of(hub, carrier.look().repository)["logging_steps"])
-        return functools.partial(_meaning, log)
+        return functools.partial(_meaning, AutoTrainLog(_task(hub, carrier)["logging_steps"]))
 
     return Tongue(hear, functools.partial(_read, hub))
 
@@ -112,6 +111,19 @@ def fetch(hub: Hub, carrier: Carrier, ref: str, folder: Path) -> Artifact:
     if result is None:
         raise JobNotReady(f"{ref} is {now.state.value}: it has made nothing yet", ref=ref, hint=now.hint)
     return place(functools.partial(_fill, hub, result, ref), folder)
+
+
+def _task(hub: Hub, carrier: Carrier) -> dict[str, Any]:
+    """What the container was told.
+
+    Raises:
+        JobNotFound: It is none of ours.
+    """
+    store = carrier.look().repository
+    task = task_of(hub, store) if store else {}
+    if "logging_steps" not in task:
+        raise JobNotFound(f"{carrier.title} is there, but ftsdk did not make it with AutoTrain", hint="ftsdk jobs")
+    return task
 
 
 def _store(plan: Plan, token: str) -> str:

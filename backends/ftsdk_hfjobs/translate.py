@@ -112,7 +112,7 @@ def moved(settings: Settings, ledger: Ledger | None = None) -> tuple[Settings, d
             return path
         place = next((place for place, source in files.items() if source == path), None)
         if place is None:
-            place = f"files/{len(files)}/{Path(path).name}"
+            place = f"files/{len(files)}/{Path(path).resolve().name or 'root'}"
             files[place] = path
         return f"{_ROOM}{place}"
 

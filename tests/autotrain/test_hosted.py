@@ -219,3 +219,15 @@ def test_names_of_no_job(backend, name):
         backend.status(name)
     with pytest.raises(JobNotFound):
         backend.resume(name)
+
+
+def test_a_job_of_somebody_else(service, backend, spec):
+    """A Job that AutoTrain did not make is told as such, not taken for an outage."""
+    service.run = hub_scripts.nothing
+    ftsdk.submit(spec({"executor": "jobs"}))
+    service.jobs[0].request["volumes"] = []
+    while service.jobs[0].stage != "RUNNING":
+        pass
+
+    with pytest.raises(JobNotFound, match="did not make it with AutoTrain"):
+        backend.status(f"jobs/me/{service.jobs[0].id}")

@@ -104,6 +104,14 @@ def test_it_keeps_its_token_to_itself(tmp_path, monkeypatch, capfd):
     assert "[secret]\n" == capfd.readouterr().out
 
 
+def test_what_a_command_prints_is_no_happening(tmp_path, capfd):
+    """A line that looks like one of ours, printed by a user's own code, stays a line."""
+    program = f"print({container.MARK!r} + '{{}}')"
+    container.run({"command": ["-c", program], "seconds": 60, "events": "", "heartbeat": ""}, tmp_path)
+
+    assert f" {container.MARK}{{}}\n" == capfd.readouterr().out
+
+
 def test_out_of_time(tmp_path):
     """A command that does not end is ended with all that it has started."""
     given = {"command": ["-c", "import time; time.sleep(60)"], "seconds": 0.3, "events": "", "heartbeat": ""}

@@ -10,6 +10,7 @@ from ftsdk import JobSpec
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.kit.hub.flavors import Flavor
 from ftsdk.kit.hub.pins import Pin
+from ftsdk.kit.hub.staging import operations_of
 from ftsdk_hfjobs import translate
 from ftsdk_hfjobs.options import HfJobsOptions
 
@@ -153,6 +154,24 @@ def test_files_of_this_machine_go_along(tiny_model, tmp_path):
     assert {"/data/rows.jsonl", str(template), str(tiny_model)} == set(files.values())
     for place in (settings["model"]["name"], *settings["data"]["dataset"]["path"]):
         assert place.removeprefix("/ftsdk/job/") in files
+
+
+def test_a_folder_by_another_way(tiny_model, tmp_path, monkeypatch):
+    """A relative name has its own name there, not that of the way to it."""
+    (tmp_path / "mine" / "sub").mkdir(parents=True)
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(LLAMA_8B))
+    monkeypatch.chdir(tmp_path / "mine" / "sub")
+
+    assert any(place.endswith("/mine") for place in planned({"model": ".."}, pins={}).native["files"])
+
+
+def test_what_is_no_part_of_a_model_stays(tmp_path):
+    """What git and the Hub's client keep beside a model is not brought along: the Hub takes neither."""
+    for name in ("config.json", ".git/HEAD", ".cache/huggingface/x.metadata"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+
+    assert ["files/0/m/config.json"] == [each.path_in_repo for each in operations_of({"files/0/m": tmp_path})]
 
 
 def test_a_reward_function_goes_along(tmp_path, monkeypatch):

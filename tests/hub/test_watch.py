@@ -119,6 +119,37 @@ def test_a_log_that_cannot_be_had(service, backend, spec):
     assert (JobState.RUNNING, None) == ((status := job.status()).state, status.step)
 
 
+ODD = [
+    '{"kind": "progress", "step": "a", "total_steps": "b"}',
+    '{"kind": "progress", "stage": 5}',
+    '{"kind": "bogus"}',
+    '{"kind": "metrics", "step": "x", "metrics": {"loss": "bad"}}',
+    '{"kind": "metrics", "step": 1, "metrics": {"loss": NaN}}',
+    '{"kind": "metrics", "metrics": [1]}',
+    "[1]",
+    "torn {",
+]
+
+
+def test_lines_that_only_look_like_happenings(service, backend, spec):
+    """Whatever a log holds, a paid Job can be looked at, followed and cancelled."""
+
+    def run(hub, job):
+        for line in ODD:
+            job.say(f"::ftsdk:: {line}\n")
+        hub_scripts.nothing(hub, job)
+
+    service.run = run
+    job = ftsdk.submit(spec())
+    while (status := job.status()).state is not JobState.RUNNING or not status.step:
+        pass
+    told = [event.message for event in job.events() if event.kind == "log"]
+    job.cancel()
+
+    assert all(any(line in message for message in told) for line in ODD if "NaN" not in line)
+    assert JobState.CANCELLED is job.status().state
+
+
 def test_a_word_that_nobody_knows(service, backend, spec):
     """A new stage is unknown, and kept as it came."""
     service.run = hub_scripts.nothing

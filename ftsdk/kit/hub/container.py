@@ -143,7 +143,8 @@ def run(task: Task, folder: Path) -> int | None:
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:
-            say((line.replace(token, "[secret]") if token else line).rstrip("\n"))
+            clean = (line.replace(token, "[secret]") if token else line).rstrip("\n")
+            say(f" {clean}" if clean.startswith(MARK) else clean)  # what a command prints is no happening
     process.wait()
     deadline.cancel()
     happenings.join()

@@ -12,6 +12,7 @@ FOLDER = "job"
 """The folder of the repository that the request lies in."""
 _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 _SETTINGS = ("HF_ENDPOINT", "HF_HUB_DISABLE_XET")
+_NOT_THE_MODELS = {".git", ".cache"}  # of whoever cloned or downloaded a folder; the Hub takes neither
 _SCRIPT = Path(container.__file__).name
 TASK = "task.json"
 """What the container is told."""
@@ -80,5 +81,5 @@ def _files(name: str, source: Path | str | bytes) -> list[tuple[str, Path | byte
         return [(name, source.encode())]
     if isinstance(source, bytes) or source.is_file():
         return [(name, source)]
-    inside = (path for path in sorted(source.rglob("*")) if path.is_file())
-    return [(f"{name}/{path.relative_to(source).as_posix()}", path) for path in inside]
+    inside = {path.relative_to(source): path for path in sorted(source.rglob("*")) if path.is_file()}
+    return [(f"{name}/{at.as_posix()}", path) for at, path in inside.items() if not _NOT_THE_MODELS & {*at.parts}]

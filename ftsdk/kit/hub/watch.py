@@ -1,9 +1,12 @@
 """Tell where a job at Hugging Face is and what has happened to it: by its machine, its log, and what it has sent."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ConfigDict
 
 from ftsdk.errors import FtsdkError, InputError
 from ftsdk.job import Event, JobState, JobStatus, Reason
@@ -15,6 +18,7 @@ from ftsdk.kit.hub.results import Result, log_of, result_of
 from ftsdk.kit.jobs.diagnosis import diagnose
 from ftsdk.kit.jobs.outcome import Outcome, failed
 from ftsdk.redact import redact
+from ftsdk.spec import Section
 
 _GLANCE = 200  # lines of the end of a log, for a status
 _ENDED = 3
@@ -24,6 +28,18 @@ _PROGRESS = "progress"
 """A happening that is no event: how far the job has come."""
 
 Fields = dict[str, Any]
+
+
+class _Progress(Section):
+    """How far the container says that the job is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["progress"]
+    stage: str | None = None
+    step: int | None = None
+    total_steps: int | None = None
+    eta_seconds: float | None = None
 
 
 class Tongue(NamedTuple):
@@ -112,18 +128,20 @@ def _meanings(lines: Iterable[Line], tongue: Tongue) -> Iterator[tuple[float, Fi
         yield time, _happening(line) if line.startswith(MARK) else hear(line)
 
 
-def _happening(line: str) -> Fields | None:
-    """The fields of an event that the container has printed; None where the line is torn."""
+def _happening(line: str) -> Fields:
+    """The fields of an event that the container has printed; a line that only looks like one is a line of log."""
     try:
         told: Fields = json.loads(line.removeprefix(MARK))
         if told["kind"] == _PROGRESS:
-            return told
-        fields = {name: told[name] for name in ("metrics", "step") if told.get(name) is not None}
+            return _Progress.model_validate(told).model_dump()
         if told["kind"] == "state":  # of the worker inside; Hugging Face tells the states
             return {"kind": "log", "message": redact(f"{told['state']} {told.get('message') or ''}".strip())}
-        return {"kind": told["kind"], "message": redact(str(told.get("message") or "")), **fields}
+        given = {name: told[name] for name in ("kind", "message", "metrics", "step") if told.get(name) is not None}
+        event = Event.model_validate({**given, "cursor": "", "time": 0.0})
     except (ValueError, TypeError, KeyError):
-        return None
+        return {"kind": "log", "message": redact(line)}
+    finite = {name: value for name, value in event.metrics.items() if math.isfinite(value)}
+    return {"kind": event.kind, "message": redact(event.message), "step": event.step, "metrics": finite}
 
 
 def _figures(hub: Hub, carrier: Carrier, tongue: Tongue, result: Result | None = None) -> Fields:
