@@ -101,12 +101,13 @@ def _sent(hub: Hub, carrier: Carrier, seen: Seen) -> Result | None:
 
 
 def _status(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Result | None) -> JobStatus:
-    common: Fields = {"raw_status": seen.word, "cost": seen.cost}
     if result is None and not seen.state.done:
+        common: Fields = {"raw_status": seen.word, "cost": seen.cost}
         figures = _figures(hub, carrier, tongue) if seen.state is JobState.RUNNING else {}
         stage = figures.pop("stage", "") or seen.message or seen.word.lower()
         return JobStatus(state=seen.state, stage=stage, **common, **figures)
     warning = carrier.settle()
+    now = carrier.look() if carrier.outlives else seen  # it has just been paused
     outcome = tongue.read(result) if result else _without_result(carrier, seen)
     figures = _figures(hub, carrier, tongue, result)
     figures.pop("stage", None)
@@ -114,7 +115,8 @@ def _status(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Resu
     if outcome.state is JobState.SUCCEEDED and figures:
         figures["progress"] = 1.0
     ended = outcome.model_dump(include={"state", "reason", "message", "hint"})
-    return JobStatus(**ended, **common, **figures, warnings=(warning,) if warning else ())
+    said: Fields = {"raw_status": now.word, "cost": now.cost, "warnings": (warning,) if warning else ()}
+    return JobStatus(**ended, **said, **figures)
 
 
 def _lines(hub: Hub, carrier: Carrier, result: Result | None, tail: int | None = None) -> list[Line]:
