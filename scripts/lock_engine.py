@@ -63,10 +63,10 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "llamafactory":
         yield Lock(
             "lock.txt",
-            wanted=("llamafactory==0.9.5", "torch==2.13.0"),
+            wanted=("bitsandbytes==0.50.2", "llamafactory==0.9.5", "torch==2.13.0"),
             python="3.11",
             about="LLaMA-Factory and what it needs to train language models, for Python 3.11. Left out, for nothing\n"
-            "# of it is used: torchvision (images), torchaudio (sound).",
+            "# of it is used: torchvision (images), torchaudio (sound; imported all the same, see runner.py).",
             left_out=("torchaudio", "torchvision"),
         )
     if backend == "hfjobs":

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-PACKAGES = ("ftsdk", "ftsdk_autotrain", "ftsdk_hfjobs", "ftsdk_local", "ftsdk_replicate", "ftsdk_together")
+PACKAGES = (
+    "ftsdk",
+    "ftsdk_autotrain",
+    "ftsdk_hfjobs",
+    "ftsdk_llamafactory",
+    "ftsdk_local",
+    "ftsdk_replicate",
+    "ftsdk_together",
+)
 HEAVY = {
     "bitsandbytes",
     "datasets",
@@ -99,6 +107,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     [
         "import ftsdk_autotrain",
         "import ftsdk_hfjobs",
+        "import ftsdk_llamafactory",
         "import ftsdk_local",
         "import ftsdk_replicate",
         "import ftsdk_together",
@@ -133,10 +142,12 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (
+        "ftsdk.kit.desk",
         "ftsdk.kit.encoding",
         "ftsdk.kit.hub",
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",
+        "ftsdk_llamafactory.runner",
         "ftsdk_local.engine",
         "ftsdk_local.inference",
         "ftsdk_replicate.api",

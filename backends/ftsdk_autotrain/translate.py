@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
+from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.flavors import Flavor
 from ftsdk.kit.hub.pins import HUB_ID, Pins, cached_config, revisions, warnings
@@ -63,9 +64,6 @@ QUANTIZATIONS = {"nf4": "int4", "int8": "int8"}
 """AutoTrain's int4 is nf4."""
 
 PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": None}
-
-_MOST_ROWS = 4
-"""Rows at a time on one device, where the spec does not say."""
 
 
 @functools.cache
@@ -225,7 +223,7 @@ def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict
     return {
         **{native: ledger.take(field, native) for field, native in SENT.items()},
         "epochs": _epochs(ledger),
-        **_batch(ledger),
+        **cut_batch(ledger, "batch_size", "gradient_accumulation"),
         **_adapter(ledger, options),
         "quantization": _quantization(ledger, machine),
         "mixed_precision": _precision(ledger, machine),
@@ -251,17 +249,6 @@ def _epochs(ledger: Ledger) -> int:
     if not epochs.is_integer():
         ledger.refuse("training.num_train_epochs", "AutoTrain trains whole epochs only", f"{round(epochs) or 1}")
     return int(epochs)
-
-
-def _batch(ledger: Ledger) -> dict[str, int]:
-    """The global batch as rows at a time, times accumulation, on one device."""
-    whole: int = ledger.take("training.global_batch_size", "batch_size x gradient_accumulation")
-    asked: int | None = ledger.take("compute.per_device_train_batch_size", "batch_size")
-    size = asked or next(rows for rows in range(min(_MOST_ROWS, whole), 0, -1) if whole % rows == 0)
-    if whole % size:
-        what = f"training.global_batch_size={whole} cannot be made of batches of {size}"
-        ledger.refuse("compute.per_device_train_batch_size", what, "a divisor of it")
-    return {"batch_size": size, "gradient_accumulation": whole // size}
 
 
 def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:

@@ -13,10 +13,10 @@ import ftsdk
 from ftsdk.errors import JobCancelled, JobFailed
 from ftsdk.job import Reason
 from ftsdk.kit.environment import guest_environment
+from ftsdk.kit.jobs.diagnosis import read_result
 from ftsdk.kit.jobs.outcome import Failure
 from ftsdk_autotrain import runner
 from ftsdk_autotrain.request import write_request
-from ftsdk_autotrain.worker import read_result
 
 pytestmark = [
     pytest.mark.guest,
@@ -157,7 +157,7 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
     command, env = [autotrain_python, "-I", runner.__file__, desk], guest_environment(autotrain_python, (), {})
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False)
     with pytest.raises(Failure) as caught:
-        read_result(desk, done.returncode, done.stdout.splitlines())
+        read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines())
 
     assert (1, reason) == (done.returncode, caught.value.reason)
     assert what in caught.value.message

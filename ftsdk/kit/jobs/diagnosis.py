@@ -1,7 +1,10 @@
-"""Say why an engine failed, from what it printed."""
+"""Say why an engine failed: by its runner's report, or from what it printed."""
 
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ftsdk.job import Reason
 from ftsdk.kit.jobs.outcome import Failure
@@ -36,3 +39,26 @@ def diagnose(lines: Sequence[str], message: str = "") -> Failure:
             if re.search(pattern, line):
                 return Failure(reason, message or line, hint)
     return Failure(Reason.ENGINE_ERROR, message or (telling or ["the engine has failed"])[-1], _LOOK)
+
+
+def read_result(desk: Path, engine: str, status: int, tail: Sequence[str]) -> dict[str, Any]:
+    """What an engine's runner found, from the ``result.json`` that it leaves.
+
+    Args:
+        desk: The engine's folder.
+        engine: Its name, for messages.
+        status: The runner's exit status.
+        tail: The last lines that were printed.
+
+    Raises:
+        Failure: The job has failed.
+    """
+    path = desk / "result.json"
+    if not path.is_file():
+        raise diagnose([*tail, f"error: the process of {engine} ended with {status} and left no result"])
+    result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    if result["state"] == "succeeded":
+        return result
+    if result["kind"]:
+        raise Failure(Reason(result["kind"]), result["message"], _LOOK)
+    raise diagnose(tail, result["message"])

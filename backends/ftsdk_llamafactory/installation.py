@@ -1,0 +1,13 @@
+"""LLaMA-Factory's own environment; its lock file was resolved by uv for Python 3.11 (scripts/lock_engine.py)."""
+
+from pathlib import Path
+
+from ftsdk.kit.house import House
+
+HOUSE = House(
+    name="llamafactory",
+    package="llamafactory",
+    lock=Path(__file__).with_name("lock.txt"),
+    python="3.11",
+    size=2_500_000_000,
+)

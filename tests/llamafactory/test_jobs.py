@@ -1,0 +1,157 @@
+"""The real LLaMA-Factory trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import ftsdk
+from ftsdk.errors import JobFailed
+from ftsdk.job import JobState, Reason
+from ftsdk.kit.encoding import encode_pair, encode_row
+from ftsdk.kit.environment import guest_environment
+
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.usefixtures("factory_python"),
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
+]
+
+CHAT = [
+    {
+        "messages": [
+            {"role": "user", "content": f"What is {n}?"},
+            {"role": "assistant", "content": "Arr!"},
+            {"role": "user", "content": "And now?"},
+            {"role": "assistant", "content": "Arr matey!"},
+        ]
+    }
+    for n in range(16)
+]
+PAIRS = [{"prompt": f"What is {n}?", "chosen": "Arr matey!", "rejected": "It is a number."} for n in range(16)]
+
+
+def finished(spec, folder):
+    """The artifact of a job that was left to its end."""
+    job = ftsdk.submit(spec)
+    job.wait(timeout=300)
+    return ftsdk.fetch(job, folder / "out")
+
+
+def desk_of(home):
+    return next((home / "jobs").glob("*/engine"))
+
+
+def metrics(artifact, name):
+    rows = [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
+    return [row[name] for row in rows if name in row]
+
+
+def tokens_of(python, desk):
+    """The rows as LLaMA-Factory was given them, read in its own Python."""
+    program = "import datasets, json; print(json.dumps(datasets.load_from_disk('tokens')['train'].to_list()))"
+    told = subprocess.run(
+        [python, "-c", program], cwd=desk, env=guest_environment(python, (), {}), capture_output=True, check=True
+    )
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def test_chats_as_every_engine_sees_them(factory_spec, factory_python, tiny_model, ftsdk_home, tmp_path):
+    """Tokens and labels of a conversation are the local engine's; the adapter loads in plain PEFT."""
+    spec = factory_spec(CHAT, val_size=0.25, adapter={"r": 4, "alpha": 8})
+    artifact = finished(spec, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    told = tokens_of(factory_python, desk_of(ftsdk_home))
+    ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
+    PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(spec.model), artifact.path)
+
+    assert 12 == len(told)
+    assert all((row["input_ids"], row["labels"]) in ours for row in told)
+    assert 6 == len(metrics(artifact, "loss"))
+    assert metrics(artifact, "eval_loss")
+    assert "0.9.5" == artifact.manifest.versions["llamafactory"]
+
+
+def test_pairs_as_every_engine_sees_them(factory_spec, factory_python, tiny_model, ftsdk_home, tmp_path):
+    """DPO starts at a loss of log 2, on the local engine's tokens."""
+    artifact = finished(factory_spec(PAIRS, method="dpo"), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    first = tokens_of(factory_python, desk_of(ftsdk_home))[0]
+    (chosen, labels), (rejected, _) = encode_pair(PAIRS[0], tokenizer)
+
+    assert (chosen, labels, rejected) == (
+        first["chosen_input_ids"],
+        first["chosen_labels"],
+        first["rejected_input_ids"],
+    )
+    assert pytest.approx(0.6931, abs=1e-3) == metrics(artifact, "loss")[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compute": {"quantization": "nf4"}, "adapter": {"use_dora": True}},
+        {"adapter": None},
+        {"method": "orpo"},
+    ],
+    ids=["qlora-dora", "full", "orpo"],
+)
+def test_other_trainings(factory_spec, tmp_path, changes):
+    """A 4-bit base, every weight, and ORPO: each leaves an artifact of its kind."""
+    rows = PAIRS if "method" in changes else None
+    artifact = finished(factory_spec(rows, **changes), tmp_path)
+
+    assert ("model" if "adapter" in changes and changes["adapter"] is None else "adapter") == artifact.kind
+
+
+def failure(spec):
+    with pytest.raises(JobFailed) as caught:
+        ftsdk.submit(spec).wait(timeout=300)
+    return caught.value
+
+
+def test_rows_that_teach_nothing(factory_spec):
+    """A prompt that fills the length is a data error with its row."""
+    rows = [{"prompt": "Why? " * 200, "completion": "Arr"}] * 8
+    found = failure(factory_spec(rows))
+
+    assert (Reason.DATA_ERROR.value, True) == (found.reason, "rows 1: no token carries loss" in found.message)
+
+
+def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, monkeypatch):
+    """Its own reading of the configuration is compared with the plan before anything is trained."""
+    from ftsdk_llamafactory import translate
+
+    monkeypatch.setitem(translate.SENT, "training.max_grad_norm", "max_grad_nrom")
+    found = failure(factory_spec())
+
+    assert "max_grad_nrom" in found.message
+
+
+def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home, tmp_path):
+    """Cancelled and resumed, a job goes on from its newest checkpoint that is whole; a torn one is removed."""
+    training = {"max_steps": 400, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
+    job = ftsdk.submit(factory_spec(training=training))
+    while not (ftsdk_home / "jobs").glob("*/engine/out/checkpoint-20/rng_state.pth") or not job.status().step:
+        assert not job.status().state.done
+    while (job.status().step or 0) < 30:
+        assert not job.status().state.done
+    job.cancel()
+    while not job.status().state.done:
+        pass
+    out = desk_of(ftsdk_home) / "out"
+    newest = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    step = int(newest.name.rpartition("-")[2])
+    torn = out / f"checkpoint-{step + 10}"
+    shutil.copytree(newest, torn)
+    (torn / "adapter_model.safetensors").write_bytes(b"torn")
+    ftsdk.resume(job)
+    status = job.wait(timeout=300)
+    steps = [event.step for event in job.events() if event.kind == "metrics"]
+
+    assert (JobState.SUCCEEDED, 400) == (status.state, status.step)
+    assert any(earlier >= step and later == step + 1 for earlier, later in zip(steps, steps[1:], strict=False))
+    assert "is torn, and is removed" in next((ftsdk_home / "jobs").glob("*/worker.log")).read_text()
