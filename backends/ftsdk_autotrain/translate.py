@@ -122,6 +122,9 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         },
         "params": _params(ledger, options, machine),
     }
+    for name in sorted(_ABOUT[options.executor == "local"] & options.model_fields_set):
+        what = f"means nothing where executor is {options.executor}"
+        ledger.refuse(f"backend_options.{NAME}.{name}", what, "leave it out")
     hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
     _refuse(ledger)
     ledger.close()
@@ -150,6 +153,12 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
     )
 
 
+_ABOUT = {
+    False: frozenset({"python", "device", "grace_seconds"}),
+    True: frozenset({"flavor", "namespace", "image", "price_limit", "on_ambiguous", "settle_seconds"}),
+}
+"""Options that have no meaning: those about this machine in a hosted job, and the other way round."""
+
 SPACES = (
     "a Space runs, and costs, until it is paused: it pauses itself, and ftsdk status pauses it once more; its sleep "
     "time is the last resort. A paused Space looks the same whatever has happened: ftsdk goes by what came to the "
@@ -166,9 +175,8 @@ def _flavor(ledger: Ledger, options: AutoTrainOptions, known: Known) -> Flavor:
 def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Known) -> tuple[dict[str, Any], Terms]:
     """What a Job or a Space is, and its terms."""
     terms = settle_terms(ledger, options, flavor)
-    for name in ("python", "device"):
-        if getattr(options, name) is not None:
-            ledger.refuse(f"backend_options.{NAME}.{name}", "it is about this machine", "leave it out")
+    if Path(ledger.spec.model).expanduser().is_dir():
+        ledger.refuse("model", "a folder of this machine does not go along", "push it to the Hub, and give its name")
     native = {
         "namespace": known.namespace,
         "image": options.image,

@@ -1,12 +1,14 @@
 """Bring a job's request to its repository, and run the Job once."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files as resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ftsdk.backend import Plan, Record
-from ftsdk.errors import RejectedError
+from ftsdk.errors import InputError, RejectedError
+from ftsdk.files import sha256
 from ftsdk.job import job_id
 from ftsdk.kit.hub import jobs
 from ftsdk.kit.hub.connection import Hub
@@ -30,6 +32,7 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     check_unchanged(plan)
     if plan.native["code"]["sha256"] != code_sha256():
         raise RejectedError("ftsdk was changed since the plan was made", hint="plan and submit again")
+    _check_reward(plan)
     name = job_id(plan.spec.method.type, token, _ID_LENGTH)
     store = repository(plan.native["namespace"], name)
     make_repository(hub, store)
@@ -71,6 +74,24 @@ def inner_plan(plan: Plan) -> Plan:
     return Plan(backend=NAME, spec=spec, native=plan.native["settings"], data=data)
 
 
+def _folders(files: Mapping[str, str]) -> dict[str, str]:
+    """A reward's module is known by the folder that it lies in."""
+    return {
+        str(PurePosixPath(place).parent): str(Path(source).parent)
+        for place, source in files.items()
+        if "/reward/" in place
+    }
+
+
+def _check_reward(plan: Plan) -> None:
+    """See that a reward function's file is as it was: the worker would refuse it when the machine is paid for."""
+    reward = plan.native["settings"]["reward"] or {}
+    for place, source in plan.native["files"].items():
+        changed = not Path(source).is_file() or sha256(Path(source)) != reward.get("sha256")
+        if place.startswith("files/reward/") and changed:
+            raise InputError(f"method.reward: {source} was changed or removed since the plan", hint="plan again")
+
+
 def _task(plan: Plan, store: str) -> dict[str, Any]:
     return {
         "repo": store,
@@ -88,6 +109,6 @@ def _task(plan: Plan, store: str) -> dict[str, Any]:
         "seconds": plan.native["seconds"] - SETUP // 2,
         "pause": False,
         "leave": [],
-        "files": dict(plan.native["files"]),
+        "files": {**plan.native["files"], **_folders(plan.native["files"])},
         "spec": plan.spec.as_written(),
     }

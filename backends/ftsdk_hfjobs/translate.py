@@ -54,6 +54,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
     chosen = named if options.flavor else _chosen(ledger, known.flavors, made.memory)
     terms = settle_terms(ledger, options, chosen or largest)
     secrets = secrets_of(ledger, known.variables)
+    _refuse_stores(ledger)
     settings, files = moved(made.settings, ledger)
     ledger.close()
     return Plan(
@@ -80,6 +81,15 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         memory=made.memory,
         warnings=(*warnings(known.pins), terms.cost),
     )
+
+
+def _refuse_stores(ledger: Ledger) -> None:
+    """Rows in an object store need a client and keys of their own, and neither goes along."""
+    for field in ("dataset", "eval_dataset"):
+        for path in getattr(ledger.value(field), "paths", ()):
+            if "://" in path and not path.startswith("https://"):
+                what = "a Job has neither the client nor the keys of an object store"
+                ledger.refuse(f"{field}.path", what, "give a file, a Hub dataset or an https:// address")
 
 
 def _chosen(ledger: Ledger, flavors: Sequence[Flavor], memory: MemoryForecast | None) -> Flavor | None:

@@ -207,6 +207,10 @@ def _quantization(ledger: Ledger) -> dict[str, Any]:
     wanted, doubled = ledger.take("compute.quantization"), ledger.take("compute.double_quantization")
     if wanted is None:
         return {}
+    if ledger.value("adapter.use_dora"):
+        ledger.refuse(
+            "adapter.use_dora", "LLaMA-Factory does no DoRA on a quantized base", "compute.quantization: none"
+        )
     return {**QUANTIZATIONS[wanted], "quantization_method": "bnb", "double_quantization": doubled}
 
 

@@ -46,6 +46,8 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
         return Source(model, revision)
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(ledger, folder)
+    if given is not None:
+        ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
     if not (folder / "config.json").is_file():
         ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
     return Source(str(folder), revision)
@@ -86,7 +88,10 @@ def _with_adapter(ledger: Ledger, folder: Path) -> Source:
     if ledger.spec.adapter is None:
         why = "goes on from an adapter, but adapter is none, so every weight would train"
         ledger.refuse("model", why, "give the base model, or leave adapter as it is")
-    return Source(str(found["base_model_name_or_path"]), found.get("revision"), folder, _lora_of(folder, found))
+    base = str(found["base_model_name_or_path"])
+    if Path(base).is_absolute() and not Path(base).is_dir():
+        ledger.refuse("model", f"the adapter in {folder} stands on {base}, which is not here", "bring its base back")
+    return Source(base, found.get("revision"), folder, _lora_of(folder, found))
 
 
 def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:

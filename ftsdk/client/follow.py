@@ -45,7 +45,7 @@ def until_done(
 def follow_events(case: Case, *, after: str | None, follow: bool, poll: float = 1.0) -> Iterator[Event]:
     """The events of a job behind the cursor ``after``; with ``follow``, until it is done."""
     case.able("events")
-    stream = _Stream(case, after)
+    stream = _Stream(case, after, patient=follow)
     for status in _looks(case, poll, None):
         yield from stream.news()
         if status.state.done or not follow:
@@ -68,11 +68,18 @@ def _looks(case: Case, poll: float, deadline: float | None) -> Iterator[JobStatu
 
 
 class _Stream:
-    """The events of one job, each of them once."""
+    """The events of one job, each of them once.
 
-    def __init__(self, case: Case, after: str | None = None) -> None:
+    Args:
+        case: The job.
+        after: The cursor to begin behind.
+        patient: Whether there will be another call, so that one without an answer is no error.
+    """
+
+    def __init__(self, case: Case, after: str | None = None, *, patient: bool = True) -> None:
         self._case = case
         self._cursor = after
+        self._patient = patient
 
     def news(self) -> Iterator[Event]:
         """What has happened since the last call."""
@@ -84,6 +91,8 @@ class _Stream:
                 self._cursor = event.cursor
                 yield event
         except UnreachableError:
+            if not self._patient:
+                raise
             return  # the status carries the warning
 
 

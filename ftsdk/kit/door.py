@@ -48,12 +48,10 @@ class Door(NamedTuple):
         """Our error for theirs; the error itself where it is none of the client's."""
         code = status_code(error)
         if code is None:
-            if type(error) not in self.silences and isinstance(error, OSError) and not may_pass(error):
-                return error  # of this machine: a full disk, a missing file
             if may_pass(error) or type(error) in self.silences or self._is_theirs(error):
                 said = f"{self.service} did not answer when asked to {doing} ({type(error).__name__})"
                 return UnreachableError(said, hint=self.later)
-            return error
+            return error  # ours, or of this machine: a full disk, a missing file
         said = tidy(self.message_of(error))
         if code >= 500 or code in self.moment or code < 400:
             what = f"{self.service} could not {doing} at the moment (HTTP {code}){said}"

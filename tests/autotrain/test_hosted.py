@@ -45,7 +45,8 @@ def spec(tmp_path):
     def make(options=None, **changes):
         path = tmp_path / "rows.jsonl"
         path.write_text('{"prompt": "1 + 1 =", "completion": " 2"}\n' * 16)
-        told = {"autotrain": {"executor": "spaces", "settle_seconds": 0.2, **(options or {})}}
+        merged = {"executor": "spaces", "settle_seconds": 0.2, **(options or {})}
+        told = {"autotrain": {name: value for name, value in merged.items() if value is not None}}
         given = {"model": "org/tiny", "dataset": str(path), "backend": "autotrain", "backend_options": told}
         return ftsdk.JobSpec.model_validate({**given, **changes})
 
@@ -115,12 +116,22 @@ def test_its_weaknesses_are_said(backend, spec):
     assert all("$0.80 an hour on l4x1" in told for told in (space, job))
 
 
-def test_what_is_about_this_machine_is_refused(backend, spec):
-    """An interpreter or a device of this machine means nothing there."""
+@pytest.mark.parametrize(
+    ("executor", "option"),
+    [("spaces", {"python": "/usr/bin/python3"}), ("jobs", {"grace_seconds": 5}), ("local", {"price_limit": 5})],
+)
+def test_options_without_a_meaning_are_refused(backend, spec, executor, option):
+    """What is about this machine means nothing there, and the other way round."""
     with pytest.raises(UnsupportedSpec) as caught:
-        ftsdk.plan(spec({"python": "/usr/bin/python3"}))
+        ftsdk.plan(spec({"executor": executor, "settle_seconds": None, **option}))
 
-    assert "backend_options.autotrain.python" in {problem.where for problem in caught.value.problems}
+    assert f"backend_options.autotrain.{next(iter(option))}" in {problem.where for problem in caught.value.problems}
+
+
+def test_a_model_of_this_machine_does_not_go_along(backend, spec, tmp_path):
+    """A folder that would be missing there is refused in the plan."""
+    with pytest.raises(UnsupportedSpec, match="does not go along"):
+        ftsdk.plan(spec(model=str(tmp_path / "older")))
 
 
 def test_success_is_what_came(service, backend, spec):
@@ -159,14 +170,15 @@ def test_cancelled(service, backend, spec):
     assert JobState.CANCELLED is backend.status(job.ref.partition(":")[2]).state
 
 
-def test_a_pause_that_fails_is_told(service, backend, spec):
-    """Where the Space cannot be paused, the user learns that it may cost."""
+def test_a_pause_that_fails_is_told_and_tried_again(service, backend, spec):
+    """Where the Space cannot be paused, the user learns that it may cost, and the next look pauses it."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     send(service, next(iter(service.spaces.values())), {"state": "succeeded", "versions": {}})
     service.fail("POST", f"{SPACE}/pause", Fault("status", 500), times=3)
 
     assert "may still run, and cost" in " ".join(job.status().warnings)
+    assert ("succeeded", "PAUSED") == (job.status().state.value, next(iter(service.spaces.values())).stage)
 
 
 @pytest.mark.parametrize("path", ["preupload/main", "commit/main"])
@@ -195,6 +207,15 @@ def test_a_lost_answer(service, backend, spec, fault):
     ftsdk.submit(spec())
 
     assert 1 == len(service.spaces)
+
+
+def test_a_start_that_was_heard_and_not_answered(service, backend, spec):
+    """The Space was paused when its start seemed lost; the next try starts it again."""
+    service.fail("POST", f"{SPACE}/commit/main", Fault("lose"))
+    service.fail("POST", f"{SPACE}/preupload/main", *[Fault("done", 200)] * 0, times=1)
+    job = ftsdk.submit(spec())
+
+    assert (1, JobState.RUNNING) == (len(service.spaces), until(job, JobState.RUNNING).state)
 
 
 def test_an_interrupted_start_goes_on(service, backend, spec):

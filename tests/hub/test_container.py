@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -119,6 +120,25 @@ def test_out_of_time(tmp_path):
     assert container.run(given, tmp_path) is None
 
 
+def test_a_child_that_stays_behind(tmp_path, monkeypatch):
+    """What a command leaves running does not hold up its job, even where it keeps the pipe."""
+    monkeypatch.setattr(container, "_LAST_WORDS_SECONDS", 0.2)
+    child = "import subprocess; subprocess.Popen(['sleep', '30'], start_new_session=True)"
+    before = time.monotonic()
+
+    assert 0 == container.run({"command": ["-c", child], "seconds": 60, "events": "", "heartbeat": ""}, tmp_path)
+    assert time.monotonic() - before < 25
+
+
+def test_a_success_counts_more_than_the_deadline(tmp_path):
+    """What was whole when the time was over is sent."""
+    (tmp_path / "exit.json").write_text('{"state": "succeeded"}')
+    (tmp_path / "artifact").mkdir()
+    given = {"outcome": "exit.json", "keep": [], "product": "artifact", "leave": []}
+
+    assert "succeeded" == container.collect(given, tmp_path, tmp_path / "result", None)["state"]
+
+
 def test_events_are_passed_on(tmp_path, capfd):
     """Each whole line of the job's events is printed once, and its progress where it changes."""
     program = (
@@ -169,6 +189,7 @@ def test_the_hub_fails_for_a_moment(monkeypatch):
         return answer
 
     assert "sent" == container.insistently(send)
+    monkeypatch.setattr(container, "_INSIST_SECONDS", 0)
     with pytest.raises(ZeroDivisionError):
         container.insistently(lambda: 1 / 0)
 

@@ -13,7 +13,15 @@ import pytest
 from hub_service import KEY, READ_KEY, Fault
 
 import ftsdk
-from ftsdk.errors import AmbiguousError, AuthError, ConfigError, DataError, RejectedError, UnreachableError
+from ftsdk.errors import (
+    AmbiguousError,
+    AuthError,
+    ConfigError,
+    DataError,
+    InputError,
+    RejectedError,
+    UnreachableError,
+)
 from ftsdk.job import JobState, Reason
 
 CREATE = "/api/jobs/me"
@@ -187,6 +195,20 @@ def test_rows_that_changed(spec, backend, rows):
 
     with pytest.raises(DataError, match="changed or removed since the plan"):
         backend.submit(plan, "a" * 26, lambda **_: None)
+
+
+def test_files_that_are_gone(service, backend, spec, tmp_path):
+    """A template that was removed since the plan is missed before a Job is paid for."""
+    template = tmp_path / "template.jinja"
+    template.write_text("{{ messages }}")
+    given = spec()
+    dataset = given.dataset.model_copy(update={"chat_template": str(template)})
+    plan = ftsdk.plan(given.model_copy(update={"dataset": dataset})).model_copy(update={"facts": {}})
+    template.unlink()
+    with pytest.raises(InputError, match="was removed since the plan"):
+        backend.submit(plan, "a" * 26, lambda **_: None)
+
+    assert [] == service.jobs
 
 
 KILLED = """

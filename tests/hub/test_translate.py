@@ -3,12 +3,13 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ftsdk import JobSpec
 from ftsdk.errors import UnsupportedSpec
-from ftsdk.kit.hub.flavors import Flavor
+from ftsdk.kit.hub.flavors import Flavor, flavors
 from ftsdk.kit.hub.pins import Pin
 from ftsdk.kit.hub.staging import operations_of
 from ftsdk_hfjobs import translate
@@ -136,6 +137,32 @@ def test_only_the_keys_of_what_is_asked_for_go_along():
     """The keys of a tracker that was asked for, and no other."""
     assert ["HF_TOKEN"] == planned().native["secrets"]
     assert ["HF_TOKEN", "WANDB_API_KEY", "WANDB_PROJECT"] == planned({"report_to": ["wandb"]}).native["secrets"]
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
+def test_trackers_whose_files_would_be_lost(tracker):
+    """What they write stays in the container, so they are refused rather than honoured in vain."""
+    assert "would stay in the container" in refused({"report_to": [tracker]})["report_to"]
+
+
+def test_rows_in_an_object_store():
+    """A Job has neither the client nor the keys."""
+    assert "neither the client nor the keys" in refused({"dataset": "s3://bucket/rows.jsonl"})["dataset.path"]
+
+
+def test_accelerators_of_another_sort_are_no_cards():
+    """Only machines with GPUs run the PyTorch that we bring."""
+    told = SimpleNamespace(
+        name="inf2",
+        pretty_name="Inferentia",
+        ram="16 GB",
+        accelerator=SimpleNamespace(type="neuron", quantity="1", vram="32 GB"),
+        unit_cost_micro_usd=100,
+        unit_label="minute",
+    )
+    hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=lambda: [told]))
+
+    assert [0] == [flavor.cards for flavor in flavors(hub)]
 
 
 def test_a_missing_key_of_a_tracker():

@@ -6,7 +6,7 @@ from hub_scripts import ending, send
 from hub_service import Fault
 
 import ftsdk
-from ftsdk.errors import ArtifactError, JobFailed, JobNotFound, JobNotReady
+from ftsdk.errors import ArtifactError, JobFailed, JobNotFound, JobNotReady, UnreachableError
 from ftsdk.job import JobState, Reason
 
 
@@ -161,6 +161,42 @@ def test_a_word_that_nobody_knows(service, backend, spec):
     service.jobs[0].stage = "HIBERNATING"
 
     assert (JobState.UNKNOWN, "HIBERNATING") == ((status := backend.status(native)).state, status.raw_status)
+
+
+def test_odd_characters_in_a_log(service, backend, spec):
+    """Characters that some take for the end of a line end none; what is no JSON is passed over."""
+    service.run = ending("ERROR", "Job failed", "one\u2028two\u0085three\n", "four\n")
+    service.plain_json = True
+    job = ftsdk.submit(spec())
+    with pytest.raises(JobFailed):
+        job.wait(timeout=20)
+    told = [event.message for event in job.events() if event.kind == "log"]
+
+    assert ["one\u2028two\u0085three", "four"] == told
+
+
+def test_events_of_a_service_that_is_away(service, backend, spec):
+    """Asked once, it is an error; it is not that nothing has happened."""
+    service.run = hub_scripts.nothing
+    job = ftsdk.submit(spec())
+    while job.status().state is not JobState.RUNNING:
+        pass
+    service.fail("GET", "/api/jobs/me/.+/logs", Fault("status", 503), times=50)
+
+    with pytest.raises(UnreachableError):
+        list(job.events())
+
+
+def test_a_file_that_cannot_be_had(service, backend, spec):
+    """Where the results are refused for the moment, nothing is concluded."""
+    service.run = hub_scripts.succeed
+    job = ftsdk.submit(spec())
+    while not service.jobs[0].done:
+        pass
+    service.fail("GET", "/me/.+/outcome.json", Fault("status", 429, {"Retry-After": "500"}), times=3)
+
+    assert "as last known" in " ".join(job.status().warnings)
+    assert JobState.SUCCEEDED is job.wait(timeout=20).state
 
 
 def test_damaged_on_the_way(service, backend, spec, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from itertools import pairwise
 
 import pytest
 from peft import PeftModel
@@ -93,11 +94,12 @@ def test_pairs_as_every_engine_sees_them(factory_spec, factory_python, tiny_mode
 @pytest.mark.parametrize(
     "changes",
     [
-        {"compute": {"quantization": "nf4"}, "adapter": {"use_dora": True}},
+        {"compute": {"quantization": "nf4"}},
+        {"adapter": {"use_dora": True}},
         {"adapter": None},
         {"method": "orpo"},
     ],
-    ids=["qlora-dora", "full", "orpo"],
+    ids=["qlora", "dora", "full", "orpo"],
 )
 def test_other_trainings(factory_spec, tmp_path, changes):
     """A 4-bit base, every weight, and ORPO: each leaves an artifact of its kind."""
@@ -153,5 +155,5 @@ def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home, tmp_pa
     steps = [event.step for event in job.events() if event.kind == "metrics"]
 
     assert (JobState.SUCCEEDED, 400) == (status.state, status.step)
-    assert any(earlier >= step and later == step + 1 for earlier, later in zip(steps, steps[1:], strict=False))
+    assert any(earlier >= step and later == step + 1 for earlier, later in pairwise(steps))
     assert "is torn, and is removed" in next((ftsdk_home / "jobs").glob("*/worker.log")).read_text()

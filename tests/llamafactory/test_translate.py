@@ -23,7 +23,8 @@ CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
 SPECS = {
     "defaults": ({}, CPU),
     "qlora": ({"compute": {"quantization": "nf4", "attention": "flash_attention_2"}}, CARD),
-    "int8-dora": ({"compute": {"quantization": "int8", "dtype": "float16"}, "adapter": {"use_dora": True}}, CARD),
+    "int8": ({"compute": {"quantization": "int8", "dtype": "float16"}}, CARD),
+    "dora-rslora": ({"adapter": {"use_dora": True, "use_rslora": True}}, CPU),
     "all-set": (
         {
             "adapter": {"r": 8, "alpha": 32, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
@@ -87,6 +88,7 @@ REFUSED = {
     "method.label_smoothing": {"method": {"type": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}},
     "adapter.init": {"adapter": {"init": "pissa"}},
     "adapter.alpha": {"adapter": {"r": 3, "alpha": 4.5}},
+    "adapter.use_dora": {"adapter": {"use_dora": True}, "compute": {"quantization": "nf4"}},
     "training.packing": {"training": {"packing": True}},
     "training.quantization_aware": {"training": {"quantization_aware": "int8"}},
     "training.early_stopping_patience": {"val_size": 0.1, "training": {"early_stopping_patience": 2}},

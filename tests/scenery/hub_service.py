@@ -156,6 +156,8 @@ class Service(StandIn):
         self.images: dict[str, Path] = {}
         """From a Docker image to the folder of its programs here; others have those of the tests."""
         self.schedule_seconds = 0.05
+        self.plain_json = False
+        """Whether logs hold characters as they are, without escapes."""
         self.folder = Path(tempfile.mkdtemp(prefix="hub-"))
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -383,7 +385,8 @@ class Service(StandIn):
             done = job.done
             for moment, line in job.log[place:]:
                 place += 1
-                yield f"data: {json.dumps({'timestamp': _iso(moment), 'data': line})}\n\n".encode()
+                entry = json.dumps({"timestamp": _iso(moment), "data": line}, ensure_ascii=not self.plain_json)
+                yield f"data: {entry}\n\n".encode()
             if done or self.stopping.wait(0.1):
                 return
 
@@ -412,6 +415,11 @@ class Service(StandIn):
         space.stage = "PAUSED"
         threading.Timer(0.05, space.kill).start()
         return 200, {"stage": "PAUSED"}, {}
+
+    def restart(self, _: Request, name: str) -> Answer:
+        self.spaces[name].stage = "NO_APP_FILE"
+        self._build(name)
+        return 200, {"stage": "BUILDING"}, {}
 
     def space_logs(self, request: Request, name: str) -> Answer:
         return 200, self._sse(self.spaces[name], request), {"Content-Type": "text/event-stream"}
@@ -446,6 +454,7 @@ class Service(StandIn):
             ("GET", r"/api/jobs/([^/]+)/([^/]+)/logs", job_logs),
             ("GET", r"/api/spaces/(.+)/runtime", runtime),
             ("POST", r"/api/spaces/(.+)/pause", pause),
+            ("POST", r"/api/spaces/(.+)/restart", restart),
             ("GET", r"/api/spaces/(.+)/logs/run", space_logs),
             ("GET", r"/api/(models|datasets|spaces)/([^/]+(?:/[^/]+)?)(?:/revision/(.+))?", repo_info),
             ("GET", r"/(datasets/|spaces/)?([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)", resolve),

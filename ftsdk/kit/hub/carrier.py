@@ -40,8 +40,13 @@ class Carrier(ABC):
         """
 
     @abstractmethod
-    def lines(self, tail: int | None = None) -> list[tuple[float, str]]:
-        """The lines of its log so far, each with its time; or the last ones, about as many as ``tail``."""
+    def lines(self, tail: int | None = None, *, ended: bool) -> list[tuple[float, str]]:
+        """The lines of its log so far, each with its time; or the last ones, about as many as ``tail``.
+
+        Args:
+            tail: About how many; None: all.
+            ended: Whether nothing more will be written.
+        """
 
     @abstractmethod
     def stop(self) -> None:

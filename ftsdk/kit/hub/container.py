@@ -37,7 +37,8 @@ MOUNT = "/ftsdk/"
 _HERE = Path(__file__).resolve().parent
 _GRACE_SECONDS = 120.0
 _LOG_LINES = 50_000
-_TRIES = 6
+_INSIST_SECONDS = 600.0
+_LAST_WORDS_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _APP_PORT = 7860  # where a Space is asked whether it lives
 
@@ -140,15 +141,23 @@ def run(task: Task, folder: Path) -> int | None:
     deadline.start()
     happenings = threading.Thread(target=_follow, args=(folder, task, process), daemon=True)
     happenings.start()
+    words = threading.Thread(target=_pass_on_words, args=(process, token), daemon=True)
+    words.start()
+    process.wait()
+    deadline.cancel()
+    happenings.join()
+    words.join(_LAST_WORDS_SECONDS)  # a child that was left behind may keep the pipe open for ever
+    _signal_group(process, signal.SIGKILL)
+    return None if over.is_set() else process.returncode
+
+
+def _pass_on_words(process: "subprocess.Popen[str]", token: str) -> None:
+    """Print what the command prints, without the token; what looks like a happening of ours is none."""
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:
             clean = (line.replace(token, "[secret]") if token else line).rstrip("\n")
-            say(f" {clean}" if clean.startswith(MARK) else clean)  # what a command prints is no happening
-    process.wait()
-    deadline.cancel()
-    happenings.join()
-    return None if over.is_set() else process.returncode
+            say(f" {clean}" if clean.startswith(MARK) else clean)
 
 
 def collect(task: Task, folder: Path, result: Path, status: int | None) -> dict[str, Any]:
@@ -157,10 +166,10 @@ def collect(task: Task, folder: Path, result: Path, status: int | None) -> dict[
     path = folder / task["outcome"]
     said = f"its process ended with {status}"
     outcome: dict[str, Any] = {"state": "failed", "reason": "worker_lost", "message": said}
-    if status is None:
-        outcome |= {"reason": "timeout", "message": "its time was over"}
-    elif path.is_file():
+    if path.is_file():
         outcome = json.loads(path.read_text("utf-8"))
+    if status is None and outcome["state"] != "succeeded":
+        outcome = {"state": "failed", "reason": "timeout", "message": "its time was over"}
     for name in task["keep"]:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, result / name)
@@ -172,16 +181,17 @@ def collect(task: Task, folder: Path, result: Path, status: int | None) -> dict[
 
 
 def insistently(call: Callable[[], Any]) -> Any:
-    """Try again: what was made has been paid for, and an error of the Hub may pass."""
-    for attempt in range(_TRIES):
+    """Try again for some minutes: what was made has been paid for, and an error of the Hub may pass."""
+    end, pause = time.monotonic() + _INSIST_SECONDS, 1.0
+    while True:
         try:
             return call()
         except Exception as error:
-            if attempt == _TRIES - 1:
+            if time.monotonic() + pause > end:
                 raise
             say(f"the Hub failed ({type(error).__name__}); trying again")
-            time.sleep(min(2.0**attempt, 60.0))
-    return None
+        time.sleep(pause)
+        pause = min(2 * pause, 60.0)
 
 
 # 3. What is told.

@@ -52,4 +52,5 @@ DOOR = Door(
     later="try again later; https://status.huggingface.co tells of outages",
     message_of=_message_of,
     refusal=_refusal,
+    silences=(KeyError, TypeError),  # of the client, where an answer is not what it should be
 )

@@ -51,8 +51,8 @@ def smallest(choices: Sequence[Flavor], memory: int) -> Flavor | None:
 
 def _flavor(told: Any) -> Flavor:
     card = told.accelerator
-    cards = int(card.quantity) if card else 0
-    memory = _bytes(card.vram) // max(cards, 1) if card else _bytes(told.ram)
+    cards = int(card.quantity) if card and card.type == "gpu" else 0  # other accelerators run another PyTorch
+    memory = _bytes(card.vram) // cards if cards else _bytes(told.ram)
     price = told.unit_cost_micro_usd * 1e-6 * _PER_HOUR.get(told.unit_label, 60)
     return Flavor(told.name, told.pretty_name, cards, memory, round(price, 6))
 

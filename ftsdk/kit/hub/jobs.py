@@ -141,9 +141,9 @@ class JobCarrier(Carrier):
             raise
         return _seen(info, f"{self._namespace}/")
 
-    def lines(self, tail: int | None = None) -> list[Line]:
+    def lines(self, tail: int | None = None, *, ended: bool) -> list[Line]:
         """Its log."""
-        return read_log(self._hub, f"api/jobs/{self._namespace}/{self._id}/logs", tail)
+        return read_log(self._hub, f"api/jobs/{self._namespace}/{self._id}/logs", tail, ended=ended)
 
     def stop(self) -> None:
         """Cancel it."""

@@ -5,7 +5,8 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,24 +17,29 @@ from ftsdk.kit.hub.door import DOOR, endpoint
 
 _SILENCE = 1.0  # seconds without a line, after which a log that still grows has said what it has
 _LONGEST = 20.0  # seconds of reading a log
-_PLATFORM = "====="  # begins lines of Hugging Face's own
+_PLATFORM = ("===== Job started", "===== Application Startup", "===== Build")  # begin lines of Hugging Face's own
 _GONE = (404, 406, 410)
 
 Line = tuple[float, str]
 """Its time, in seconds since 1970 (0 where it is not told), and its text."""
 
 
-def read_log(hub: Hub, path: str, tail: int | None = None) -> list[Line]:
-    """The lines so far, without waiting for more; none where there is no log, or none any more.
+def read_log(hub: Hub, path: str, tail: int | None = None, *, ended: bool) -> list[Line]:
+    """The lines so far; none where there is no log, or none any more.
 
     Args:
         hub: The connection.
         path: Of the log, below the Hub's address.
         tail: About how many lines of its end; None: all.
+        ended: Whether nothing more will be written. Then it is read to its end, else as far as it comes at once.
+
+    Raises:
+        UnreachableError: It cannot be had, or not whole.
     """
+    address = f"{endpoint()}/{path}"
     try:
         with DOOR.through("send the log"):
-            return patiently(lambda: list(_streamed(hub, f"{endpoint()}/{path}", tail)), hub.timing.patience)
+            return patiently(lambda: list(_streamed(hub, address, tail, ended=ended)), hub.timing.patience)
     except RejectedError as error:
         if status_code(error.__cause__ or error) in _GONE:
             return []
@@ -45,28 +51,38 @@ def lines_of(text: str) -> Iterator[str]:
     return (line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith(_PLATFORM))
 
 
-def _streamed(hub: Hub, address: str, tail: int | None) -> Iterator[Line]:
+def _streamed(hub: Hub, address: str, tail: int | None, *, ended: bool) -> Iterator[Line]:
     import httpx2  # noqa: PLC0415 - it comes with the client
     from huggingface_hub import get_session  # noqa: PLC0415 - slow to import
 
-    limits = httpx2.Timeout(hub.timing.call, connect=hub.timing.connect, read=_SILENCE)
-    end = time.monotonic() + _LONGEST
+    limits = httpx2.Timeout(hub.timing.call, connect=hub.timing.connect, read=hub.timing.call if ended else _SILENCE)
     key = {"Authorization": f"Bearer {hub.api.token}"}
     query = {"tail": tail} if tail else None
-    with get_session().stream("GET", address, timeout=limits, headers=key, params=query) as answer:
-        answer.raise_for_status()
-        lines, present = itertools.count(1), _moment(answer.headers.get("date"))
-        try:
-            for line in answer.iter_lines():
-                if line.startswith("data: {"):
-                    entry = json.loads(line.removeprefix("data: "))
-                    yield from _logged(entry)
-                    if _time_of(entry) > present or (tail and next(lines) >= tail):
-                        return  # from here on, lines come as they are written
-                if time.monotonic() > end:
+    lines, end = itertools.count(1), time.monotonic() + _LONGEST
+    try:
+        with get_session().stream("GET", address, timeout=limits, headers=key, params=query) as answer:
+            answer.raise_for_status()
+            present = _moment(answer.headers.get("date"))
+            for entry in _entries(answer.iter_bytes()):
+                yield from _logged(entry)
+                if not ended and (_time_of(entry) > present or time.monotonic() > end):
+                    return  # from here on, lines come as they are written
+                if not ended and tail and next(lines) >= tail:
                     return
-        except (httpx2.ReadTimeout, httpx2.RemoteProtocolError):  # silence, or the end without a farewell
-            return
+    except httpx2.ReadTimeout:
+        if ended:
+            raise  # silence where there is more to come
+
+
+def _entries(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of a stream. They end with a line feed, and with nothing else that may be taken for the end of one."""
+    kept = b""
+    for piece in pieces:
+        *whole, kept = (kept + piece).split(b"\n")
+        for line in whole:
+            if line.startswith(b"data: {"):
+                with suppress(ValueError):  # no JSON: nothing that could be told
+                    yield json.loads(line.removeprefix(b"data: "))
 
 
 def _moment(date: str | None) -> float:

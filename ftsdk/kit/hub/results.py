@@ -12,6 +12,8 @@ from ftsdk.kit.hub.container import ARTIFACT, LOG, OUTCOME, RESULT
 from ftsdk.kit.hub.log import Line, lines_of
 from ftsdk.kit.hub.staging import FOLDER, TASK
 
+_NOT_THERE = 404
+
 
 class Result(NamedTuple):
     """The one commit of results."""
@@ -25,47 +27,49 @@ class Result(NamedTuple):
 
 def result_of(hub: Hub, repository: str) -> Result | None:
     """The results, if they are there."""
-    from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError  # noqa: PLC0415 - slow
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415 - slow to import
 
-    def ask() -> Result | None:
-        commit = str(hub.api.model_info(repository).sha)
-        try:
-            path = hub.api.hf_hub_download(repository, f"{RESULT}/{OUTCOME}", revision=commit)
-        except RemoteEntryNotFoundError:
-            return None
-        return Result(repository, commit, json.loads(Path(path).read_text("utf-8")))
-
+    doing = f"tell what came back to {repository}"
     try:
-        return hub.ask(ask, f"tell what came back to {repository}")
+        commit = hub.ask(lambda: str(hub.api.model_info(repository).sha), doing)
     except FtsdkError as error:
         if isinstance(error.__cause__, RepositoryNotFoundError):
             return None
         raise
+    content = hub.ask(lambda: _file(hub, repository, f"{RESULT}/{OUTCOME}", commit), doing)
+    return None if content is None else Result(repository, commit, json.loads(content))
 
 
 def log_of(hub: Hub, result: Result) -> list[Line]:
     """The log that came back; none where there is none."""
-    from huggingface_hub.errors import RemoteEntryNotFoundError  # noqa: PLC0415 - slow to import
 
-    def ask() -> str:
-        try:
-            path = hub.api.hf_hub_download(result.repository, f"{RESULT}/{LOG}", revision=result.revision)
-        except RemoteEntryNotFoundError:
-            return ""
-        return Path(path).read_text("utf-8", "replace")
+    def ask() -> bytes | None:
+        return _file(hub, result.repository, f"{RESULT}/{LOG}", result.revision)
 
-    return [(0.0, line) for line in lines_of(hub.ask(ask, f"send the log of {result.repository}"))]
+    content = hub.ask(ask, f"send the log of {result.repository}") or b""
+    return [(0.0, line) for line in lines_of(content.decode("utf-8", "replace"))]
 
 
 def task_of(hub: Hub, repository: str) -> dict[str, Any]:
-    """What the container was told."""
+    """What the container was told; empty where nobody has told it anything."""
 
-    def ask() -> dict[str, Any]:
-        path = hub.api.hf_hub_download(repository, f"{FOLDER}/{TASK}")
-        found: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
-        return found
+    def ask() -> bytes | None:
+        return _file(hub, repository, f"{FOLDER}/{TASK}", "main")
 
-    return hub.ask(ask, f"send the request in {repository}")
+    found: dict[str, Any] = json.loads(hub.ask(ask, f"send the request in {repository}") or b"{}")
+    return found
+
+
+def _file(hub: Hub, repository: str, name: str, revision: str) -> bytes | None:
+    """A small file's bytes; None where it is not there. The client's own way would wait as long as it is told to."""
+    from huggingface_hub import get_session, hf_hub_url  # noqa: PLC0415 - slow to import
+
+    address = hf_hub_url(repository, name, revision=revision, endpoint=hub.api.endpoint)
+    answer = get_session().get(address, headers={"Authorization": f"Bearer {hub.api.token}"})
+    if answer.status_code == _NOT_THERE:
+        return None
+    answer.raise_for_status()
+    return bytes(answer.content)
 
 
 def bring(hub: Hub, result: Result, folder: Path) -> None:

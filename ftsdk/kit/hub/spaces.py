@@ -16,6 +16,7 @@ from ftsdk.kit.hub.carrier import Carrier, Seen
 from ftsdk.kit.hub.connection import Hub, values_of
 from ftsdk.kit.hub.container import OUTCOME, RESULT
 from ftsdk.kit.hub.log import Line, read_log
+from ftsdk.kit.hub.results import result_of
 from ftsdk.kit.hub.staging import COMMAND, FOLDER, Contents, operations_of, with_script
 
 STATES = {
@@ -84,6 +85,8 @@ def create(hub: Hub, order: Order, contents: Contents) -> None:
     try:
         hub.ask(make, f"make the Space {order.name}")
         hub.ask(start, f"take the request into the Space {order.name}")
+        if _stage(hub, order.name) == "PAUSED":  # by an earlier try that broke off
+            hub.ask(lambda: hub.api.restart_space(order.name), f"start the Space {order.name}")
     except BaseException:
         with suppress(FtsdkError):  # there may be none; what went wrong before is what counts
             _pause(hub, order.name)
@@ -91,8 +94,16 @@ def create(hub: Hub, order: Order, contents: Contents) -> None:
 
 
 def find(hub: Hub, name: str) -> bool:
-    """Whether the job's Space has been made and started."""
-    return hub.ask(lambda: hub.api.file_exists(name, "Dockerfile", repo_type="space"), f"tell about the Space {name}")
+    """Whether the job's Space has been made and started; one that was paused before it has sent anything was not."""
+    doing = f"tell about the Space {name}"
+    if not hub.ask(lambda: hub.api.file_exists(name, "Dockerfile", repo_type="space"), doing):
+        return False
+    return _stage(hub, name) != "PAUSED" or result_of(hub, name) is not None
+
+
+def _stage(hub: Hub, name: str) -> str:
+    runtime: Any = hub.ask(lambda: hub.api.get_space_runtime(name), f"tell about the Space {name}")
+    return str(getattr(runtime.stage, "value", runtime.stage))
 
 
 class SpaceCarrier(Carrier):
@@ -139,14 +150,13 @@ class SpaceCarrier(Carrier):
             repository=self._name,
         )
 
-    def lines(self, tail: int | None = None) -> list[Line]:
+    def lines(self, tail: int | None = None, *, ended: bool) -> list[Line]:  # noqa: ARG002 - its log has no end
         """Its log."""
-        found = read_log(self._hub, f"api/spaces/{self._name}/logs/run")
+        found = read_log(self._hub, f"api/spaces/{self._name}/logs/run", ended=False)
         return found if tail is None else found[-tail:]
 
     def stop(self) -> None:
-        """Pause it, and leave word that it was cancelled: a paused Space looks the same whatever has happened."""
-        _pause(self._hub, self._name)
+        """Leave word that it was cancelled, for a paused Space looks the same whatever has happened; then pause it."""
         word = {f"{RESULT}/{OUTCOME}": '{"state": "cancelled"}'}
 
         def leave() -> Any:
@@ -154,12 +164,12 @@ class SpaceCarrier(Carrier):
             return self._hub.api.create_commit(self._name, operations, commit_message="ftsdk: cancelled")
 
         self._hub.ask(leave, "note that the job was cancelled")
+        _pause(self._hub, self._name)
 
     def settle(self) -> str:
         """Pause it where it still costs."""
         try:
-            runtime: Any = self._hub.ask(lambda: self._hub.api.get_space_runtime(self._name), "tell about the Space")
-            if str(getattr(runtime.stage, "value", runtime.stage)) not in _IDLE:
+            if _stage(self._hub, self._name) not in _IDLE:
                 _pause(self._hub, self._name)
         except FtsdkError as error:
             return f"the Space {self._name} may still run, and cost: {error.message}; pause it on its page"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ftsdk.errors import InputError
 from ftsdk.kit.hub import container
 from ftsdk.kit.hub.connection import Hub
 
@@ -81,5 +82,7 @@ def _files(name: str, source: Path | str | bytes) -> list[tuple[str, Path | byte
         return [(name, source.encode())]
     if isinstance(source, bytes) or source.is_file():
         return [(name, source)]
+    if not source.is_dir():
+        raise InputError(f"{source} was removed since the plan", hint="put it back, or plan and submit again")
     inside = {path.relative_to(source): path for path in sorted(source.rglob("*")) if path.is_file()}
     return [(f"{name}/{at.as_posix()}", path) for at, path in inside.items() if not _NOT_THE_MODELS & {*at.parts}]

@@ -16,9 +16,9 @@ LONGEST = 24 * 3600
 SETUP = 1800
 """Seconds beside them: to install what the image lacks, to load, and to send what was made."""
 
-_NEEDED = {"wandb": ("WANDB_API_KEY",), "trackio": (), "tensorboard": (), "mlflow": ("MLFLOW_TRACKING_URI",)}
-"""From a tracker to the environment variables that it cannot do without."""
-_THEIRS = {"wandb": "WANDB_", "trackio": "TRACKIO_", "mlflow": "MLFLOW_"}
+_NEEDED = {"wandb": ("WANDB_API_KEY",), "mlflow": ("MLFLOW_TRACKING_URI",)}
+"""From a tracker to the environment variables that it cannot do without; others keep their records in the container."""
+_THEIRS = {"wandb": "WANDB_", "mlflow": "MLFLOW_"}
 """From a tracker to the beginning of its variables."""
 
 
@@ -98,7 +98,9 @@ def secrets_of(ledger: Ledger, variables: frozenset[str]) -> list[str]:
     """
     spec: JobSpec = ledger.spec
     for tracker in spec.report_to:
-        for key in _NEEDED[tracker]:
+        if tracker not in _NEEDED:
+            ledger.refuse("report_to", f"{tracker}'s files would stay in the container", " or ".join(_NEEDED))
+        for key in _NEEDED.get(tracker, ()):
             if key not in variables:
                 ledger.refuse("report_to", f"{tracker} needs {key}, which is not set", f"export {key}=...")
     begins = tuple(_THEIRS[tracker] for tracker in spec.report_to if tracker in _THEIRS)

@@ -70,7 +70,7 @@ def events(hub: Hub, carrier: Carrier, tongue: Tongue, after: str | None) -> Ite
     for number, each in enumerate(begun[told:], told + 1):
         told = number
         yield Event(cursor=f"{told}.{heard}", time=seen.times[number - 1], kind="state", state=each)
-    lines = _lines(hub, carrier, result) if seen.times[1] and told < _ENDED else []
+    lines = _lines(hub, carrier, seen, result) if seen.times[1] and told < _ENDED else []
     for number, (time, fields) in enumerate(_meanings(lines, tongue), 1):
         latest = max(latest, time)
         if number > heard and fields and fields["kind"] != _PROGRESS:
@@ -103,25 +103,33 @@ def _sent(hub: Hub, carrier: Carrier, seen: Seen) -> Result | None:
 def _status(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Result | None) -> JobStatus:
     if result is None and not seen.state.done:
         common: Fields = {"raw_status": seen.word, "cost": seen.cost}
-        figures = _figures(hub, carrier, tongue) if seen.state is JobState.RUNNING else {}
+        figures = _figures(hub, carrier, tongue, seen) if seen.state is JobState.RUNNING else {}
         stage = figures.pop("stage", "") or seen.message or seen.word.lower()
         return JobStatus(state=seen.state, stage=stage, **common, **figures)
     warning = carrier.settle()
     now = carrier.look() if carrier.outlives else seen  # it has just been paused
+    if warning:  # no end yet: whoever looks again pauses it again
+        said = {"raw_status": now.word, "cost": now.cost, "warnings": (warning,)}
+        return JobStatus(state=JobState.RUNNING, stage="done, and to be paused", **said)
     outcome = tongue.read(result) if result else _without_result(carrier, seen)
-    figures = _figures(hub, carrier, tongue, result)
+    figures = _figures(hub, carrier, tongue, seen, result)
     figures.pop("stage", None)
     figures.pop("eta_seconds", None)
     if outcome.state is JobState.SUCCEEDED and figures:
         figures["progress"] = 1.0
     ended = outcome.model_dump(include={"state", "reason", "message", "hint"})
-    said: Fields = {"raw_status": now.word, "cost": now.cost, "warnings": (warning,) if warning else ()}
-    return JobStatus(**ended, **said, **figures)
+    return JobStatus(**ended, raw_status=now.word, cost=now.cost, **figures)
 
 
-def _lines(hub: Hub, carrier: Carrier, result: Result | None, tail: int | None = None) -> list[Line]:
+def _lines(hub: Hub, carrier: Carrier, seen: Seen, result: Result | None, tail: int | None = None) -> list[Line]:
     """The log; where Hugging Face has it no more, the copy that came back with the results."""
-    return carrier.lines(tail) or (log_of(hub, result) if result else [])
+    try:
+        lines = carrier.lines(tail, ended=seen.state.done)
+    except FtsdkError:
+        if result is None:
+            raise
+        lines = []
+    return lines or (log_of(hub, result) if result else [])
 
 
 def _meanings(lines: Iterable[Line], tongue: Tongue) -> Iterator[tuple[float, Fields | None]]:
@@ -146,10 +154,10 @@ def _happening(line: str) -> Fields:
     return {"kind": event.kind, "message": redact(event.message), "step": event.step, "metrics": finite}
 
 
-def _figures(hub: Hub, carrier: Carrier, tongue: Tongue, result: Result | None = None) -> Fields:
+def _figures(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Result | None = None) -> Fields:
     """Steps and metrics, from the end of the log; none where it cannot be had, for a status can do without."""
     try:
-        lines = _lines(hub, carrier, result, _GLANCE)
+        lines = _lines(hub, carrier, seen, result, _GLANCE)
     except FtsdkError:
         return {}
     found: Fields = {}
@@ -174,7 +182,7 @@ def _without_result(carrier: Carrier, seen: Seen) -> Outcome:
         what = f"{carrier.title} ended well by Hugging Face's word, and has sent nothing"
         return failed(Reason.PROVIDER_ERROR, what, "ftsdk logs tells more; the token may lack the right to write")
     try:
-        words = [line for _, line in carrier.lines(_GLANCE) if not line.startswith(MARK)]
+        words = [line for _, line in carrier.lines(_GLANCE, ended=True) if not line.startswith(MARK)]
     except FtsdkError:
         words = []
     found = diagnose(words, "" if words else f"{carrier.title} ended: {seen.message or seen.word}")
