@@ -4,7 +4,6 @@ import functools
 import json
 import tempfile
 from collections.abc import Callable
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ from ftsdk.kit.jobs.diagnosis import diagnose
 from ftsdk.kit.jobs.measured import Metrics
 from ftsdk.kit.jobs.outcome import Outcome, failed
 from ftsdk.kit.jobs.product import assemble, kind_of
+from ftsdk.kit.jobs.tools import words
 from ftsdk.kit.rows import check_unchanged
 from ftsdk.redact import redact
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import AutoTrainLog
-from ftsdk_autotrain.request import write_request
+from ftsdk_autotrain.request import RUNNER, write_request
 
 _ID_LENGTH = 10  # of the token's end, in names
 _JOB, _SPACE = "jobs/", "spaces/"
@@ -138,7 +138,7 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
         "check": _CHECK,
         "python": HOUSE.python,
         "lock": HOUSE.lock.name,
-        "command": ["-I", "runner.py", "."],
+        "command": words(RUNNER),
         "placed": [],
         "events": "",
         "heartbeat": "",
@@ -161,8 +161,7 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
     return {
         TASK: json.dumps(task, indent=2),
         HOUSE.lock.name: HOUSE.lock,
-        "desk/runner.py": resources(__package__).joinpath("runner.py").read_bytes(),
-        **{f"desk/{path.name}": path.read_bytes() for path in sorted(desk.iterdir())},
+        "desk": desk,
     }
 
 

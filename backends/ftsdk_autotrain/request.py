@@ -8,8 +8,13 @@ import yaml
 
 from ftsdk.backend import Plan
 from ftsdk.data import rows
+from ftsdk.kit.jobs.tools import lay_out
 from ftsdk.kit.remote import localize
 from ftsdk.spec import Dataset
+
+RUNNER = "ftsdk_autotrain.runner"
+TOOLS = ("ftsdk.kit.desk", RUNNER)
+"""What AutoTrain's Python needs of ours."""
 
 
 def write_request(desk: Path, plan: Plan, cache: Path) -> Path:
@@ -25,6 +30,7 @@ def write_request(desk: Path, plan: Plan, cache: Path) -> Path:
     """
     config, told = plan.native["config"], plan.native["rows"]
     desk.mkdir(exist_ok=True)
+    lay_out(desk, TOOLS)
     dataset = localize(Dataset.model_validate(told["dataset"]), cache)
     with (desk / "rows.jsonl").open("w", encoding="utf-8") as file:
         for row in rows(dataset, told["method"]):

@@ -1,7 +1,7 @@
-"""Do one AutoTrain job in AutoTrain's own Python: ``python -I runner.py FOLDER``.
+"""Do one AutoTrain job in AutoTrain's own Python, which finds ftsdk's few tools beside it and nothing else.
 
-A script that needs nothing of ours, so that the same file runs on this machine and in a container. AutoTrain itself
-ends with 0 whatever has happened: what this script says of success rests on what was made. In the folder it finds
+The same file runs on this machine and in a container. AutoTrain itself ends with 0 whatever has happened: what this
+script says of success rests on what was made. In the folder it finds
 
 - ``job.yaml``: AutoTrain's configuration;
 - ``request.json``: what is more to know;
@@ -11,78 +11,38 @@ and it leaves ``data/train.jsonl`` (rendered rows), AutoTrain's own output in th
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftsdk.kit.desk import Failure, Request, Result, bring_model, do, offline, same, versions
+
 FAILED = "train has failed due to an exception"
 UNUSED = "Parameters supplied but not used"
 
-_NOT_ITS_OWN = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SPACE_ID")
-"""AutoTrain needs no token: the model is here, and it shall upload nothing. In a Space, it would pause it too early."""
+_PACKAGES = ("autotrain-advanced", "transformers", "trl", "peft", "torch")
 _EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_in.weight", "embed_out.weight")
 
 Row = dict[str, Any]
 
 
-class Failure(Exception):
-    """The job has failed, and this is why.
-
-    Args:
-        kind: The reason, from ftsdk's closed list; empty where the log must tell.
-        message: What happened; empty, too, where the log must tell.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    os.chdir(folder)
-    request = json.loads(Path("request.json").read_text("utf-8"))
-    result: dict[str, Any] = {"state": "succeeded"}
-    try:
-        bring_model(request)
-        tokenizer = load_tokenizer(request)
-        result["left_out"] = write_rows(request, tokenizer)
-        run_autotrain()
-        finish(request, tokenizer, result)
-    except Failure as failure:
-        result = {"state": "failed", "kind": failure.kind, "message": str(failure)}
-    Path("result.json").write_text(json.dumps(result, indent=2), "utf-8")
-    return int(result["state"] != "succeeded")
+    return do(folder, _work)
 
 
-# 1. The model and the rows, rendered by the model's own template.
+def _work(request: Request, result: Result) -> None:
+    bring_model(request["model"], request["model_revision"])
+    tokenizer = load_tokenizer(request)
+    result["left_out"] = write_rows(request, tokenizer)
+    run_autotrain()
+    finish(request, tokenizer, result)
+    result["versions"] = versions(_PACKAGES)
 
 
-def bring_model(request: Row) -> None:
-    """Bring a Hub model at its commit, and lay a link with its name into the folder: AutoTrain looks there first.
-
-    So it takes that commit, although it knows no revisions, and needs neither the Hub nor a token.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
-
-    name = request["model"]
-    if Path(name).is_absolute():
-        return
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
-    try:
-        found = snapshot_download(name, revision=request["model_revision"], allow_patterns=wanted)
-    except GatedRepoError as error:
-        raise Failure("gated_model", f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
-    except (OSError, HfHubHTTPError) as error:
-        raise Failure("engine_error", f"{name} cannot be had from the Hub: {error}") from error
-    link = Path(name)
-    link.parent.mkdir(exist_ok=True)
-    if not link.is_symlink():  # from an earlier attempt
-        link.symlink_to(found, target_is_directory=True)
+# 1. Rows, rendered by the model's own template.
 
 
 def load_tokenizer(request: Row) -> Any:
@@ -225,10 +185,9 @@ def run_autotrain() -> None:
     """Run it to its end, pass on what it prints, and hear what it says of failure."""
     command = [sys.executable, "-P", "-c", "from autotrain.cli.autotrain import main; main()", "--config", "job.yaml"]
     error, failed = "", False
-    offline = {name: value for name, value in os.environ.items() if name not in _NOT_ITS_OWN} | {"HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(
         command,
-        env=offline,
+        env=offline(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -274,12 +233,6 @@ def finish(request: Row, tokenizer: Any, result: Row) -> None:
     if tokenizer.chat_template and saved.get("chat_template") != tokenizer.chat_template:
         saved["chat_template"] = tokenizer.chat_template
         (project / "tokenizer_config.json").write_text(json.dumps(saved, indent=2, ensure_ascii=False), "utf-8")
-    result["versions"] = versions()
-
-
-def same(told: Any, given: Any) -> bool:
-    """Whether AutoTrain kept a value; it reads numbers as it likes."""
-    return told == given or (isinstance(given, float) and told is not None and float(told) == given)
 
 
 def repair(path: Path, base: str) -> list[str]:
@@ -316,13 +269,6 @@ def base_embeddings(base: str) -> list[Any]:
     model = AutoModelForCausalLM.from_pretrained(base, low_cpu_mem_usage=True)
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
     return [layer.weight.detach() for layer in layers if layer is not None]
-
-
-def versions() -> dict[str, str]:
-    """Of what took part."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("autotrain-advanced", "transformers", "trl", "peft", "torch")}
 
 
 if __name__ == "__main__":

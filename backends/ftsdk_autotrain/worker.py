@@ -13,10 +13,10 @@ from ftsdk.kit.jobs.outcome import Stopped
 from ftsdk.kit.jobs.product import seal_product
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.kit.jobs.stop import Stop
-from ftsdk_autotrain import runner
+from ftsdk.kit.jobs.tools import start
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import Progress
-from ftsdk_autotrain.request import write_request
+from ftsdk_autotrain.request import RUNNER, write_request
 
 
 def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
@@ -26,7 +26,7 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
     reporter.stage("training")
     progress = Progress(reporter, int(plan.native["config"]["params"]["logging_steps"]))
     status = run_guest(
-        [str(python), "-I", runner.__file__, str(desk)],
+        start(python, RUNNER),
         cwd=desk,
         env=guest_environment(python, plan.spec.report_to, plan.native["environment"]),
         stop=stop,

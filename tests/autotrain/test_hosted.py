@@ -104,7 +104,7 @@ def test_the_request_is_that_of_this_machine(service, backend, spec):
     assert job.ref == f"autotrain:jobs/me/{service.jobs[0].id}"
     assert plan.native["config"] == yaml.safe_load(tree["job/desk/job.yaml"])
     assert 16 == len(tree["job/desk/rows.jsonl"].splitlines())
-    assert {"job/desk/runner.py", "job/lock.txt", "job/container.py"} <= set(tree)
+    assert {"job/desk/tools/ftsdk_autotrain/runner.py", "job/lock.txt", "job/container.py"} <= set(tree)
     assert not any(KEY.encode() in content for content in tree.values())
 
 

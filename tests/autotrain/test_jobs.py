@@ -15,8 +15,8 @@ from ftsdk.job import Reason
 from ftsdk.kit.environment import guest_environment
 from ftsdk.kit.jobs.diagnosis import read_result
 from ftsdk.kit.jobs.outcome import Failure
-from ftsdk_autotrain import runner
-from ftsdk_autotrain.request import write_request
+from ftsdk.kit.jobs.tools import start
+from ftsdk_autotrain.request import RUNNER, write_request
 
 pytestmark = [
     pytest.mark.guest,
@@ -154,8 +154,10 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
     plan.native["config"][section][name] = value
     desk = write_request(tmp_path / "desk", plan, tmp_path / "cache")
 
-    command, env = [autotrain_python, "-I", runner.__file__, desk], guest_environment(autotrain_python, (), {})
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False)
+    command, env = start(autotrain_python, RUNNER), guest_environment(autotrain_python, (), {})
+    done = subprocess.run(
+        command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
+    )
     with pytest.raises(Failure) as caught:
         read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines())
 

@@ -37,4 +37,9 @@ def lay_out(desk: Path, modules: Sequence[str]) -> None:
 
 def start(python: Path, module: str) -> list[str]:
     """The command that runs a module's ``main`` in the engine's folder, alone: ``-I`` leaves out all that is ours."""
-    return [str(python), "-I", "-c", _START, FOLDER, module, "."]
+    return [str(python), *words(module)]
+
+
+def words(module: str) -> list[str]:
+    """The same without the interpreter, for where that is not known yet."""
+    return ["-I", "-c", _START, FOLDER, module, "."]
