@@ -52,6 +52,14 @@ def test_a_branch_becomes_its_commit(service):
     assert repo.names["v1"] == planned(model_revision="v1").native["model"]["revision"]
 
 
+def test_several_datasets_are_told(service):
+    """They share one revision, so that none can be pinned; the plan says so."""
+    service.add("org/more", {"train.jsonl": b"{}\n"}, kind="dataset")
+    plan = planned(dataset={"path": ["org/rows", "org/more"]})
+
+    assert any("share one revision" in warning for warning in plan.warnings)
+
+
 def test_the_memory_of_a_hub_model_is_forecast():
     """Its config file says how large it is, before any weight is downloaded."""
     assert planned().memory is not None

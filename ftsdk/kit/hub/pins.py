@@ -55,16 +55,17 @@ def pins_of(spec: JobSpec, extra: str) -> Pins:
         spec: The spec.
         extra: The extra that brings the Hub's client.
     """
-    names = dict(_names(spec))
+    names, shared = dict(_names(spec)), dict(_shared(spec))
     if not names:
-        return {}
+        return shared
     try:
         with connected(extra, _QUESTIONS, anonymous=True) as hub:
-            return {field: _asked(hub, field, *named) for field, named in names.items()}
+            return shared | {field: _asked(hub, field, *named) for field, named in names.items()}
     except MissingExtra:
-        return {field: Pin(warning=f"{field}: huggingface_hub is not installed; {_NEWEST}") for field in names}
+        unknown = {field: Pin(warning=f"{field}: huggingface_hub is not installed; {_NEWEST}") for field in names}
+        return shared | unknown
     except UnreachableError as error:
-        return {field: _from_cache(field, *named, why=error.message) for field, named in names.items()}
+        return shared | {field: _from_cache(field, *named, why=error.message) for field, named in names.items()}
 
 
 def revisions(ledger: Ledger, pins: Pins) -> dict[str, str]:
@@ -99,18 +100,23 @@ def _names(spec: JobSpec) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
     if reward and not is_function(reward) and _on_hub(reward):
         yield "method.reward", ("model", reward, None)
     for field, dataset in (("dataset", spec.dataset), ("eval_dataset", spec.eval_dataset)):
-        if dataset is not None and (name := _hub_dataset(dataset)):
-            yield field, ("dataset", name, dataset.revision)
+        if dataset is not None and len(found := _hub_datasets(dataset)) == 1:
+            yield field, ("dataset", found[0], dataset.revision)
+
+
+def _shared(spec: JobSpec) -> Iterator[tuple[str, Pin]]:
+    """Each field with several Hub datasets: they share one revision, so none of them can be pinned."""
+    for field, dataset in (("dataset", spec.dataset), ("eval_dataset", spec.eval_dataset)):
+        if dataset is not None and len(_hub_datasets(dataset)) > 1:
+            yield field, Pin(warning=f"{field}: several Hub datasets share one revision, so none is pinned; {_NEWEST}")
 
 
 def _on_hub(name: str) -> bool:
     return HUB_ID.fullmatch(name) is not None and not Path(name).expanduser().exists()
 
 
-def _hub_dataset(dataset: Dataset) -> str | None:
-    """The one Hub dataset of several paths: they share one revision, so two of them cannot be pinned."""
-    found = [path for path in dataset.paths if not is_local(path) and "://" not in path]
-    return found[0] if len(found) == 1 else None
+def _hub_datasets(dataset: Dataset) -> list[str]:
+    return [path for path in dataset.paths if not is_local(path) and "://" not in path]
 
 
 def _asked(hub: Hub, field: str, kind: str, name: str, revision: str | None) -> Pin:
