@@ -210,12 +210,31 @@ def test_a_lost_answer(service, backend, spec, fault):
 
 
 def test_a_start_that_was_heard_and_not_answered(service, backend, spec):
-    """The Space was paused when its start seemed lost; the next try starts it again."""
+    """The Space was paused when its start seemed lost; it is not taken for a job, and the next try starts it again."""
     service.fail("POST", f"{SPACE}/commit/main", Fault("lose"))
-    service.fail("POST", f"{SPACE}/preupload/main", *[Fault("done", 200)] * 0, times=1)
-    job = ftsdk.submit(spec())
+    service.fail("GET", "/api/spaces/me/[^/]+(/revision/.+)?", Fault("status", 500), times=3)
+    with pytest.raises(UnreachableError):
+        ftsdk.submit(spec())
+    paused = [space.stage for space in service.spaces.values()]
+    job = ftsdk.jobs()[0].id
+    ftsdk.resume(job)
+    while (status := ftsdk.status(job)).state is JobState.QUEUED:
+        pass
 
-    assert (1, JobState.RUNNING) == (len(service.spaces), until(job, JobState.RUNNING).state)
+    assert (["PAUSED"], 1, JobState.RUNNING) == (paused, len(service.spaces), status.state)
+
+
+def test_a_cancel_that_cannot_be_noted(service, backend, spec):
+    """Where no word can be left, the Space goes on and the user learns of it; asked again, it is cancelled."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    service.fail("POST", "/api/models/me/.+/commit/main", Fault("status", 500), times=3)
+    with pytest.raises(UnreachableError):
+        job.cancel()
+    still = next(iter(service.spaces.values())).stage
+    job.cancel()
+
+    assert ("RUNNING", JobState.CANCELLED) == (still, job.status().state)
 
 
 def test_an_interrupted_start_goes_on(service, backend, spec):
