@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _RESOLVE = (
 )
 _STAND_INS = "stand-ins"
 """The folder of modules that LLaMA-Factory imports and does not use: its torchaudio fits no PyTorch of today."""
+_PIECE = 1000  # rows
 _READ_OTHERWISE = frozenset({"report_to"})
 """Settings that come back as something else: ``none`` becomes an empty list."""
 
@@ -72,13 +74,23 @@ def write_tokens(request: Request, tokenizer: Any) -> Result:
     counts = {"rows": 0, "truncated": 0}
     parts = {"train": "rows.jsonl", "validation": "held.jsonl"}
     encoded = {
-        part: datasets.Dataset.from_list(list(_encoded(Path(name), request, tokenizer, counts)))
+        part: _dataset(_encoded(Path(name), request, tokenizer, counts))
         for part, name in parts.items()
         if Path(name).is_file()
     }
     shutil.rmtree("tokens", ignore_errors=True)
     datasets.DatasetDict(encoded).save_to_disk("tokens")
     return counts
+
+
+def _dataset(rows: Iterator[dict[str, Any]]) -> Any:
+    """Rows as a table, made piece by piece: all of them as Python's own numbers could fill the memory."""
+    import datasets
+
+    pieces = []
+    while piece := list(islice(rows, _PIECE)):
+        pieces.append(datasets.Dataset.from_list(piece))
+    return datasets.concatenate_datasets(pieces)
 
 
 def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int]) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,7 @@ class Failure(Exception):
 def do(folder: str, work: Callable[[Request, Result], None]) -> int:
     """Read ``request.json`` in a folder, do the work there, and leave ``result.json``; 0 only if all went well."""
     os.chdir(folder)
+    Path("result.json").unlink(missing_ok=True)  # of an earlier attempt: it must not speak for one that is killed
     request: Request = json.loads(Path("request.json").read_text("utf-8"))
     result: Result = {"state": "succeeded"}
     try:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ftsdk import JobSpec
-from ftsdk.errors import UnsupportedSpec
+from ftsdk.errors import UnreachableError, UnsupportedSpec
 from ftsdk.kit.hub.flavors import Flavor, flavors
 from ftsdk.kit.hub.pins import Pin
 from ftsdk.kit.hub.staging import operations_of
@@ -163,6 +163,14 @@ def test_accelerators_of_another_sort_are_no_cards():
     hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=lambda: [told]))
 
     assert [0] == [flavor.cards for flavor in flavors(hub)]
+
+
+def test_no_machine_at_all():
+    """An empty list is no answer that a plan could be made of."""
+    hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=list))
+
+    with pytest.raises(UnreachableError, match="lists no machine"):
+        flavors(hub)
 
 
 def test_a_missing_key_of_a_tracker():

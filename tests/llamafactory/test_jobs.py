@@ -62,14 +62,14 @@ def tokens_of(python, desk):
 
 def test_chats_as_every_engine_sees_them(factory_spec, factory_python, tiny_model, ftsdk_home, tmp_path):
     """Tokens and labels of a conversation are the local engine's; the adapter loads in plain PEFT."""
-    spec = factory_spec(CHAT, val_size=0.25, adapter={"r": 4, "alpha": 8})
+    spec = factory_spec(CHAT * 100, val_size=16, adapter={"r": 4, "alpha": 8})
     artifact = finished(spec, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     told = tokens_of(factory_python, desk_of(ftsdk_home))
     ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(spec.model), artifact.path)
 
-    assert 12 == len(told)
+    assert 1584 == len(told)
     assert all((row["input_ids"], row["labels"]) in ours for row in told)
     assert 6 == len(metrics(artifact, "loss"))
     assert metrics(artifact, "eval_loss")

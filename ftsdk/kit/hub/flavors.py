@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ftsdk.errors import UnreachableError
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.connection import Hub
 
@@ -39,8 +40,14 @@ class Flavor(NamedTuple):
 
 
 def flavors(hub: Hub) -> list[Flavor]:
-    """All machines that Jobs run on today, the cheapest first."""
+    """All machines that Jobs run on today, the cheapest first; at least one.
+
+    Raises:
+        UnreachableError: There is none.
+    """
     found = hub.ask(hub.api.list_jobs_hardware, "list the machines")
+    if not found:
+        raise UnreachableError("Hugging Face lists no machine for Jobs", hint="try again later")
     return sorted((_flavor(each) for each in found), key=lambda flavor: (flavor.price, flavor.memory))
 
 
