@@ -6,9 +6,15 @@ import pytest
 from ftsdk.job import JobState, Reason
 
 
-def child_is_gone(bench, job):
+def child_is_gone(bench, job, seconds=10):
+    """The exit report comes before the signal, since nobody is left to write one after it."""
     pid = int((bench.folder(job).path / "child").read_text())
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_a_cancelled_job_saves_first(bench):
