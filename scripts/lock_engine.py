@@ -23,7 +23,7 @@ COMPUTING = frozenset(
 )
 
 TORCHS_OWN = ("cuda-", "nvidia-cu", "nvidia-nc", "nvidia-nv", "triton==")
-"""Beginnings of what PyTorch brings along on a machine with a card, see ftsdk/kit/house.py."""
+"""Beginnings of what PyTorch brings along on a machine with a card, see ftsdk/kit/engines/house.py."""
 
 
 class Lock(NamedTuple):

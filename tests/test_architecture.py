@@ -142,8 +142,8 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (
-        "ftsdk.kit.desk",
         "ftsdk.kit.encoding",
+        "ftsdk.kit.engines",
         "ftsdk.kit.hub",
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",

@@ -9,13 +9,13 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Capabilities, Options, Plan, Record
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.job import Event, JobRef, JobStatus
+from ftsdk.kit.engines.backend import EngineBackend
 from ftsdk.kit.hardware import device
 from ftsdk.kit.http import Timing
 from ftsdk.kit.hub import watch
 from ftsdk.kit.hub.connection import connected
 from ftsdk.kit.hub.flavors import flavors
 from ftsdk.kit.hub.pins import pins_of
-from ftsdk.kit.jobs.engines import EngineBackend
 from ftsdk.spec import JobSpec
 from ftsdk_autotrain import hosted, translate
 from ftsdk_autotrain.installation import HOUSE

@@ -11,6 +11,8 @@ from ftsdk.artifact import Artifact, Manifest, place
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.job import JobState, Reason, job_id
+from ftsdk.kit.engines.diagnosis import diagnose
+from ftsdk.kit.engines.tools import words
 from ftsdk.kit.hub import jobs, spaces
 from ftsdk.kit.hub.carrier import Carrier
 from ftsdk.kit.hub.connection import Hub
@@ -19,11 +21,9 @@ from ftsdk.kit.hub.results import Result, bring, log_of, result_of, task_of
 from ftsdk.kit.hub.staging import TASK, Contents, make_repository, open_settings, repository, stage
 from ftsdk.kit.hub.terms import SETUP
 from ftsdk.kit.hub.watch import Fields, Tongue, status
-from ftsdk.kit.jobs.diagnosis import diagnose
 from ftsdk.kit.jobs.measured import Metrics
 from ftsdk.kit.jobs.outcome import Outcome, failed
 from ftsdk.kit.jobs.product import assemble, kind_of
-from ftsdk.kit.jobs.tools import words
 from ftsdk.kit.rows import check_unchanged
 from ftsdk.redact import redact
 from ftsdk_autotrain.installation import HOUSE

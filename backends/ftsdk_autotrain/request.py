@@ -8,12 +8,12 @@ import yaml
 
 from ftsdk.backend import Plan
 from ftsdk.data import rows
-from ftsdk.kit.jobs.tools import lay_out
+from ftsdk.kit.engines.tools import lay_out
 from ftsdk.kit.remote import localize
 from ftsdk.spec import Dataset
 
 RUNNER = "ftsdk_autotrain.runner"
-TOOLS = ("ftsdk.kit.desk", RUNNER)
+TOOLS = ("ftsdk.kit.engines.desk", RUNNER)
 """What AutoTrain's Python needs of ours."""
 
 

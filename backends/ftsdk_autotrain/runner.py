@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.desk import Failure, Request, Result, bring_model, do, offline, same, versions
+from ftsdk.kit.engines.desk import Failure, Request, Result, bring_model, do, offline, same, versions
 
 FAILED = "train has failed due to an exception"
 UNUSED = "Parameters supplied but not used"

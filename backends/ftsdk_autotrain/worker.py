@@ -3,17 +3,17 @@
 import sys
 
 from ftsdk.backend import Plan
+from ftsdk.kit.engines.backend import engine_python
+from ftsdk.kit.engines.diagnosis import read_result
+from ftsdk.kit.engines.guest import run_guest
+from ftsdk.kit.engines.tools import start
 from ftsdk.kit.environment import guest_environment
 from ftsdk.kit.jobs import worker
-from ftsdk.kit.jobs.diagnosis import read_result
-from ftsdk.kit.jobs.engines import engine_python
 from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.guest import run_guest
 from ftsdk.kit.jobs.outcome import Stopped
 from ftsdk.kit.jobs.product import seal_product
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.kit.jobs.stop import Stop
-from ftsdk.kit.jobs.tools import start
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import Progress
 from ftsdk_autotrain.request import RUNNER, write_request

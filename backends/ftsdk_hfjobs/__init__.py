@@ -10,6 +10,7 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.errors import Problem
 from ftsdk.job import Event, JobRef, JobStatus
+from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.http import Timing
 from ftsdk.kit.hub import watch
 from ftsdk.kit.hub.connection import connected, token_problems
@@ -44,7 +45,7 @@ class HfJobsBackend(Backend):
             methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset().union(*methods.FORMATS.values()),
+            formats=frozenset().union(*FORMATS.values()),
             verbs=frozenset({"events", "metrics", "cancel", "fetch"}),
             costs_money=True,
         )

@@ -3,9 +3,10 @@
 from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Options, Plan
+from ftsdk.kit.engines.backend import EngineBackend
+from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import device
 from ftsdk.kit.hub.pins import pins_of
-from ftsdk.kit.jobs.engines import EngineBackend
 from ftsdk.spec import JobSpec
 from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.installation import HOUSE
@@ -28,7 +29,7 @@ class LlamaFactoryBackend(EngineBackend):
             methods=frozenset(translate.STAGES),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset(translate.QUANTIZATIONS),
-            formats=frozenset().union(*translate.FORMATS.values()) - {"auto"},
+            formats=frozenset().union(*(FORMATS[method] for method in translate.STAGES)),
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

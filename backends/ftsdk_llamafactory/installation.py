@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftsdk.kit.house import House
+from ftsdk.kit.engines.house import House
 
 HOUSE = House(
     name="llamafactory",

@@ -1,6 +1,6 @@
 """Settings that LLaMA-Factory alone has: ``backend_options.llamafactory`` in the spec."""
 
-from ftsdk.kit.jobs.engines import EngineOptions
+from ftsdk.kit.engines.backend import EngineOptions
 
 
 class LlamaFactoryOptions(EngineOptions):

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Options, Plan
 from ftsdk.errors import Problem
+from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import device
 from ftsdk.kit.hub.pins import pins_of
 from ftsdk.kit.jobs.backend import WorkerBackend
@@ -26,7 +27,7 @@ class LocalBackend(WorkerBackend):
             methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset().union(*methods.FORMATS.values()),
+            formats=frozenset().union(*FORMATS.values()),
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.data import TAKES
+from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import JobSpec
 
@@ -44,19 +44,6 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 """From a method's fields to its trainer's names; the trainer of DPO, KTO, ORPO and GRPO is TRL's."""
-
-_CONVERTED = {
-    "sft": ("alpaca", "sharegpt"),
-    "ppo": ("alpaca", "sharegpt"),
-    "grpo": ("alpaca", "sharegpt"),
-    "dpo": ("sharegpt",),
-    "orpo": ("sharegpt",),
-    "reward_modeling": ("sharegpt",),
-    "kto": ("sharegpt",),
-}
-
-FORMATS = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method in OPTIONS}
-"""Dataset formats that each method learns from."""
 
 SAMPLING = frozenset({"ppo", "grpo"})
 """Methods that learn from responses of their own, scored by a reward."""

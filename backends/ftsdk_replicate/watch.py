@@ -6,7 +6,7 @@ from typing import Any
 
 from ftsdk.errors import FtsdkError
 from ftsdk.job import Event, JobState, JobStatus
-from ftsdk.kit.trainlog import bar_in, values_in
+from ftsdk.kit.engines.trainlog import bar_in, values_in
 from ftsdk.redact import redact
 from ftsdk_replicate.api import Api, Json
 from ftsdk_replicate.states import evidence_of, reason_of, state_of

@@ -4,7 +4,7 @@ import pytest
 from older_model import older_model
 
 import ftsdk
-from ftsdk.kit.house import build
+from ftsdk.kit.engines.house import build
 from ftsdk_autotrain.installation import HOUSE
 
 ANSWER = "Arr, it be the number that ye count to, matey!"

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 import ftsdk
 from ftsdk.errors import JobCancelled, JobFailed
 from ftsdk.job import Reason
+from ftsdk.kit.engines.diagnosis import read_result
+from ftsdk.kit.engines.tools import start
 from ftsdk.kit.environment import guest_environment
-from ftsdk.kit.jobs.diagnosis import read_result
 from ftsdk.kit.jobs.outcome import Failure
-from ftsdk.kit.jobs.tools import start
 from ftsdk_autotrain.request import RUNNER, write_request
 
 pytestmark = [

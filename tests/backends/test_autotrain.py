@@ -12,7 +12,7 @@ from older_model import older_model
 
 import ftsdk
 from ftsdk.backend import Capabilities
-from ftsdk.kit.house import build
+from ftsdk.kit.engines.house import build
 from ftsdk.testing import BackendContract
 from ftsdk_autotrain import AutoTrainBackend
 from ftsdk_autotrain.installation import HOUSE

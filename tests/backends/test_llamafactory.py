@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import ftsdk
-from ftsdk.kit.house import build
+from ftsdk.kit.engines.house import build
 from ftsdk.testing import BackendContract
 from ftsdk_llamafactory import LlamaFactoryBackend
 from ftsdk_llamafactory.installation import HOUSE

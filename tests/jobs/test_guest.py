@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ftsdk.kit.jobs.guest import run_guest
+from ftsdk.kit.engines.guest import run_guest
 from ftsdk.kit.jobs.stop import Stop
 
 
@@ -104,7 +104,7 @@ def test_it_dies_with_its_worker(tmp_path):
     code = textwrap.dedent(f"""
         import os, sys
         from pathlib import Path
-        from ftsdk.kit.jobs.guest import run_guest
+        from ftsdk.kit.engines.guest import run_guest
         from ftsdk.kit.jobs.stop import Stop
         command = [sys.executable, "-u", "-c", {engine!r}]
         hear = lambda line: print(line, flush=True)

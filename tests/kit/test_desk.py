@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftsdk.kit.desk import Failure, do, offline, same
+from ftsdk.kit.engines.desk import Failure, do, offline, same
 
 
 @pytest.fixture

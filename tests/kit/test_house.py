@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ftsdk.errors import ConfigError, InputError
-from ftsdk.kit import house as room
-from ftsdk.kit.house import House, build, check_python, describe, obstacles
+from ftsdk.kit.engines import house as room
+from ftsdk.kit.engines.house import House, build, check_python, describe, obstacles
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 

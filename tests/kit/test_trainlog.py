@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.kit.trainlog import Bar, bar_in, values_in
+from ftsdk.kit.engines.trainlog import Bar, bar_in, values_in
 
 VALUES = {
     "{'loss': 1.5, 'learning_rate': 2e-05, 'epoch': 0.5}": {"loss": 1.5, "learning_rate": 2e-05, "epoch": 0.5},

@@ -3,7 +3,7 @@ import json
 import pytest
 
 import ftsdk
-from ftsdk.kit.house import build
+from ftsdk.kit.engines.house import build
 from ftsdk_llamafactory.installation import HOUSE
 
 ANSWER = "Arr, it be the number that ye count to, matey!"

@@ -121,7 +121,7 @@ def test_a_folder_has_no_revision(tiny_model):
 def test_what_comes_from_the_hub_is_pinned():
     """The runner brings the model at its commit, the worker the rows at theirs."""
     pins = {"model": Pin("0123abc"), "dataset": Pin("4567def")}
-    rows = planned({"dataset": "org/rows"}, pins=pins).native["rows"]
+    rows = planned({"dataset": "org/rows"}, pins=pins).native["task"]
 
     assert ("0123abc", "4567def") == (rows["model_revision"], rows["dataset"]["revision"])
 

@@ -83,7 +83,7 @@ def install(task: Task, folder: Path) -> str:
         uv = str(tools / "bin" / "uv")
     install = [uv, "pip", "install", "--python", python]
     subprocess.run([uv, "venv", "--quiet", "--python", task["python"], str(folder)], check=True)
-    if "\ntorch==" in Path(lock).read_text("utf-8"):  # with CUDA's libraries; see ftsdk/kit/house.py
+    if "\ntorch==" in Path(lock).read_text("utf-8"):  # with CUDA's libraries; see ftsdk/kit/engines/house.py
         subprocess.run([*install, "--constraint", lock, "torch"], check=True)
     subprocess.run([*install, "--no-deps", "-r", lock], check=True)
     return python

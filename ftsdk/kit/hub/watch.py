@@ -10,12 +10,12 @@ from pydantic import ConfigDict
 
 from ftsdk.errors import FtsdkError, InputError
 from ftsdk.job import Event, JobState, JobStatus, Reason
+from ftsdk.kit.engines.diagnosis import diagnose
 from ftsdk.kit.hub.carrier import Carrier, Seen
 from ftsdk.kit.hub.connection import Hub
 from ftsdk.kit.hub.container import MARK
 from ftsdk.kit.hub.log import Line
 from ftsdk.kit.hub.results import Result, log_of, result_of
-from ftsdk.kit.jobs.diagnosis import diagnose
 from ftsdk.kit.jobs.outcome import Outcome, failed
 from ftsdk.redact import redact
 from ftsdk.spec import Section

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import Problem
+from ftsdk.kit.engines.house import House, Tell, build, check_python, describe, obstacles
 from ftsdk.kit.hardware import device
-from ftsdk.kit.house import House, Tell, build, check_python, describe, obstacles
 from ftsdk.kit.jobs.backend import WorkerBackend
 from ftsdk.kit.jobs.options import WorkerOptions
 from ftsdk.kit.jobs.report import Reporter

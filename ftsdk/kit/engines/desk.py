@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,21 @@ def bring_model(name: str, revision: str | None) -> None:
 def offline() -> dict[str, str]:
     """The environment of an engine: without keys, and without the Hub."""
     return {name: value for name, value in os.environ.items() if name not in KEYS} | {"HF_HUB_OFFLINE": "1"}
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run an engine to its end, and pass on what it prints. A wish to stop reaches it, and is for it alone.
+
+    Raises:
+        Failure: It ended with another status than 0; its log tells why.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # a handler, because it is not inherited
+    try:
+        status = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL).returncode
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if status:
+        raise Failure("", "")
 
 
 def same(told: Any, given: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Foreign engines on this machine: their environments, their processes, and what stands beside them."""

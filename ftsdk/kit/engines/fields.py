@@ -1,0 +1,148 @@
+"""Fields of a spec that are said to every engine in the same words: those of Transformers' Trainer, and of our runners.
+
+Pure but for looking at the files that a spec names.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.data import is_local
+from ftsdk.kit.formats import FORMATS
+from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.pins import HUB_ID
+from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.remote import SCHEMES
+from ftsdk.spec import SFT, Dataset
+
+OUTPUT = "out"
+"""The folder that an engine writes into."""
+
+_TENTH = 0.1  # of all steps, as Transformers reads a share
+
+
+class Model(NamedTuple):
+    """A base model."""
+
+    name: str
+    """A folder, or a name on the Hub."""
+    revision: str | None
+    """The Hub's commit, which our runner brings."""
+
+
+def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
+    """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
+    name: str = ledger.take("model", native)
+    given: str | None = ledger.take("model_revision", "the runner's download")
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir():
+        if folder.exists() or not HUB_ID.fullmatch(name):
+            what = f"there is no folder {folder}, and {name!r} is no Hub id"
+            ledger.refuse("model", what, "give a folder or org/name")
+        return Model(name, commit or given)
+    if given is not None:
+        ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
+    if not (folder / "config.json").is_file():
+        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+    return Model(str(folder), None)
+
+
+def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
+    """LoRA's alpha, for an engine that takes whole numbers."""
+    alpha = float(ledger.take("adapter.alpha", native))
+    if not alpha.is_integer():
+        ledger.refuse("adapter.alpha", f"{engine} takes whole numbers", f"{round(alpha)}")
+    return int(alpha)
+
+
+def warmup_steps(ledger: Ledger) -> float:
+    """Steps; below 1, Transformers 5 reads a share of all steps."""
+    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio", "warmup_steps")
+    return float(ratio if steps is None else steps)
+
+
+def cadence(ledger: Ledger) -> dict[str, Any]:
+    """When to save, and to evaluate where rows are held out: Trainer's strategies and steps."""
+    save, each = ledger.take("training.save_steps"), ledger.take("training.eval_steps")
+    ledger.take("val_size", "the runner's validation rows")
+    ledger.take("eval_dataset", "the runner's validation rows")
+    saving = {"save_strategy": "steps", "save_steps": save or _TENTH}
+    if not holds_out(ledger):
+        return {**saving, "eval_strategy": "no"}
+    return {**saving, **({"eval_strategy": "steps", "eval_steps": each} if each else {"eval_strategy": "epoch"})}
+
+
+def holds_out(ledger: Ledger) -> bool:
+    """Whether rows are held out."""
+    return bool(ledger.spec.val_size) or ledger.spec.eval_dataset is not None
+
+
+def precision(ledger: Ledger, machine: Machine, engine: str) -> dict[str, bool]:
+    """Trainer's ``bf16`` and ``fp16``; ``auto`` is bfloat16 on a card, and neither on the CPU."""
+    wanted = ledger.take("compute.dtype", "bf16, fp16")
+    if wanted == "float16" and not machine.cuda:
+        ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto or float32")
+    if wanted == "bfloat16" and not machine.cuda:
+        ledger.refuse("compute.dtype", f"{engine} trains in bfloat16 on GPUs only", "auto or float32")
+    return {"bf16": wanted == "bfloat16" or (wanted == "auto" and machine.cuda), "fp16": wanted == "float16"}
+
+
+def attention(ledger: Ledger, machine: Machine, native: str) -> str:
+    """How attention is computed, in the spec's own word."""
+    wanted: str = ledger.take("compute.attention", native)
+    if wanted == "flash_attention_2" and not machine.cuda:
+        ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
+    return wanted
+
+
+def refuse_the_usual(ledger: Ledger, engine: str) -> None:
+    """What no engine does here: uploads, rows from nowhere, noise on what is no SFT."""
+    for field in ("push_to_hub", "hub_model_id"):
+        if ledger.take(field):
+            ledger.refuse(field, f"{engine} never uploads by itself here", "push the artifact once it is fetched")
+    if ledger.spec.training.neftune_noise_alpha is not None and ledger.spec.method.type != "sft":
+        ledger.refuse("training.neftune_noise_alpha", "noise on the embeddings is for sft", "leave it out")
+    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.take("dataset", "the runner's rows")
+    for field, dataset in (("dataset", ledger.spec.dataset), ("eval_dataset", ledger.spec.eval_dataset)):
+        if dataset is not None:
+            _refuse_rows(ledger, field, dataset)
+
+
+def _refuse_rows(ledger: Ledger, field: str, dataset: Dataset) -> None:
+    method = ledger.spec.method.type
+    takes = FORMATS[method] | {"auto"}
+    if dataset.format not in takes:
+        ledger.refuse(f"{field}.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
+    for path in dataset.paths:
+        if "://" in path and not path.startswith(SCHEMES):
+            ledger.refuse(f"{field}.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
+    if dataset.chat_template and not Path(dataset.chat_template).expanduser().is_file():
+        ledger.refuse(f"{field}.chat_template", f"there is no file {dataset.chat_template}", "give a Jinja file")
+
+
+def task_of(ledger: Ledger, commits: Mapping[str, str], model: Model) -> dict[str, Any]:
+    """What a runner is told beside the engine's own configuration."""
+    spec = ledger.spec
+    return {
+        "model": model.name,
+        "model_revision": model.revision,
+        "trust_remote_code": spec.trust_remote_code,
+        "method": spec.method.type,
+        "train_on": spec.method.train_on if isinstance(spec.method, SFT) else "completion",
+        "max_length": spec.training.max_length,
+        "adapter": spec.adapter is not None,
+        "output": OUTPUT,
+        "dataset": _here(spec.dataset, commits.get("dataset")),
+        "eval_dataset": spec.eval_dataset and _here(spec.eval_dataset, commits.get("eval_dataset")),
+        "val_size": spec.val_size,
+        "seed": spec.training.seed,
+    }
+
+
+def _here(dataset: Dataset, commit: str | None) -> dict[str, Any]:
+    """The dataset with whole paths, because the worker runs elsewhere."""
+    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths]
+    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    pinned = {"revision": commit} if commit else {}
+    return {**dataset.model_dump(mode="json"), "path": paths, "chat_template": template, **pinned}

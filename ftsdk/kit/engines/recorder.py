@@ -1,0 +1,109 @@
+"""Record a training from inside an engine: what Trainer does, as lines of ``record.jsonl``, the same for every engine.
+
+It also hears the wish to stop (SIGTERM): the step is finished, a checkpoint saved, and the training ended. It stands
+beside engines in their own Python, and needs nothing of ours.
+"""
+
+import json
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+RECORD = "record.jsonl"
+_IGNORED = -100
+_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "num_input_tokens_seen"})
+_SILENT_ENDINGS = ("_runtime", "_per_second", "_per_second_per_gpu")
+
+
+class Recorder(TrainerCallback):
+    """Writes one line for the beginning, for each step, for what is logged and for each checkpoint."""
+
+    def __init__(self) -> None:
+        self._stop_wanted = False
+        self._counter = _Counter()
+        self._seconds = 0.0
+        self._told = (0, 0.0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Tell what is trained, and listen."""
+        signal.signal(signal.SIGTERM, self._hear)
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        self._counter.watch(model)
+        trainable = sum(size for size, learned in sizes if learned)
+        _write(step=state.global_step, total=state.max_steps, trainable=trainable)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Time the step."""
+        self._began = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Tell the step; save and end, once it was asked for."""
+        self._seconds += time.monotonic() - self._began
+        _write(step=state.global_step, total=state.max_steps, **self._counter.take())
+        if self._stop_wanted:
+            control.should_log = control.should_save = control.should_training_stop = True
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Tell the values; a loss that is no number ends the training."""
+        values = {name: float(value) for name, value in (logs or {}).items() if _is_told(name, value)}
+        if "loss" in values:
+            values |= self._tokens_per_second()
+        if values.keys() - {"epoch"}:
+            _write(step=state.global_step, values=values)
+        if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
+            what = f"the loss or its gradient is non-finite at step {state.global_step}"
+            raise FloatingPointError(what)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Tell the checkpoint."""
+        _write(step=state.global_step, checkpoint=f"checkpoint-{state.global_step}")
+
+    def _hear(self, *_: object) -> None:
+        self._stop_wanted = True
+
+    def _tokens_per_second(self) -> dict[str, float]:
+        (tokens, seconds), self._told = self._told, (self._counter.tokens, self._seconds)
+        spent = self._seconds - seconds
+        return {"tokens_per_second": (self._counter.tokens - tokens) / spent} if spent > 0 else {}
+
+
+class _Counter:
+    """Counts the tokens that a model is taught with, and those that carry loss, padding left out."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._seen: list[Any] = []
+
+    def watch(self, model: Any) -> None:
+        """Look at whatever goes into the model while it learns; a reference's reading is none of it."""
+        model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def take(self) -> dict[str, int]:
+        """The tokens, and the labels where there are any, since the last call."""
+        seen = [sum(int(part) for part in parts) for parts in zip(*self._seen, strict=True)]
+        self._seen = []
+        self.tokens += seen[0] if seen else 0
+        return dict(zip(("tokens", "labels"), seen, strict=False))
+
+    def _count(self, module: Any, _: Any, given: dict[str, Any]) -> None:
+        ids, mask, labels = (given.get(name) for name in ("input_ids", "attention_mask", "labels"))
+        if ids is None or not module.training or not torch.is_grad_enabled():
+            return
+        tokens = ids.numel() if mask is None else mask.sum()
+        learned = () if labels is None else ((labels[..., 1:] != _IGNORED).sum(),)
+        self._seen.append((tokens, *learned))
+
+
+def _is_told(name: str, value: Any) -> bool:
+    return isinstance(value, int | float) and name not in _SILENT and not name.endswith(_SILENT_ENDINGS)
+
+
+def _write(**line: Any) -> None:
+    with Path(RECORD).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
