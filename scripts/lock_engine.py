@@ -69,6 +69,14 @@ def locks(backend: str) -> Iterator[Lock]:
             "# of it is used: torchvision (images), torchaudio (sound; imported all the same, see runner.py).",
             left_out=("torchaudio", "torchvision"),
         )
+        yield Lock(
+            "lock-ppo.txt",
+            wanted=("bitsandbytes==0.50.2", "llamafactory==0.9.3", "pyarrow<20", "torch==2.13.0", "trl==0.9.6"),
+            python="3.11",
+            about="The last LLaMA-Factory that pins the TRL which its PPO needs, for Python 3.11. Left out as above;\n"
+            "# PyArrow is held back to one that takes its NumPy.",
+            left_out=("torchaudio", "torchvision"),
+        )
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."

@@ -148,6 +148,7 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",
         "ftsdk_llamafactory.runner",
+        "ftsdk_llamafactory.scores",
         "ftsdk_local.engine",
         "ftsdk_local.inference",
         "ftsdk_replicate.api",

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.engines.desk import Failure, Request, Result, bring_model, do, offline, same, versions
+from ftsdk.kit.engines.desk import Failure, Request, Result, bring_model, do, offline, same, too_new, versions
 
+TRANSFORMERS = "4.48"
+"""AutoTrain's."""
 FAILED = "train has failed due to an exception"
 UNUSED = "Parameters supplied but not used"
 
@@ -56,7 +58,7 @@ def load_tokenizer(request: Row) -> Any:
 
     try:
         config = path_of("config.json")
-        if config and (trouble := too_new(json.loads(config.read_text("utf-8")))):
+        if config and (trouble := too_new(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
             raise Failure("engine_error", trouble)
         tokenizer = AutoTokenizer.from_pretrained(request["model"], trust_remote_code=request["trust_remote_code"])
     except (OSError, ValueError, KeyError) as error:
@@ -71,17 +73,6 @@ def load_tokenizer(request: Row) -> Any:
         limit = f"the model's tokenizer stops at {tokenizer.model_max_length} tokens"
         raise Failure("data_error", f"{limit}, and training.max_length is {request['max_length']}")
     return tokenizer
-
-
-def too_new(config: Row) -> str:
-    """Why AutoTrain's Transformers (4.48) would misread a model; empty where it would not."""
-    version = str(config.get("transformers_version", "4"))
-    if version.partition(".")[0] >= "5" or "rope_parameters" in config:
-        return (
-            f"the model was saved by Transformers {version}, whose files Transformers 4.48 misreads in silence "
-            "(rotary embeddings, tokenizer)"
-        )
-    return ""
 
 
 def write_rows(request: Row, tokenizer: Any) -> int:

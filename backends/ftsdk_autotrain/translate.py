@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.kit.batches import cut_batch
+from ftsdk.kit.engines.desk import too_new
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.flavors import Flavor
 from ftsdk.kit.hub.pins import HUB_ID, Pins, cached_config, revisions, warnings
@@ -21,7 +22,7 @@ from ftsdk.kit.remote import SCHEMES
 from ftsdk.spec import DPO, JobSpec
 from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
-from ftsdk_autotrain.runner import too_new
+from ftsdk_autotrain.runner import TRANSFORMERS
 
 NAME = "autotrain"
 PROJECT = "ftsdk-job"
@@ -218,10 +219,10 @@ def _model(ledger: Ledger, commit: str | None) -> tuple[str, str | None]:
 def _check_model(ledger: Ledger, config: dict[str, Any]) -> None:
     """Refuse what AutoTrain's Transformers cannot read, or misreads."""
     kind = config.get("model_type")
-    if trouble := too_new(config):
+    if trouble := too_new(config, TRANSFORMERS):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or another backend")
     elif kind not in architectures():
-        what = f"AutoTrain's Transformers is 4.48, which does not know models of the type {kind!r}"
+        what = f"AutoTrain's Transformers is {TRANSFORMERS}, which does not know models of the type {kind!r}"
         ledger.refuse("model", what, "an older model, or another backend")
 
 

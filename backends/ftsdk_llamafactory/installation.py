@@ -1,13 +1,27 @@
-"""LLaMA-Factory's own environment; its lock file was resolved by uv for Python 3.11 (scripts/lock_engine.py)."""
+"""LLaMA-Factory's own environments; their lock files were resolved by uv for Python 3.11 (scripts/lock_engine.py)."""
 
 from pathlib import Path
 
 from ftsdk.kit.engines.house import House
 
+_HERE = Path(__file__).parent
+
 HOUSE = House(
     name="llamafactory",
     package="llamafactory",
-    lock=Path(__file__).with_name("lock.txt"),
+    lock=_HERE / "lock.txt",
     python="3.11",
     size=2_500_000_000,
 )
+
+PPO = House(
+    name="llamafactory",
+    package="llamafactory",
+    lock=_HERE / "lock-ppo.txt",
+    python="3.11",
+    size=2_500_000_000,
+)
+"""For PPO alone, which LLaMA-Factory does with the TRL of 2024."""
+
+HOUSES = {"ppo": PPO}
+"""From a method to its house, where it is another one."""

@@ -6,7 +6,9 @@ as every other engine's), LLaMA-Factory's own output, and ``result.json``, which
 """
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 from ftsdk.kit.engines import desk, output, tokens
 from ftsdk.kit.engines.desk import Failure, Request, Result
 from ftsdk.kit.engines.tokens import Encoded
+from ftsdk_llamafactory.scores import from_classifier, to_classifier
 
 _PACKAGES = ("llamafactory", "transformers", "trl", "peft", "torch")
 _TRAIN = (
@@ -29,6 +32,9 @@ _RESOLVE = (
 )
 _STAND_INS = "stand-ins"
 """The folder of modules that LLaMA-Factory imports and does not use: its torchaudio fits no PyTorch of today."""
+_ANEW = ("reward_modeling", "ppo")  # see methods.py
+_BEGINNINGS = {"text": "", "chosen": "chosen_", "rejected": "rejected_", "other": "kl_"}
+"""From a text of a row to how LLaMA-Factory's columns for it begin."""
 _READ_OTHERWISE = frozenset({"report_to"})
 """Settings that come back as something else: ``none`` becomes an empty list."""
 
@@ -40,20 +46,59 @@ def main(folder: str) -> int:
 
 def _work(request: Request, result: Result) -> None:
     desk.bring_model(request["model"], request["model_revision"])
+    check_model(Path(request["model"]))
     tokenizer = tokens.load_tokenizer(request)
     result |= tokens.write_tokens(request, tokenizer, columns)
     check_settings(request["config"])
-    output.drop_torn_checkpoints(Path(request["output"]))
+    prepare(request, result["rows"], tokenizer)
     train()
+    if request["method"] == "reward_modeling":
+        to_classifier(Path(request["output"]))
     output.finish(request, tokenizer)
     result["versions"] = desk.versions(_PACKAGES)
+
+
+def check_model(folder: Path) -> None:
+    """See that this Transformers, which is older for PPO, reads the model right.
+
+    Raises:
+        Failure: It would misread it in silence.
+    """
+    from transformers import __version__
+
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    if __version__.startswith("4.") and (trouble := desk.too_new(config, __version__)):
+        raise Failure("engine_error", trouble)
+
+
+def prepare(request: Request, rows: int, tokenizer: Any) -> None:
+    """Clear the way to go on, or to begin anew; for PPO, bring the reward model into LLaMA-Factory's form.
+
+    Raises:
+        Failure: PPO has fewer prompts than one step takes, and would train on none.
+    """
+    folder, config = Path(request["output"]), request["config"]
+    if request["method"] not in _ANEW:
+        output.drop_torn_checkpoints(folder)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    if request["method"] == "ppo":
+        sizes = ("per_device_train_batch_size", "gradient_accumulation_steps", "ppo_buffer_size")
+        step = math.prod(config[name] for name in sizes)
+        if rows < step:
+            what = f"a step of PPO takes {step} prompts, and there are {rows}"
+            raise Failure("data_error", f"{what}; lower training.global_batch_size, or add rows")
+        reward = request["reward"]
+        from_classifier(reward["name"], reward["revision"], Path(config["reward_model"]), tokenizer)
 
 
 def columns(encoded: Encoded) -> Result:
     """A row as LLaMA-Factory reads it: each text under its name, and no images, videos or sounds."""
     row: Result = {"images": None, "videos": None, "audios": None}
+    if "label" in encoded.row:
+        row["kto_tags"] = encoded.row["label"]
     for name, (ids, labels) in encoded.texts.items():
-        begin = "" if name == "text" else f"{name}_"
+        begin = _BEGINNINGS[name]
         row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
     return row
 

@@ -1,23 +1,27 @@
 """Translate a spec into LLaMA-Factory's own YAML. Pure but for reading the model's config file."""
 
+import json
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ftsdk.backend import Plan
+from ftsdk.backend import Note, Plan
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines import fields
+from ftsdk.kit.engines.desk import too_new
 from ftsdk.kit.engines.fields import OUTPUT
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, cached_config, revisions, warnings
 from ftsdk.kit.ledger import Ledger
-from ftsdk.spec import DPO, SFT, JobSpec
+from ftsdk.kit.sources import scorer_in
+from ftsdk.spec import DPO, JobSpec
+from ftsdk.spec.method import is_function
+from ftsdk_llamafactory import methods
 from ftsdk_llamafactory.gaps import ADVICE, ONLY, OWN
+from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 NAME = "llamafactory"
-
-STAGES = {"sft": "sft", "dpo": "dpo", "orpo": "dpo"}
-"""From a method to LLaMA-Factory's stage."""
 
 SENT = {
     "training.learning_rate": "learning_rate",
@@ -74,31 +78,11 @@ def plan(
     """
     ledger = Ledger(NAME, spec)
     method, commits = spec.method.type, revisions(ledger, pins)
-    if method not in STAGES:
-        ledger.refuse("method", f"this backend does not do {method} yet", ", ".join(STAGES))
     model = fields.model_of(ledger, commits.get("model"), "model_name_or_path")
-    config = {
-        "model_name_or_path": model.name,
-        "trust_remote_code": ledger.take("trust_remote_code"),
-        "stage": STAGES.get(method, method),
-        "do_train": True,
-        **_method(ledger),
-        **_adapter(ledger),
-        **_quantization(ledger),
-        **_fixed(options),
-        **{native: ledger.take(field, native) for field, native in SENT.items()},
-        "max_steps": ledger.take("training.max_steps") or -1,
-        "warmup_steps": fields.warmup_steps(ledger),
-        "data_seed": ledger.value("training.seed"),
-        **_cadence(ledger),
-        **cut_batch(ledger, "per_device_train_batch_size", "gradient_accumulation_steps"),
-        **fields.precision(ledger, machine, "LLaMA-Factory"),
-        "use_cpu": not machine.cuda,
-        "disable_gradient_checkpointing": ledger.take("compute.gradient_checkpointing") is False,
-        "flash_attn": ATTENTION[fields.attention(ledger, machine, "flash_attn")],
-    }
-    if neftune := ledger.take("training.neftune_noise_alpha"):
-        config["neftune_noise_alpha"] = neftune
+    config = _config(ledger, options, machine, model.name)
+    if method == "ppo":
+        _check_age(ledger, model)
+    reward = _reward(ledger, commits.get("method.reward"))
     _refuse(ledger)
     ledger.close()
     return Plan(
@@ -108,16 +92,44 @@ def plan(
             "engine": f"llamafactory {version}",
             "config": config,
             "environment": ENVIRONMENT,
-            "task": fields.task_of(ledger, commits, model),
+            "task": {**fields.task_of(ledger, commits, model), "reward": reward},
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=tuple(ledger.own),
         command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
         price=0.0,
-        warnings=tuple(warnings(pins)),
+        warnings=(*warnings(pins), *SAID.get(method, ())),
     )
 
+
+def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, model: str) -> dict[str, Any]:
+    """All that LLaMA-Factory is told."""
+    config = {
+        "model_name_or_path": model,
+        "trust_remote_code": ledger.take("trust_remote_code"),
+        "stage": STAGES.get(ledger.spec.method.type, ""),
+        "do_train": True,
+        **_method(ledger),
+        **_adapter(ledger),
+        **_quantization(ledger),
+        **_fixed(options),
+        **{native: ledger.take(field, native) for field, native in SENT.items()},
+        "max_steps": ledger.take("training.max_steps") or -1,
+        "data_seed": ledger.value("training.seed"),
+        **(_cadence_of_ppo(ledger) if ledger.spec.method.type == "ppo" else _cadence(ledger)),
+        **cut_batch(ledger, "per_device_train_batch_size", "gradient_accumulation_steps"),
+        **_precision(ledger, machine),
+        "use_cpu": not machine.cuda,
+        "disable_gradient_checkpointing": ledger.take("compute.gradient_checkpointing") is False,
+        "flash_attn": ATTENTION[fields.attention(ledger, machine, "flash_attn")],
+    }
+    if neftune := ledger.take("training.neftune_noise_alpha"):
+        config["neftune_noise_alpha"] = neftune
+    return config
+
+
+_NEVER = 1_000_000_000  # steps; nothing can go on from PPO's checkpoints
 
 ENVIRONMENT = {"DO_NOT_TRACK": "1", "USE_MODELSCOPE_HUB": "0", "USE_OPENMIND_HUB": "0", "FORCE_TORCHRUN": "0"}
 """One process; models from nowhere but the place that the plan names."""
@@ -141,22 +153,40 @@ def _fixed(options: LlamaFactoryOptions) -> dict[str, Any]:
 
 
 def _method(ledger: Ledger) -> dict[str, Any]:
-    ledger.take("method", "stage")
-    ledger.take("method.type", "stage")
-    method = ledger.spec.method
-    if isinstance(method, SFT):
-        ledger.take("method.train_on", "the labels of the rows")
+    method = ledger.spec.method.type
+    for field in ("method", "method.type"):
+        ledger.take(field, "stage")
+    if method not in STAGES:
+        ledger.refuse("method", f"this backend does not do {method}", ", ".join(STAGES))
         return {}
-    if isinstance(method, DPO):
-        smoothing = ledger.take("method.label_smoothing", "dpo_label_smoothing")
-        loss = ledger.take("method.loss_type", "pref_loss")
-        if smoothing and loss != "sigmoid":
-            ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
-        beta = ledger.take("method.beta", "pref_beta")
-        return {"pref_beta": beta, "pref_loss": loss, "dpo_label_smoothing": smoothing, "pref_ftx": 0.0}
-    if method.type == "orpo":
-        return {"pref_beta": ledger.take("method.beta", "pref_beta"), "pref_loss": "orpo", "pref_ftx": 0.0}
-    return {}
+    if method == "sft":
+        ledger.take("method.train_on", "the labels of the rows")
+    spec = ledger.spec.method
+    if isinstance(spec, DPO) and spec.label_smoothing and spec.loss_type != "sigmoid":
+        ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
+    ledger.hold_to(methods.ONLY.get(method, {}))
+    told = {native: ledger.take(f"method.{field}", native) for field, native in methods.OPTIONS[method].items()}
+    return {**methods.FIXED.get(method, {}), **told}
+
+
+def _check_age(ledger: Ledger, model: fields.Model) -> None:
+    """Refuse what the older Transformers of PPO's environment would misread."""
+    file = Path(model.name) / "config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else cached_config(*model)
+    if config and (trouble := too_new(config, methods.PPOS_TRANSFORMERS)):
+        ledger.refuse("model", trouble, "a copy saved by Transformers 4, or the local backend")
+
+
+def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
+    """PPO's reward model: a folder, or a name and the Hub's commit."""
+    if not ledger.has("method.reward"):
+        return None
+    name: str = ledger.take("method.reward", "reward_model")
+    if is_function(name):
+        ledger.refuse("method.reward", "LLaMA-Factory's PPO takes a reward model, and no function", "give its artifact")
+        return None
+    folder = scorer_in(ledger, "method.reward", name)
+    return {"name": str(folder or name), "revision": None if folder else commit}
 
 
 def _adapter(ledger: Ledger) -> dict[str, Any]:
@@ -182,14 +212,44 @@ def _quantization(ledger: Ledger) -> dict[str, Any]:
     return {**QUANTIZATIONS[wanted], "quantization_method": "bnb", "double_quantization": doubled}
 
 
+def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
+    """LLaMA-Factory has a setting for two of the precisions, and else computes in that of the model's files."""
+    told = fields.precision(ledger, machine, "LLaMA-Factory")
+    if ledger.value("compute.dtype") == "float32":
+        del ledger.honoured["compute.dtype"]
+        ledger.leave("compute.dtype", "LLaMA-Factory computes in the precision of the model's files, or in half of it")
+    return told
+
+
 def _cadence(ledger: Ledger) -> dict[str, Any]:
-    told = fields.cadence(ledger)
+    told = {"warmup_steps": fields.warmup_steps(ledger), **fields.cadence(ledger)}
     return {**told, "eval_dataset": "held", "per_device_eval_batch_size": 1} if fields.holds_out(ledger) else told
+
+
+def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
+    """PPO's loop is LLaMA-Factory's own: it takes whole numbers, and evaluates nothing."""
+    for field in ("val_size", "eval_dataset", "training.eval_steps"):
+        if ledger.take(field):
+            ledger.refuse(field, "LLaMA-Factory's PPO evaluates nothing", "leave it out")
+    target = ledger.take("method.target_kl", "ppo_target")
+    if target is None:
+        why = f"LLaMA-Factory always steers the coefficient; its target is {methods.TARGET_KL}"
+        ledger.own.append(Note("method.target_kl", why))
+    return {
+        "ppo_target": target or methods.TARGET_KL,
+        "warmup_steps": ledger.take("training.warmup_steps") or 0,
+        "warmup_ratio": ledger.take("training.warmup_ratio"),
+        "save_strategy": "steps",
+        "save_steps": ledger.take("training.save_steps") or _NEVER,
+        "eval_strategy": "no",
+    }
 
 
 def _refuse(ledger: Ledger) -> None:
     """All that LLaMA-Factory cannot be told, from the tables."""
     ledger.hold_to(ONLY)
     ledger.withhold(OWN)
+    if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
+        ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
     fields.refuse_the_usual(ledger, "LLaMA-Factory")
     ledger.set_advice_aside(ADVICE, "LLaMA-Factory has no setting for it")

@@ -5,9 +5,15 @@ from functools import partial
 
 from ftsdk.kit.engines.work import Engine, train
 from ftsdk.kit.jobs import worker
-from ftsdk_llamafactory.installation import HOUSE
+from ftsdk_llamafactory.installation import HOUSE, HOUSES
 
-ENGINE = Engine(HOUSE, runner="ftsdk_llamafactory.runner", file="job.yaml")
+ENGINE = Engine(
+    HOUSE,
+    runner="ftsdk_llamafactory.runner",
+    file="job.yaml",
+    tools=("ftsdk_llamafactory.scores",),
+    houses=HOUSES,
+)
 
 if __name__ == "__main__":
     sys.exit(worker.main(sys.argv[1:], partial(train, ENGINE)))

@@ -13,9 +13,9 @@ from transformers.utils import logging
 
 from ftsdk.artifact import MANIFEST
 from ftsdk.errors import ArtifactError
+from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
 from ftsdk_local.engine.model import load_base, pick_device
 from ftsdk_local.settings import ModelSettings
-from ftsdk_local.sources import ADAPTER_CONFIG, gives_scores
 
 Prompt = str | list[dict[str, Any]]
 

@@ -10,18 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.artifact import MANIFEST
-from ftsdk.errors import FtsdkError
 from ftsdk.files import sha256
-from ftsdk.job import JobRef
-from ftsdk.kit.hub.pins import HUB_ID, cached_config
-from ftsdk.kit.jobs.folder import JobFolder, jobs_root
+from ftsdk.kit.hub.pins import cached_config
 from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.sources import ADAPTER_CONFIG, folder_of, scorer_in
 from ftsdk.spec.method import is_function
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 class Source(NamedTuple):
@@ -41,7 +37,7 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
     model: str = ledger.take("model", "pretrained_model_name_or_path")
     given: str | None = ledger.take("model_revision", "revision")
     revision = commit or given
-    folder = _folder(ledger, "model", model)
+    folder = folder_of(ledger, "model", model)
     if folder is None:
         return Source(model, revision)
     if (folder / ADAPTER_CONFIG).is_file():
@@ -51,32 +47,6 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
     if not (folder / "config.json").is_file():
         ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
     return Source(str(folder), revision)
-
-
-def _folder(ledger: Ledger, field: str, name: str) -> Path | None:
-    """The local folder that a name stands for, by its whole path; None for a Hub id."""
-    folder = _artifact_of_job(ledger, field, name) or Path(name).expanduser().absolute()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        ledger.refuse(field, f"{folder} is a file", "give the folder that holds config.json and the weights")
-    elif not HUB_ID.fullmatch(name) and not name.startswith(f"{NAME}:"):
-        ledger.refuse(field, f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name")
-    return None
-
-
-def _artifact_of_job(ledger: Ledger, field: str, name: str) -> Path | None:
-    """The artifact of a local job that has ended well, where the name is a job's reference."""
-    if not name.startswith(f"{NAME}:"):
-        return None
-    try:
-        artifact = JobFolder(jobs_root() / JobRef.parse(name).native_id).artifact
-    except FtsdkError as error:
-        ledger.refuse(field, error.message, error.hint)
-        return None
-    if not artifact.is_dir():
-        ledger.refuse(field, f"the job {name} has made nothing yet", f"wait for it: ftsdk wait {name}")
-    return artifact
 
 
 def _with_adapter(ledger: Ledger, folder: Path) -> Source:
@@ -112,21 +82,8 @@ def reward_of(ledger: Ledger, commit: str | None = None) -> RewardSettings:
     reward: str = ledger.take("method.reward", "reward")
     if is_function(reward):
         return _function(ledger, reward)
-    folder = _folder(ledger, "method.reward", reward)
-    if folder is not None and not any((folder / name).is_file() for name in (ADAPTER_CONFIG, "config.json")):
-        ledger.refuse("method.reward", f"the folder {folder} holds no model", "give the artifact of a reward model")
-    elif folder is not None and not gives_scores(folder):
-        why = f"the model in {folder} writes text; it gives no scores"
-        ledger.refuse("method.reward", why, "train one with method reward_modeling")
+    folder = scorer_in(ledger, "method.reward", reward)
     return RewardSettings(model=str(folder)) if folder else RewardSettings(model=reward, revision=commit)
-
-
-def gives_scores(folder: Path) -> bool:
-    """Whether a folder holds a reward model, by its config."""
-    if (folder / ADAPTER_CONFIG).is_file():
-        return bool(json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("task_type") == "SEQ_CLS")
-    names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or []
-    return any(name.endswith("ForSequenceClassification") for name in names)
 
 
 def _function(ledger: Ledger, reward: str) -> RewardSettings:

@@ -174,6 +174,25 @@ def encode_pair(row: Row, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
     ]
 
 
+def prompt_and_answer(row: Row) -> tuple[Any, Any]:
+    """What a row asks, as text or messages, and its own answer; None where it has none."""
+    if "prompt" in row:
+        return row["prompt"], row.get("completion")
+    messages = row["messages"]
+    asked = max((place for place, message in enumerate(messages) if message["role"] != "assistant"), default=-1)
+    return messages[: asked + 1], messages[asked + 1 :] or None
+
+
+def encode_prompt(said: str | Sequence[Message], tokenizer: Any, tools: Sequence[Any] | None = None) -> list[int]:
+    """A prompt as the tokens that a response goes on from."""
+    if isinstance(said, str):
+        ids: list[int] = tokenizer(said)["input_ids"]
+        # some tokenizers end each text themselves, but this one goes on
+        return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
+    text = tokenizer.apply_chat_template(list(said), tools=tools, tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def _to_its_end(ids: list[int], labels: list[int]) -> tuple[list[int], list[int]]:
     end = max((place for place, label in enumerate(labels) if label != IGNORED), default=len(ids) - 1) + 1
     return ids[:end], labels[:end]

@@ -82,7 +82,7 @@ class PPO(_Tagged):
     """Proximal policy optimization (arXiv 1707.06347, 2203.02155) against a reward."""
 
     type: Literal["ppo"] = "ppo"
-    reward: str
+    reward: Annotated[str, Field(min_length=1)]
     """A reward model (artifact folder, job reference or Hub id), or a Python function as ``module:function``."""
     kl_coef: NonNegative = 0.05
     """Weight of the per-token KL penalty against the reference."""
@@ -118,7 +118,7 @@ class GRPO(_Tagged):
     """Group relative policy optimization (arXiv 2402.03300) against a reward."""
 
     type: Literal["grpo"] = "grpo"
-    reward: str
+    reward: Annotated[str, Field(min_length=1)]
     """A reward model (artifact folder, job reference or Hub id), or a Python function as ``module:function``."""
     num_generations: Annotated[int, Field(ge=2)] = 8
     """Responses sampled for each prompt."""

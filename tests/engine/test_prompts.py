@@ -8,10 +8,11 @@ from engine_scenery import Quiet
 
 from ftsdk.data import check
 from ftsdk.errors import DataError
+from ftsdk.kit.encoding import encode_prompt
 from ftsdk.kit.hardware import device
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk_local import translate
-from ftsdk_local.engine.prompts import prompt_ids, read_prompts, stop_tokens
+from ftsdk_local.engine.prompts import read_prompts, stop_tokens
 from ftsdk_local.settings import Settings
 
 ASKED = [{"role": "user", "content": "2 + 2?"}]
@@ -79,7 +80,7 @@ def test_messages_end_with_the_generation_prompt(tokenizer):
     """The response begins where the assistant's turn does."""
     text = tokenizer.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
 
-    assert tokenizer.decode(prompt_ids(ASKED, tokenizer)) == text
+    assert tokenizer.decode(encode_prompt(ASKED, tokenizer)) == text
 
 
 def test_stop_tokens_come_from_three_places(tokenizer):

@@ -56,6 +56,24 @@ SPECS = {
     "dpo": ({"method": {"type": "dpo", "beta": 0.3, "label_smoothing": 0.1}}, CARD),
     "dpo-ipo": ({"method": {"type": "dpo", "loss_type": "ipo"}}, CPU),
     "orpo": ({"method": {"type": "orpo", "beta": 0.2}}, CPU),
+    "kto": ({"method": {"type": "kto", "beta": 0.2, "desirable_weight": 1.5}}, CARD),
+    "reward_modeling": ({"method": "reward_modeling", "val_size": 0.1}, CARD),
+    "ppo": (
+        {
+            "method": {
+                "type": "ppo",
+                "reward": "org/scorer",
+                "target_kl": 4.0,
+                "num_mini_batches": 2,
+                "max_new_tokens": 64,
+                "kl_coef": 0.2,
+                "missing_eos_penalty": 0,
+            },
+            "compute": {"quantization": "nf4"},
+        },
+        CARD,
+    ),
+    "ppo-blank": ({"method": {"type": "ppo", "reward": "org/scorer"}, "training": {"save_steps": 5}}, CPU),
 }
 
 
@@ -83,8 +101,16 @@ def test_the_yaml(name):
     assert path.read_text(encoding="utf-8") == told
 
 
+PPO = {"type": "ppo", "reward": "org/scorer"}
+
 REFUSED = {
-    "method": {"method": "kto"},
+    "method": {"method": {"type": "grpo", "reward": "org/scorer"}},
+    "method.center_rewards_coefficient": {"method": {"type": "reward_modeling", "center_rewards_coefficient": 0.1}},
+    "adapter": {"method": "reward_modeling", "adapter": None},
+    "method.reward": {"method": {"type": "ppo", "reward": "rewards:short"}},
+    "method.kl_coef": {"method": {**PPO, "kl_coef": 0.1}},
+    "method.temperature": {"method": {**PPO, "temperature": 0.7}},
+    "val_size": {"method": PPO, "val_size": 0.1},
     "method.label_smoothing": {"method": {"type": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}},
     "adapter.init": {"adapter": {"init": "pissa"}},
     "adapter.alpha": {"adapter": {"r": 3, "alpha": 4.5}},
@@ -111,6 +137,18 @@ REFUSED = {
 def test_what_it_cannot_do_is_refused(field):
     """The refusal names the field."""
     assert field in refused(REFUSED[field])
+
+
+def test_ppo_reads_no_model_of_today(tiny_model):
+    """Its Transformers is of 2025, and would misread the rotary embeddings of newer files in silence."""
+    assert "model" in refused({"model": str(tiny_model), "method": PPO})
+
+
+def test_what_ppo_does_by_itself_is_told():
+    """A coefficient that the user left blank is LLaMA-Factory's, and the plan says so."""
+    told = {note.field for note in planned({"method": PPO}).backends_own}
+
+    assert {"method.kl_coef", "method.missing_eos_penalty", "method.target_kl"} <= told
 
 
 def test_a_folder_has_no_revision(tiny_model):

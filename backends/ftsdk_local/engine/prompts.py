@@ -7,7 +7,7 @@ import numpy as np
 
 from ftsdk.data import Row, rows
 from ftsdk.errors import DataError, Problem
-from ftsdk.kit.encoding import UnclearTurn, render
+from ftsdk.kit.encoding import UnclearTurn, encode_prompt, prompt_and_answer, render
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.kit.remote import localize
@@ -86,29 +86,10 @@ def _too_long(prompts: list[Prompt], budget: int) -> Iterator[Problem]:
 
 
 def _prompt(row: Row, tokenizer: Any) -> Prompt:
-    said, answer = _said_and_answer(row.value)
+    said, answer = prompt_and_answer(row.value)
     columns = {**row.others, **({} if answer is None else {"completion": answer})}
-    return Prompt(said, prompt_ids(said, tokenizer, row.value.get("tools")), columns, f"{row.file}:{row.line}")
-
-
-def _said_and_answer(value: dict[str, Any]) -> tuple[Said, Any]:
-    """The prompt, and the row's own answer to it where it has one."""
-    if "prompt" in value:
-        return value["prompt"], value.get("completion")
-    messages = value["messages"]
-    asked = max((place for place, message in enumerate(messages) if message["role"] != "assistant"), default=-1)
-    return messages[: asked + 1], messages[asked + 1 :] or None
-
-
-def prompt_ids(said: Said, tokenizer: Any, tools: Any = None) -> Tokens:
-    """A prompt as the tokens that a response goes on from."""
-    if isinstance(said, str):
-        ids = tokenizer(said)["input_ids"]
-        if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
-            ids = ids[:-1]  # some tokenizers end each text themselves, but this one goes on
-        return np.array(ids, dtype=np.int32)
-    text = tokenizer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=True)
-    return np.array(tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int32)
+    ids = np.array(encode_prompt(said, tokenizer, row.value.get("tools")), dtype=np.int32)
+    return Prompt(said, ids, columns, f"{row.file}:{row.line}")
 
 
 def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 
 from ftsdk.job import Reason
 from ftsdk.kit.jobs.outcome import Failure
+from ftsdk.kit.sources import ADAPTER_CONFIG
 from ftsdk_local.engine.actor import Actor
 from ftsdk_local.engine.adapter import ADAPTER_WEIGHTS
 from ftsdk_local.engine.batches import Example
@@ -19,7 +20,6 @@ from ftsdk_local.engine.model import load_scorer, told
 from ftsdk_local.engine.rewards import Response, Reward
 from ftsdk_local.engine.roles import REWARD, Roles
 from ftsdk_local.settings import ModelSettings
-from ftsdk_local.sources import ADAPTER_CONFIG
 
 
 class RewardSource(NamedTuple):

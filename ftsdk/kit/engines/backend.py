@@ -1,6 +1,8 @@
 """A backend that runs a foreign engine on this machine, in the engine's own Python."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from ftsdk.backend import Plan, Record
@@ -23,6 +25,12 @@ class EngineBackend(WorkerBackend):
     """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
 
     house: ClassVar[House]
+    houses: ClassVar[Mapping[str, House]] = MappingProxyType({})
+    """From a method to its house, where it is another one."""
+
+    def house_for(self, method: str) -> House:
+        """Where a method is at home."""
+        return self.houses.get(method, self.house)
 
     def check(self) -> list[Problem]:
         """What stands in the way of installing the engine; it is installed at the first job."""
@@ -35,12 +43,13 @@ class EngineBackend(WorkerBackend):
     def submit(self, plan: Plan, token: str, record: Record) -> str:
         """See that a Python of the user's own has the engine; then as any job on this machine."""
         if python := _given_python(plan):
-            check_python(python, self.house)
+            check_python(python, self.house_for(plan.spec.method.type))
         return super().submit(plan, token, record)
 
     def install(self, tell: Tell) -> None:
-        """Install the engine into an environment of its own."""
-        build(self.house, tell)
+        """Install the engine into an environment of its own, and one more for each method that needs another."""
+        for house in (self.house, *self.houses.values()):
+            build(house, tell)
 
 
 def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:

@@ -65,6 +65,22 @@ def bring_model(name: str, revision: str | None) -> None:
         link.symlink_to(found, target_is_directory=True)
 
 
+def too_new(config: Mapping[str, Any], reader: str) -> str:
+    """Why an engine's older Transformers would misread a model; empty where it would not.
+
+    Args:
+        config: The model's ``config.json``.
+        reader: The version that the engine has.
+    """
+    version = str(config.get("transformers_version", "4"))
+    if version.partition(".")[0] >= "5" or "rope_parameters" in config:
+        return (
+            f"the model was saved by Transformers {version}, whose files Transformers {reader} misreads in silence "
+            "(rotary embeddings, tokenizer)"
+        )
+    return ""
+
+
 def offline() -> dict[str, str]:
     """The environment of an engine: without keys, and without the Hub."""
     return {name: value for name, value in os.environ.items() if name not in KEYS} | {"HF_HUB_OFFLINE": "1"}

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from ftsdk.data import is_local
 from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import HUB_ID
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
+from ftsdk.kit.sources import folder_of
 from ftsdk.spec import SFT, Dataset
 
 OUTPUT = "out"
@@ -34,11 +34,8 @@ def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
     """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
     name: str = ledger.take("model", native)
     given: str | None = ledger.take("model_revision", "the runner's download")
-    folder = Path(name).expanduser().absolute()
-    if not folder.is_dir():
-        if folder.exists() or not HUB_ID.fullmatch(name):
-            what = f"there is no folder {folder}, and {name!r} is no Hub id"
-            ledger.refuse("model", what, "give a folder or org/name")
+    folder = folder_of(ledger, "model", name)
+    if folder is None:
         return Model(name, commit or given)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
@@ -131,6 +128,7 @@ def task_of(ledger: Ledger, commits: Mapping[str, str], model: Model) -> dict[st
         "method": spec.method.type,
         "train_on": spec.method.train_on if isinstance(spec.method, SFT) else "completion",
         "max_length": spec.training.max_length,
+        "max_new_tokens": getattr(spec.method, "max_new_tokens", 0),
         "adapter": spec.adapter is not None,
         "output": OUTPUT,
         "dataset": _here(spec.dataset, commits.get("dataset")),

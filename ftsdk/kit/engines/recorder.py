@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 RECORD = "record.jsonl"
 _IGNORED = -100
-_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "num_input_tokens_seen"})
+_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "num_input_tokens_seen", "step"})
 _SILENT_ENDINGS = ("_runtime", "_per_second", "_per_second_per_gpu")
 
 
@@ -26,7 +26,7 @@ class Recorder(TrainerCallback):
     def __init__(self) -> None:
         self._stop_wanted = False
         self._counter = _Counter()
-        self._seconds = 0.0
+        self._began = self._seconds = 0.0
         self._told = (0, 0.0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002
@@ -34,6 +34,7 @@ class Recorder(TrainerCallback):
         signal.signal(signal.SIGTERM, self._hear)
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         self._counter.watch(model)
+        self._began = time.monotonic()
         trainable = sum(size for size, learned in sizes if learned)
         _write(step=state.global_step, total=state.max_steps, trainable=trainable)
 
@@ -43,7 +44,8 @@ class Recorder(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
         """Tell the step; save and end, once it was asked for."""
-        self._seconds += time.monotonic() - self._began
+        now = time.monotonic()
+        self._seconds, self._began = self._seconds + now - self._began, now
         _write(step=state.global_step, total=state.max_steps, **self._counter.take())
         if self._stop_wanted:
             control.should_log = control.should_save = control.should_training_stop = True

@@ -7,11 +7,19 @@ nothing of ours but the desk and the encoding.
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftsdk.kit.encoding import IGNORED, PLAIN_TEMPLATE, Refused, encode_pair, encode_row
+from ftsdk.kit.encoding import (
+    IGNORED,
+    PLAIN_TEMPLATE,
+    Refused,
+    encode_pair,
+    encode_prompt,
+    encode_row,
+    prompt_and_answer,
+)
 from ftsdk.kit.engines.desk import Failure, Request, Result
 
 FOLDER = "tokens"
@@ -34,7 +42,8 @@ class Encoded(NamedTuple):
     """A row as tokens."""
 
     texts: dict[str, Tokens]
-    """By name: ``chosen`` and ``rejected`` of a pair; a row that is one text has it under ``text``."""
+    """By name: ``chosen`` and ``rejected`` of a pair; ``text`` of any other row, and for KTO beside it ``other``, the
+    prompt with the next row's answer; the prompt alone where the engine is to answer it."""
     row: dict[str, Any]
     """In its canonical form."""
 
@@ -95,32 +104,55 @@ def _dataset(rows: Iterator[dict[str, Any]]) -> Any:
 
 def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int]) -> Iterator[Encoded]:
     longest = request["max_length"]
+    for number, (row, following) in enumerate(_with_next(path), 1):
+        place = f"{path.stem} {number}"
+        try:
+            texts = _texts(row, following, request, tokenizer)
+        except Refused as refusal:
+            raise Failure("data_error", f"{place}: {refusal}; {refusal.fix}".rstrip("; ")) from refusal
+        counts["rows"] += 1
+        counts["truncated"] += any(len(ids) > longest for ids, _ in texts.values())
+        cut = {name: Tokens(ids[:longest], labels[:longest]) for name, (ids, labels) in texts.items()}
+        if trouble := _trouble(row, list(cut.values())):
+            what = f"{trouble} within training.max_length; raise it, or remove the row"
+            raise Failure("data_error", f"{place}: {what}")
+        yield Encoded(cut, row)
+
+
+def _with_next(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each row, and the one that follows it; the first follows the last."""
     with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            row = json.loads(line)
-            try:
-                texts = _texts(row, request, tokenizer)
-            except Refused as refusal:
-                raise Failure("data_error", f"{path.stem} {number}: {refusal}; {refusal.fix}".rstrip("; ")) from refusal
-            counts["rows"] += 1
-            counts["truncated"] += any(len(ids) > longest for ids, _ in texts.values())
-            cut = {name: Tokens(ids[:longest], labels[:longest]) for name, (ids, labels) in texts.items()}
-            if trouble := _trouble(row, list(cut.values())):
-                what = f"{trouble} within training.max_length; raise it, or remove the row"
-                raise Failure("data_error", f"{path.stem} {number}: {what}")
-            yield Encoded(cut, row)
+        rows = map(json.loads, lines)
+        for first in rows:
+            yield from pairwise(chain([first], rows, [first]))
+
+
+def _texts(
+    row: dict[str, Any], following: dict[str, Any], request: Request, tokenizer: Any
+) -> dict[str, tuple[list[int], list[int]]]:
+    method = request["method"]
+    if method in _PAIRED:
+        return dict(zip(("chosen", "rejected"), encode_pair(row, tokenizer), strict=True))
+    if method == "ppo":
+        return {"text": _prompt(row, tokenizer, request["max_length"] - request["max_new_tokens"])}
+    text = {"text": encode_row(row, tokenizer, request["train_on"])}
+    if method != "kto":
+        return text
+    return {**text, "other": encode_row({**row, "completion": following["completion"]}, tokenizer, "completion")}
+
+
+def _prompt(row: dict[str, Any], tokenizer: Any, longest: int) -> tuple[list[int], list[int]]:
+    ids = encode_prompt(prompt_and_answer(row)[0], tokenizer, row.get("tools"))
+    if not 1 < len(ids) <= longest:
+        what = f"the prompt has {len(ids)} tokens; training.max_length less method.max_new_tokens leaves {longest}"
+        raise Refused(what, "raise training.max_length, lower method.max_new_tokens, or remove the row")
+    return ids, ids
 
 
 def _trouble(row: dict[str, Any], texts: list[Tokens]) -> str:
     """What makes a row teach nothing once it is cut; empty: it teaches."""
     if any(all(label == IGNORED for label in text.labels[1:]) for text in texts):
         return "no token carries loss"
-    if len(texts) > 1 and texts[0] == texts[1] and row["chosen"] != row["rejected"]:
+    if "chosen" in row and texts[0] == texts[1] and row["chosen"] != row["rejected"]:
         return "chosen and rejected are the same"
     return ""
-
-
-def _texts(row: dict[str, Any], request: Request, tokenizer: Any) -> dict[str, tuple[list[int], list[int]]]:
-    if request["method"] in _PAIRED:
-        return dict(zip(("chosen", "rejected"), encode_pair(row, tokenizer), strict=True))
-    return {"text": encode_row(row, tokenizer, request["train_on"])}

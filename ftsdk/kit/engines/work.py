@@ -1,8 +1,9 @@
 """Do a job with an engine in its own Python: lay out what its runner needs, attend to it, seal what it makes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -44,6 +45,8 @@ class Engine(NamedTuple):
     """The name of the engine's own configuration in the job's folder: YAML or JSON."""
     tools: Sequence[str] = ()
     """More modules that the runner needs."""
+    houses: Mapping[str, House] = MappingProxyType({})
+    """From a method to its house, where it is another one."""
 
 
 def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
@@ -55,7 +58,8 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
         DataError: The rows were changed, or cannot be had.
     """
     check_unchanged(plan)
-    python = engine_python(engine.house, plan, reporter)
+    house = engine.houses.get(plan.spec.method.type, engine.house)
+    python = engine_python(house, plan, reporter)
     desk = write_request(engine, folder.engine, plan, folder.cache)
     reporter.stage("training")
     progress = Progress(reporter, desk)
@@ -69,7 +73,7 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
     )
     if stop.why:
         raise Stopped(stop.why)
-    result = read_result(desk, engine.house.package, status, progress.tail)
+    result = read_result(desk, house.package, status, progress.tail)
     if result["truncated"]:
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]

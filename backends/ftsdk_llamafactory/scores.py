@@ -1,0 +1,101 @@
+"""Reward models between LLaMA-Factory's form and the one that everybody loads, in LLaMA-Factory's own Python.
+
+LLaMA-Factory keeps a language model and, beside it, a linear head in ``value_head.safetensors``. Transformers has a
+sequence classifier with one label, whose head, ``score``, is a weight without a bias.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ftsdk.kit.engines.desk import Failure, too_new
+
+HEAD = "value_head.safetensors"
+_WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
+_CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
+_SCORE = "base_model.model.score.weight"
+_LORA = ("r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "bias", "rank_pattern", "alpha_pattern")
+"""Of an adapter's settings, those that its weights go by; PEFT's others differ between versions."""
+
+
+def to_classifier(output: Path) -> None:
+    """Make a sequence classifier of the adapter that LLaMA-Factory has written.
+
+    The head's bias is left out: it moves every reward alike, and only differences were learned.
+    """
+    from safetensors.torch import load_file, save_file
+
+    head = load_file(output / HEAD)[_WEIGHT]
+    (output / HEAD).unlink()
+    save_file({**load_file(output / _ADAPTER), _SCORE: head}, output / _ADAPTER, metadata={"format": "pt"})
+    told = json.loads((output / _CONFIG).read_text("utf-8"))
+    told |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    (output / _CONFIG).write_text(json.dumps(told, indent=2), "utf-8")
+
+
+def from_classifier(source: str, revision: str | None, target: Path, tokenizer: Any) -> None:
+    """Make of a sequence classifier, or of an adapter that is one, a whole reward model as LLaMA-Factory loads it.
+
+    Args:
+        source: A folder, or a name on the Hub.
+        revision: The Hub's commit.
+        target: The folder to write; a reward model that is there already is taken as it is.
+        tokenizer: The policy's.
+
+    Raises:
+        Failure: It reads other tokens than the policy writes.
+    """
+    import torch
+    from huggingface_hub import snapshot_download
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+
+    if (target / HEAD).is_file():
+        return
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
+    _check_tokens(folder, source, tokenizer)
+    scorer = _scorer(folder, tokenizer)
+    head = scorer.score.weight.detach().clone()
+    writer = AutoModelForCausalLM.from_config(scorer.config, torch_dtype=scorer.dtype)
+    writer.base_model.load_state_dict(scorer.base_model.state_dict())
+    writer.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    save_file({_WEIGHT: head, _BIAS: torch.zeros(1)}, target / HEAD, metadata={"format": "pt"})
+
+
+def _check_tokens(folder: Path, source: str, tokenizer: Any) -> None:
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.is_file() or Tokenizer.from_file(str(file)).get_vocab() != tokenizer.get_vocab():
+        what = f"method.reward: the reward model {source} reads other tokens than the policy writes"
+        raise Failure("engine_error", f"{what}; train one on a base with the policy's tokenizer")
+
+
+def _scorer(folder: Path, tokenizer: Any) -> Any:
+    """The classifier, with its adapter in its weights."""
+    from peft import LoraConfig, PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    if not (folder / _CONFIG).is_file():
+        _check_age(folder)
+        return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, torch_dtype="auto")
+    told = json.loads((folder / _CONFIG).read_text("utf-8"))
+    base = told["base_model_name_or_path"]
+    _check_age(Path(base))
+    model = AutoModelForSequenceClassification.from_pretrained(
+        base, revision=told.get("revision"), num_labels=1, torch_dtype="auto", pad_token_id=tokenizer.pad_token_id
+    )
+    given = {name: told[name] for name in _LORA if name in told}
+    config = LoraConfig(task_type="SEQ_CLS", modules_to_save=["score"], inference_mode=True, **given)
+    return PeftModel.from_pretrained(model, folder, config=config).merge_and_unload()
+
+
+def _check_age(folder: Path) -> None:
+    from transformers import __version__
+
+    file = folder / "config.json"
+    if file.is_file() and (trouble := too_new(json.loads(file.read_text("utf-8")), __version__)):
+        raise Failure("engine_error", f"method.reward: {trouble}")

@@ -1,0 +1,66 @@
+"""Folders that a spec names as a model or a reward: on this disk, or what a job of this machine has made.
+
+Reads config files and nothing heavier; whatever cannot be used is refused in the ledger.
+"""
+
+import json
+from pathlib import Path
+
+from ftsdk.errors import FtsdkError
+from ftsdk.job import JobRef
+from ftsdk.kit.hub.pins import HUB_ID
+from ftsdk.kit.jobs.folder import JobFolder, jobs_root
+from ftsdk.kit.ledger import Ledger
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def folder_of(ledger: Ledger, field: str, name: str) -> Path | None:
+    """The folder that a name stands for, by its whole path; None for a Hub id."""
+    if _is_job(name):
+        return _artifact_of(ledger, field, name)
+    folder = Path(name).expanduser().absolute()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        ledger.refuse(field, f"{folder} is a file", "give the folder that holds config.json and the weights")
+    elif not HUB_ID.fullmatch(name):
+        ledger.refuse(field, f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name")
+    return None
+
+
+def _is_job(name: str) -> bool:
+    """Whether a name is a job's reference, such as ``local:sft-7f3k2m``."""
+    return ":" in name and "/" not in name and not Path(name).exists()
+
+
+def _artifact_of(ledger: Ledger, field: str, name: str) -> Path | None:
+    """The artifact of a job of this machine that has ended well."""
+    try:
+        artifact = JobFolder(jobs_root() / JobRef.parse(name).native_id).artifact
+    except FtsdkError as error:
+        ledger.refuse(field, error.message, error.hint)
+        return None
+    if not artifact.is_dir():
+        ledger.refuse(field, f"the job {name} has made nothing on this machine yet", f"see: ftsdk status {name}")
+        return None
+    return artifact
+
+
+def scorer_in(ledger: Ledger, field: str, name: str) -> Path | None:
+    """The folder of a reward model; None for a Hub id."""
+    folder = folder_of(ledger, field, name)
+    if folder is not None and not any((folder / file).is_file() for file in (ADAPTER_CONFIG, "config.json")):
+        ledger.refuse(field, f"the folder {folder} holds no model", "give the artifact of a reward model")
+    elif folder is not None and not gives_scores(folder):
+        why = f"the model in {folder} writes text; it gives no scores"
+        ledger.refuse(field, why, "train one with method reward_modeling")
+    return folder
+
+
+def gives_scores(folder: Path) -> bool:
+    """Whether a folder holds a reward model, by its config."""
+    if (folder / ADAPTER_CONFIG).is_file():
+        return bool(json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("task_type") == "SEQ_CLS")
+    names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or []
+    return any(name.endswith("ForSequenceClassification") for name in names)
