@@ -214,11 +214,10 @@ def _quantization(ledger: Ledger) -> dict[str, Any]:
 
 def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
     """LLaMA-Factory has a setting for two of the precisions, and else computes in that of the model's files."""
-    told = fields.precision(ledger, machine, "LLaMA-Factory")
     if ledger.value("compute.dtype") == "float32":
-        del ledger.honoured["compute.dtype"]
         ledger.leave("compute.dtype", "LLaMA-Factory computes in the precision of the model's files, or in half of it")
-    return told
+        return {"bf16": False, "fp16": False}
+    return fields.precision(ledger, machine, "LLaMA-Factory")
 
 
 def _cadence(ledger: Ledger) -> dict[str, Any]:
