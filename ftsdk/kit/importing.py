@@ -1,0 +1,83 @@
+"""What importers of several tools need to know of rows and models on this disk."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ftsdk.data import is_local
+from ftsdk.data.formats import FORMATS
+from ftsdk.data.read import read_rows
+from ftsdk.errors import DataError
+from ftsdk.importer import Sheet
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
+
+
+def check_rows(
+    sheet: Sheet, key: str, paths: Iterable[str], shape: Mapping[str, Any], *, reads: Collection[str]
+) -> None:
+    """Refuse rows that ftsdk would read otherwise than the tool, as far as their suffix and the first row tell.
+
+    Args:
+        sheet: The file.
+        key: Names the dataset in it.
+        paths: The dataset's paths.
+        shape: Its ``format`` and ``columns`` in ftsdk's words.
+        reads: Keys of a row that the tool reads.
+    """
+    ours = frozenset().union(*(each.uses for each in FORMATS if each.name == shape["format"]))
+    for path in paths:
+        if not is_local(path):
+            continue
+        if not path.lower().endswith(_SUFFIXES):
+            sheet.refuse(key, "rows are read from JSON files only", "convert it to JSON Lines, and name the file")
+            continue
+        strays = {*_first_row(Path(path))} & (ours - shape.get("columns", {}).keys()) - {*reads}
+        for stray in sorted(strays):
+            what = f"the rows have the key {stray}, which {sheet.tool} passes over here, and ftsdk would read"
+            sheet.refuse(key, what, "rename the key in the rows, or name it in the file")
+
+
+def _first_row(path: Path) -> dict[str, Any]:
+    """The first row of a file; empty where there is none, or none that can be read: the plan tells of that."""
+    try:
+        with_none_bad = read_rows(path.expanduser(), lambda problem: None)
+        return next((line.value for line in with_none_bad), {})
+    except (DataError, OSError):
+        return {}
+
+
+def shape_of(name: str, **columns: str | None) -> dict[str, Any]:
+    """A dataset's ``format``, and its ``columns`` where the rows call them otherwise; None is a key that is not there."""
+    renamed = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours}
+    return {"format": name, "columns": renamed} if renamed else {"format": name}
+
+
+def own_template(sheet: Sheet, key: str, name: str, model: str) -> None:
+    """Tell of a chat template of the tool's own: ftsdk renders with the model's.
+
+    Nobody can prove that the two write the same text. Where the model has a template, they do as a rule, since the
+    tool copies it from there; where it is known to have none, they do not, and the key is refused.
+    """
+    field = "dataset.chat_template"
+    if _has_no_template(Path(model).expanduser()):
+        why = f"{name} is {sheet.tool}'s own chat template, and the model has none"
+        sheet.refuse(key, why, "write it into a Jinja file", field=field)
+        return
+    text = (
+        f"{name} is {sheet.tool}'s own chat template; ftsdk renders with the model's own, which must say the same:"
+        f" if it does not, or the model is a base model without one, set {field}=FILE.jinja"
+    )
+    sheet.differ(key, text)
+
+
+def _has_no_template(folder: Path) -> bool:
+    """Whether a model on this disk is known to have no chat template."""
+    config = folder / "tokenizer_config.json"
+    if (folder / "chat_template.jinja").is_file() or not config.is_file():
+        return False
+    try:
+        return not json.loads(config.read_text("utf-8")).get("chat_template")
+    except (OSError, ValueError, AttributeError):
+        return False
