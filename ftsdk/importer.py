@@ -1,8 +1,8 @@
 """What an importer is: it reads another tool's file into a job spec, and accounts for every key that stands there.
 
-An importer is registered under the entry-point group ``ftsdk.importers``. Its :class:`Keys` say what becomes of each key
-of the tool: it means some of our fields, it is harmless and dropped, or nothing here is equal to it and it is refused.
-A key that is in none of them is unknown to the tool.
+An importer is registered under the entry-point group ``ftsdk.importers``. Its :class:`Keys` say what becomes of each
+key of the tool: it means some of our fields, it is harmless and dropped, or nothing here is equal to it and it is
+refused. A key that is in none of them is unknown to the tool.
 """
 
 import difflib

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 PACKAGES = (
     "ftsdk",
     "ftsdk_autotrain",
+    "ftsdk_axolotl",
     "ftsdk_hfjobs",
     "ftsdk_llamafactory",
     "ftsdk_local",

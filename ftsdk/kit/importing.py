@@ -8,7 +8,7 @@ from typing import Any
 from ftsdk.data import is_local
 from ftsdk.data.formats import FORMATS
 from ftsdk.data.read import read_rows
-from ftsdk.errors import DataError
+from ftsdk.errors import DataError, Problem
 from ftsdk.importer import Sheet
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
@@ -42,14 +42,17 @@ def check_rows(
 def _first_row(path: Path) -> dict[str, Any]:
     """The first row of a file; empty where there is none, or none that can be read: the plan tells of that."""
     try:
-        with_none_bad = read_rows(path.expanduser(), lambda problem: None)
-        return next((line.value for line in with_none_bad), {})
+        return next((line.value for line in read_rows(path.expanduser(), _pass_over)), {})
     except (DataError, OSError):
         return {}
 
 
+def _pass_over(problem: Problem) -> None:
+    """The plan tells of bad rows, with their lines."""
+
+
 def shape_of(name: str, **columns: str | None) -> dict[str, Any]:
-    """A dataset's ``format``, and its ``columns`` where the rows call them otherwise; None is a key that is not there."""
+    """A dataset's ``format``, and its ``columns`` where the rows call them otherwise; None: there is no such key."""
     renamed = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours}
     return {"format": name, "columns": renamed} if renamed else {"format": name}
 

@@ -5,7 +5,7 @@ from ftsdk.importer import Keys, Unequal, dropped, refused
 _ENGINE = "it trains otherwise than ftsdk can say"
 _TOKENS = "it changes tokens or embeddings"
 _IMAGES = "ftsdk trains on text"
-_SECRET = "keys belong in the environment, never in a file"
+_NO_KEYS = "keys belong in the environment, never in a file"
 _TAKE_OUT = "take it out"
 
 MAPPED = {
@@ -89,70 +89,88 @@ DROPPED = dropped(
     ("ftsdk keeps each job in a folder of its own: ftsdk fetch", "output_dir overwrite_output_dir save_only_model"),
     (
         "how rows are prepared, not what they are",
-        "overwrite_cache preprocessing_batch_size preprocessing_num_workers cache_dir data_shared_file_system"
-        " remove_unused_columns dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers"
-        " dataloader_prefetch_factor buffer_size length_column_name label_names media_dir",
+        """
+        overwrite_cache preprocessing_batch_size preprocessing_num_workers cache_dir data_shared_file_system
+        remove_unused_columns dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers
+        dataloader_prefetch_factor buffer_size length_column_name label_names media_dir
+        """,
     ),
     (
         "what is shown, not what is learned",
-        "plot_loss logging_dir logging_first_step log_on_each_node logging_nan_inf_filter log_level log_level_replica"
-        " disable_tqdm include_num_input_tokens_seen include_effective_tokens_per_second print_param_status"
-        " compute_accuracy project trackio_space_id trackio_bucket_id trackio_static_space_id debug"
-        " skip_memory_metrics swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_logdir"
-        " profiler_output_dir profiler_wait_steps profiler_warmup_steps profiler_active_steps profiler_repeat"
-        " profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules enable_torch_profiler",
+        """
+        plot_loss logging_dir logging_first_step log_on_each_node logging_nan_inf_filter log_level log_level_replica
+        disable_tqdm include_num_input_tokens_seen include_effective_tokens_per_second print_param_status
+        compute_accuracy project trackio_space_id trackio_bucket_id trackio_static_space_id debug
+        skip_memory_metrics swanlab_project swanlab_workspace swanlab_run_name swanlab_mode swanlab_logdir
+        profiler_output_dir profiler_wait_steps profiler_warmup_steps profiler_active_steps profiler_repeat
+        profiler_record_shapes profiler_profile_memory profiler_with_stack profile_modules enable_torch_profiler
+        """,
     ),
     (
         "how held-out rows are computed, not which",
-        "do_eval per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches eval_delay"
-        " eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics bf16_full_eval"
-        " fp16_full_eval eval_on_each_dataset",
+        """
+        do_eval per_device_eval_batch_size prediction_loss_only eval_on_start eval_do_concat_batches eval_delay
+        eval_use_gather_object eval_accumulation_steps include_for_metrics batch_eval_metrics bf16_full_eval
+        fp16_full_eval eval_on_each_dataset
+        """,
     ),
     (
         "about answers and exports, which are no part of a training",
-        "do_predict predict_with_generate generation_max_length generation_num_beams generation_config do_sample"
-        " temperature top_p top_k num_beams max_length max_new_tokens repetition_penalty length_penalty"
-        " skip_special_tokens eval_num_beams sortish_sampler infer_backend infer_dtype offload_folder use_kv_cache"
-        " vllm_maxlen vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen"
-        " sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend export_dir export_size export_device"
-        " export_quantization_bit export_quantization_dataset export_quantization_nsamples"
-        " export_quantization_maxlen export_legacy_format export_hub_model_id",
+        """
+        do_predict predict_with_generate generation_max_length generation_num_beams generation_config do_sample
+        temperature top_p top_k num_beams max_length max_new_tokens repetition_penalty length_penalty
+        skip_special_tokens eval_num_beams sortish_sampler infer_backend infer_dtype offload_folder use_kv_cache
+        vllm_maxlen vllm_gpu_util vllm_enforce_eager vllm_max_lora_rank vllm_config sglang_maxlen
+        sglang_mem_fraction sglang_tp_size sglang_config sglang_lora_backend export_dir export_size export_device
+        export_quantization_bit export_quantization_dataset export_quantization_nsamples
+        export_quantization_maxlen export_legacy_format export_hub_model_id
+        """,
     ),
     (
         "how the same numbers are computed; ftsdk chooses it for the machine",
-        "low_cpu_mem_usage use_unsloth use_unsloth_gc use_reentrant_gc use_v1_kernels use_liger_kernel"
-        " liger_kernel_config use_cache tf32 torch_compile torch_compile_backend torch_compile_mode"
-        " torch_empty_cache_steps gradient_checkpointing_kwargs full_determinism upcast_layernorm"
-        " upcast_lmhead_output",
+        """
+        low_cpu_mem_usage use_unsloth use_unsloth_gc use_reentrant_gc use_v1_kernels use_liger_kernel
+        liger_kernel_config use_cache tf32 torch_compile torch_compile_backend torch_compile_mode
+        torch_empty_cache_steps gradient_checkpointing_kwargs full_determinism upcast_layernorm
+        upcast_lmhead_output
+        """,
     ),
     (
         "about several machines; a job of this backend has one device",
-        "local_rank ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend"
-        " ddp_timeout average_tokens_across_devices save_on_each_node ray_num_workers ray_init_kwargs master_addr"
-        " master_port accelerator_config",
+        """
+        local_rank ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend
+        ddp_timeout average_tokens_across_devices save_on_each_node ray_num_workers ray_init_kwargs master_addr
+        master_port accelerator_config
+        """,
     ),
     (
         "about pauses and uploads, which ftsdk does in its own way",
-        "enable_jit_checkpoint restore_callback_states_from_checkpoint hub_private_repo hub_strategy hub_always_push"
-        " hub_revision create_new_adapter",
+        """
+        enable_jit_checkpoint restore_callback_states_from_checkpoint hub_private_repo hub_strategy hub_always_push
+        hub_revision create_new_adapter
+        """,
     ),
     (
         "about images and sound, of which there is none in the rows",
-        "image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches video_max_pixels video_min_pixels"
-        " video_fps video_maxlen use_audio_in_video audio_sampling_rate freeze_vision_tower"
-        " freeze_multi_modal_projector",
+        """
+        image_max_pixels image_min_pixels image_do_pan_and_scan crop_to_patches video_max_pixels video_min_pixels
+        video_fps video_maxlen use_audio_in_video audio_sampling_rate freeze_vision_tower
+        freeze_multi_modal_projector
+        """,
     ),
     (
         "belongs to a way of training that the file does not choose, or chooses by a key that is refused",
-        "freeze_trainable_layers freeze_trainable_modules freeze_extra_modules module_dropout oft_rank oft_block_size"
-        " oft_target loraplus_lr_embedding simpo_gamma ppo_buffer_size ppo_epochs ppo_score_norm ppo_target"
-        " ppo_whiten_rewards reward_model reward_model_adapters reward_model_quantization_bit reward_model_type"
-        " ref_model_adapters ref_model_quantization_bit galore_target galore_rank galore_update_interval galore_scale"
-        " galore_proj_type galore_layerwise apollo_target apollo_rank apollo_update_interval apollo_scale apollo_proj"
-        " apollo_proj_type apollo_scale_type apollo_layerwise apollo_scale_front badam_mode badam_start_block"
-        " badam_switch_mode badam_switch_interval badam_update_ratio badam_mask_mode badam_verbose asft_alpha"
-        " eaft_alpha hyper_parallel_args fp8_backend init_special_tokens kt_weight_path kt_expert_checkpoint_path"
-        " kt_use_lora_experts kt_lora_expert_num kt_lora_expert_intermediate_size adapter_folder",
+        """
+        freeze_trainable_layers freeze_trainable_modules freeze_extra_modules module_dropout oft_rank oft_block_size
+        oft_target loraplus_lr_embedding simpo_gamma ppo_buffer_size ppo_epochs ppo_score_norm ppo_target
+        ppo_whiten_rewards reward_model reward_model_adapters reward_model_quantization_bit reward_model_type
+        ref_model_adapters ref_model_quantization_bit galore_target galore_rank galore_update_interval galore_scale
+        galore_proj_type galore_layerwise apollo_target apollo_rank apollo_update_interval apollo_scale apollo_proj
+        apollo_proj_type apollo_scale_type apollo_layerwise apollo_scale_front badam_mode badam_start_block
+        badam_switch_mode badam_switch_interval badam_update_ratio badam_mask_mode badam_verbose asft_alpha
+        eaft_alpha hyper_parallel_args fp8_backend init_special_tokens kt_weight_path kt_expert_checkpoint_path
+        kt_use_lora_experts kt_lora_expert_num kt_lora_expert_intermediate_size adapter_folder
+        """,
     ),
 )
 
@@ -163,9 +181,11 @@ REFUSED: dict[str, Unequal] = dict(
         (
             _ENGINE,
             f"{_TAKE_OUT}, or run LLaMA-Factory itself",
-            "use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss"
-            " use_eaft_loss use_mca use_kt loraplus_lr_ratio pissa_convert mixture_of_depths shift_attn"
-            " train_from_scratch pure_bf16 fp8 fp8_enable_fsdp_float8_all_gather moe_aux_loss_coef rope_scaling",
+            """
+            use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss
+            use_eaft_loss use_mca use_kt loraplus_lr_ratio pissa_convert mixture_of_depths shift_attn
+            train_from_scratch pure_bf16 fp8 fp8_enable_fsdp_float8_all_gather moe_aux_loss_coef rope_scaling
+            """,
         ),
         (_ENGINE, _TAKE_OUT, "lr_scheduler_kwargs optim_args optim_target_modules label_smoothing_factor"),
         ("it trains whole layers beside the adapter", _TAKE_OUT, "additional_target"),
@@ -177,8 +197,10 @@ REFUSED: dict[str, Unequal] = dict(
         (
             _TOKENS,
             "save the changed tokenizer and model in a folder, and name that",
-            "resize_vocab split_special_tokens add_tokens add_special_tokens new_special_tokens_config"
-            " use_fast_tokenizer=true",
+            """
+            resize_vocab split_special_tokens add_tokens add_special_tokens new_special_tokens_config
+            use_fast_tokenizer=true
+            """,
         ),
         ("the base is quantized by a map of devices", _TAKE_OUT, "quantization_device_map"),
         (_IMAGES, _TAKE_OUT, "freeze_language_model"),
@@ -188,7 +210,7 @@ REFUSED: dict[str, Unequal] = dict(
             "tool_format preserve_thinking enable_thinking=true",
         ),
         (
-            "the template's system text is the model's own",
+            "the system text is the template's",
             "put it into the rows, as a system message",
             "default_system",
         ),
@@ -207,10 +229,12 @@ REFUSED: dict[str, Unequal] = dict(
         ),
         ("this tracker is not spoken to", _TAKE_OUT, "use_swanlab"),
         (
-            _SECRET,
+            _NO_KEYS,
             _TAKE_OUT,
-            "hub_token hf_hub_token ms_hub_token om_hub_token swanlab_api_key swanlab_lark_secret"
-            " swanlab_lark_webhook_url",
+            """
+            hub_token hf_hub_token ms_hub_token om_hub_token swanlab_api_key swanlab_lark_secret
+            swanlab_lark_webhook_url
+            """,
         ),
     )
 )

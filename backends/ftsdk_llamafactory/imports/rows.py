@@ -184,9 +184,7 @@ def _alpaca(
     if columns.get("tools"):
         part.refuse("columns", "tools of alpaca rows have no equal here", _CHAT)
     if columns.get("query"):
-        part.differ(
-            "columns", "where a row has an input, LLaMA-Factory puts a line break before it, ftsdk a blank line"
-        )
+        part.differ("columns", "LLaMA-Factory puts a line break before the input of a row, ftsdk a blank line")
     others = {name: columns.get(name) for name in ("system", "history")}
     return shape_of("alpaca", instruction=prompt, input=columns.get("query"), output=answer, **others)
 

@@ -170,9 +170,7 @@ def _adapter(sheet: Sheet) -> None:
         if sheet.number("pissa_iter", 16) == -1:
             sheet.put("adapter.init", "pissa", "pissa_init")
         else:
-            sheet.refuse(
-                "pissa_init", "a fast decomposition in 16 steps has no equal", "pissa_iter: -1, which is exact"
-            )
+            sheet.refuse("pissa_init", "a fast decomposition has no equal", "pissa_iter: -1, which is exact")
 
 
 def _training(sheet: Sheet) -> None:
@@ -226,8 +224,8 @@ def _length(sheet: Sheet, stage: str) -> None:
     else:
         sheet.differ(
             "cutoff_len",
-            f"rows longer than {length} tokens: LLaMA-Factory shortens prompt and answer, ftsdk cuts the end, and says"
-            " how many rows that befalls",
+            f"rows longer than {length} tokens: LLaMA-Factory shortens prompt and answer, ftsdk cuts the end, and"
+            " counts them",
         )
     sheet.put("training.packing", neat, "neat_packing")
 
