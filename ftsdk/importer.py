@@ -55,6 +55,8 @@ class Keys(NamedTuple):
     """From a key that changes nothing that is learned to the reason."""
     refused: Mapping[str, Unequal]
     """From a key without an equal to the reason."""
+    strange: str = "the tool knows no such key"
+    """What is said of a key that is in none of the tables."""
 
     def __contains__(self, key: object) -> bool:
         return key in self.mapped or key in self.dropped or key in self.refused
@@ -194,7 +196,7 @@ class Sheet:
                 self.drop(key, "has no effect in this file")
             else:
                 near = self.keys.nearest(key)
-                self.refuse(key, f"{self.tool} knows no such key", near or "take it out, or correct its spelling")
+                self.refuse(key, self.keys.strange, near or "take it out, or correct its spelling")
 
 
 class Importer(ABC):

@@ -53,14 +53,16 @@ def import_config(path: str | Path, source: str | None = None, overrides: Iterab
     importer.read(sheet)
     sheet.close()
     sheet.put("backend", importer.name)
-    problems = [refusal.problem for refusal in sheet.refusals if not _settled(refusal, given)]
+    settled = [refusal for refusal in sheet.refusals if _is_settled(refusal, given)]
+    problems = [refusal.problem for refusal in sheet.refusals if refusal not in settled]
     if problems:
         raise SpecError(
             f"{name}: settings of {importer.tool} that have no equal here",
             problems=problems,
             hint="change the file, or take the keys out of it; docs/import.md has the tables",
         )
-    return Imported(_spec(name, sheet, given), importer.name, tuple(sheet.notes))
+    said = [Note(problem.where, "differs", f"{problem.what}; you say {field}") for problem, field in settled]
+    return Imported(_spec(name, sheet, given), importer.name, (*sheet.notes, *said))
 
 
 def load_importer(name: str) -> Importer:
@@ -97,7 +99,7 @@ def _recognise(name: str, data: Mapping[str, Any]) -> Importer:
     raise SpecError(f"{name} could be for more than one tool: {told}", hint=say)
 
 
-def _settled(refusal: Refusal, overrides: Iterable[str]) -> bool:
+def _is_settled(refusal: Refusal, overrides: Iterable[str]) -> bool:
     """Whether the user says the field that a key without an equal would have set."""
     names = (text.partition("=")[0].strip() for text in overrides)
     said = {field_of(name) or name for name in names}

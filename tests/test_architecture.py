@@ -34,7 +34,16 @@ HEAVY = {
     "transformers",
     "trl",
 }
-FOR_BACKENDS = {"artifact", "backend", "data", "estimate", "job", "kit", "spec"}  # the contract and what it speaks of
+FOR_BACKENDS = {
+    "artifact",
+    "backend",
+    "data",
+    "estimate",
+    "importer",
+    "job",
+    "kit",
+    "spec",
+}  # contracts
 LEAVES = {"errors", "files", "home", "identity", "redact"}
 
 
@@ -107,6 +116,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     "use",
     [
         "import ftsdk_autotrain",
+        "import ftsdk; ftsdk.import_config",
         "import ftsdk_hfjobs",
         "import ftsdk_llamafactory",
         "import ftsdk_local",

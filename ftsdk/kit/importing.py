@@ -33,16 +33,16 @@ def check_rows(
         if not path.lower().endswith(_SUFFIXES):
             sheet.refuse(key, "rows are read from JSON files only", "convert it to JSON Lines, and name the file")
             continue
-        strays = {*_first_row(Path(path))} & (ours - shape.get("columns", {}).keys()) - {*reads}
+        strays = {*first_row(path)} & (ours - shape.get("columns", {}).keys()) - {*reads}
         for stray in sorted(strays):
             what = f"the rows have the key {stray}, which {sheet.tool} passes over here, and ftsdk would read"
             sheet.refuse(key, what, "rename the key in the rows, or name it in the file")
 
 
-def _first_row(path: Path) -> dict[str, Any]:
+def first_row(path: str | Path) -> dict[str, Any]:
     """The first row of a file; empty where there is none, or none that can be read: the plan tells of that."""
     try:
-        return next((line.value for line in read_rows(path.expanduser(), _pass_over)), {})
+        return next((line.value for line in read_rows(Path(path).expanduser(), _pass_over)), {})
     except (DataError, OSError):
         return {}
 

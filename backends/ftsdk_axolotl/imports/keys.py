@@ -176,6 +176,7 @@ DROPPED = dropped(
         is_qwen_derived_model cls_model_config
         """,
     ),
+    ("it only ends a run that goes wrong", "loss_watchdog_threshold loss_watchdog_patience"),
     ("about uploads, which ftsdk does in its own way", "hub_strategy hub_revision"),
     (
         "belongs to a way of training that the file does not choose, or chooses by a key that is refused",
@@ -185,7 +186,7 @@ DROPPED = dropped(
         qgalore_proj_group_size qgalore_cos_threshold qgalore_gamma_proj qgalore_queue_size relora_prune_ratio
         relora_prune_method relora_cpu_offload loraplus_lr_embedding eaft_alpha eaft_k scaling_softmax_factor
         scaling_softmax_bias simpo_gamma cpo_alpha adam_epsilon2 adam_beta3 torchdistx_path fp8_config
-        image_size image_resize_algorithm freeze_mm_modules processor_kwargs loss_watchdog_patience
+        image_size image_resize_algorithm freeze_mm_modules processor_kwargs
         pose_split_on_token_ids pose_max_context_len pose_num_chunks dataset_shard_idx model_quantization_config_kwargs
         mean_resizing_embeddings embeddings_skip_upcast jagged_restart_warmup_steps jagged_restart_anneal_steps
         """,
@@ -210,7 +211,7 @@ REFUSED: dict[str, Unequal] = dict(
             use_pose curriculum_sampling sample_packing_sequentially ebft trainer_cls qat quantization
             process_reward_model use_onebitllms fp8 float16 gptq quantize_moe_experts model_quantization_config
             unfrozen_parameters reinit_weights s2_attention flash_attn_rms_norm rope_scaling
-            fp32_norms fp32_norm_classes max_packed_sequence_len loss_watchdog_threshold
+            fp32_norms fp32_norm_classes max_packed_sequence_len
             model_config overrides_of_model_config model_kwargs overrides_of_model_kwargs peft_autocast_adapter_dtype
             unsloth_cross_entropy_loss unsloth_lora_mlp unsloth_lora_qkv unsloth_lora_o unsloth_rms_norm unsloth_rope
             """,
@@ -283,7 +284,9 @@ REFUSED: dict[str, Unequal] = dict(
     )
 )
 
-KEYS = Keys(MAPPED, DROPPED, REFUSED)
+STRANGE = "Axolotl knows no such key, and passes over it in silence"
+
+KEYS = Keys(MAPPED, DROPPED, REFUSED, STRANGE)
 
 DATASET = Keys(
     mapped={
@@ -330,11 +333,13 @@ DATASET = Keys(
             ),
         )
     ),
+    strange=STRANGE,
 )
 """An entry of ``datasets`` or ``test_datasets``."""
 
 INSTRUCT = Keys(
     mapped={
+        "field_system": "dataset.columns",
         "field_instruction": "dataset.columns",
         "field_output": "dataset.columns",
         "format": "dataset.format",
@@ -349,7 +354,8 @@ INSTRUCT = Keys(
         "rejected_format": "dataset.format",
         "completion_format": "dataset.format",
     },
-    dropped=dropped(("the formats make no use of it", "field_input field_system system_format")),
+    dropped=dropped(("the formats make no use of it", "field_input system_format")),
     refused=dict(refused(("the prompt is a row's own text", "write it into the rows", "system_prompt"))),
+    strange=STRANGE,
 )
 """A ``type`` of the user's own."""

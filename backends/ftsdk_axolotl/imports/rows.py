@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.importer import Sheet
-from ftsdk.kit.importing import check_rows, own_template, shape_of
+from ftsdk.kit.importing import check_rows, first_row, own_template, shape_of
 from ftsdk_axolotl.imports.keys import DATASET, INSTRUCT
 
 _OWN_TEMPLATE = "tokenizer_default"
@@ -225,6 +225,8 @@ def _own(part: Sheet, kind: Mapping[str, Any], method: str, *, whole: bool) -> t
         if inside.value(f"{word}_format", f"{{{word}}}") != f"{{{word}}}":
             inside.refuse(f"{word}_format", "Axolotl writes a text around it", "write the text into the rows")
     keys = {ours: str(inside.value(f"field_{theirs}", theirs)) for ours, theirs in columns.items()}
+    if method == "sft" and inside.value("field_system", "system") in first_row(str(part.value("path"))):
+        inside.refuse("field_system", "the rows have a system text, which Axolotl writes before the prompt", _CHAT)
     inside.close()
     return shape_of(name, **keys), {*keys.values()}, "all" if whole else "completion"
 

@@ -353,7 +353,8 @@ def _steps(sheet: Sheet, key: str, value: Any, field: str) -> None:
     elif math.isclose(value, _TENTH) and field == "training.save_steps":
         sheet.put(field, None, key)
     else:
-        sheet.refuse(key, f"a share of all steps: {_SAY_STEPS}", field=field)
+        each = "so many times in an epoch" if key.endswith("_per_epoch") else "a share of all steps"
+        sheet.refuse(key, f"{each}: {_SAY_STEPS}", field=field)
 
 
 def _precision(sheet: Sheet) -> None:

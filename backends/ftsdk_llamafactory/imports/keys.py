@@ -239,7 +239,9 @@ REFUSED: dict[str, Unequal] = dict(
     )
 )
 
-KEYS = Keys(MAPPED, DROPPED, REFUSED)
+STRANGE = "LLaMA-Factory knows no such key, and refuses it, too"
+
+KEYS = Keys(MAPPED, DROPPED, REFUSED, STRANGE)
 
 DATASET = Keys(
     mapped={

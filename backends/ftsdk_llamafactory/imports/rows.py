@@ -60,6 +60,10 @@ class Rows(NamedTuple):
 def read_datasets(sheet: Sheet, stage: str, model: str) -> None:
     """Set ``dataset`` and ``eval_dataset``."""
     raw = _template(sheet, model)
+    if sheet.has("tokenized_path") and Path(str(sheet.value("tokenized_path"))).exists():
+        what = "LLaMA-Factory would train on the tokens that are there, whatever the file says of datasets"
+        sheet.refuse("tokenized_path", what, "take it out, or remove the folder")
+    sheet.drop("tokenized_path", "tokens are made anew for each job")
     info = _info(sheet)
     for key in ("dataset", "eval_dataset"):
         if sheet.has(key):
