@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from ftsdk.errors import Problem
@@ -122,12 +122,42 @@ class Sheet:
         return self.data[key] if self.has(key) else default
 
     def number(self, key: str, default: Any = None) -> Any:
-        """A number, also one that YAML 1.1 reads as text (``2e-4``) or parts with underscores."""
+        """A number, also one that YAML 1.1 reads as text (``2e-4``) or parts with underscores; all else is refused."""
         value = self.value(key, default)
         text = value.replace("_", "") if isinstance(value, str) else ""
         if re.fullmatch(r"[-+]?\d{1,18}", text):
             return int(text)
-        return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text) else value
+        if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text):
+            return float(text)
+        if value is default or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return value
+        self.refuse(key, "expected a number")
+        return default
+
+    def section(self, key: str, default: Mapping[str, Any]) -> dict[str, Any]:
+        """Keys and values; all else is refused."""
+        value = self.value(key, default)
+        if not isinstance(value, Mapping):
+            self.refuse(key, "expected a section of keys and values")
+            return dict(default)
+        return dict(value)
+
+    def several(self, key: str, default: Sequence[str] = ()) -> list[str]:
+        """A list of texts, which may be written as one text with commas; all else is refused."""
+        value = self.value(key, default)
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            self.refuse(key, "expected a list of words")
+            return list(default)
+        return list(parts)
+
+    def text(self, key: str, default: str) -> str:
+        """A text; all else is refused."""
+        value = self.value(key, default)
+        if not isinstance(value, str):
+            self.refuse(key, "expected text")
+            return default
+        return value
 
     def flag(self, key: str, *, default: bool = False) -> bool:
         """True or false; a word that is neither is refused."""

@@ -105,7 +105,7 @@ def test_keys_without_effect_are_told(bring):
 
 def test_a_value_that_no_spec_takes(refusals):
     """What the spec refuses is told under the tool's key."""
-    assert "learning_rate (training.learning_rate)" in refusals(AXOLOTL.replace("2e-4", "fast"))
+    assert "learning_rate (training.learning_rate)" in refusals(AXOLOTL.replace("2e-4", "7"))
 
 
 def test_the_spec_reads_itself_again(bring, tmp_path):

@@ -92,25 +92,24 @@ def _entry(sheet: Sheet, key: str, entry: Mapping[str, Any], method: str, model:
 
 def _place(part: Sheet) -> tuple[tuple[str, ...], Shape]:
     """Where the rows lie, seen from the working directory, and what else a dataset says."""
-    path, files = part.value("path"), part.value("data_files")
+    path, files = part.text("path", ""), part.several("data_files")
     part.value("ds_type")
     rest: Shape = {}
     if part.has("revision"):
-        rest["revision"] = part.value("revision")
+        rest["revision"] = part.text("revision", "")
     if part.has("split"):
-        rest["split"] = part.value("split")
-        if "[" in str(rest["split"]):
+        rest["split"] = part.text("split", "")
+        if "[" in rest["split"]:
             part.refuse("split", "a slice of a split has no equal here", "dataset.max_samples takes the first rows")
     if files:
-        listed = files if isinstance(files, list) else [files]
-        base = Path(str(path)) if path and Path(str(path)).is_dir() else Path()
-        return tuple(str(base / str(name)) for name in listed), rest
+        base = Path(path) if path and Path(path).is_dir() else Path()
+        return tuple(str(base / name) for name in files), rest
     if not path:
         part.refuse("path", "a dataset needs a place")
         return (), rest
-    if Path(str(path)).is_dir():
+    if Path(path).is_dir():
         part.refuse("path", "a folder cannot be read", "name its files in data_files")
-    return (str(path),), rest
+    return (path,), rest
 
 
 def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[Shape, set[str], str]:
@@ -126,13 +125,13 @@ def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[Shape, se
 
 
 def _conversations(sheet: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
-    name, key = _speakers(part), part.value("field_messages", "messages")
-    tools = part.value("field_tools", "tools")
+    name, key = _speakers(part), part.text("field_messages", "messages")
+    tools = part.text("field_tools", "tools")
     if sheet.flag("train_on_inputs"):
         what = "Axolotl trains on the words of every turn, and not on the marks between them"
         sheet.refuse("train_on_inputs", what, "method.train_on=all trains on both", field="method.train_on")
-    wanted = part.value("roles_to_train", ["assistant"])
-    if not isinstance(wanted, list) or {*wanted} - {"assistant", "gpt"} or not wanted:
+    wanted = part.several("roles_to_train", ["assistant"])
+    if {*wanted} - {"assistant", "gpt"} or not wanted:
         part.refuse("roles_to_train", "ftsdk trains on the assistant's turns", "[assistant]", field="method.train_on")
     for mark in ("train_on_eos", "train_on_eot"):
         if part.value(mark, "turn") != "turn":
@@ -143,7 +142,7 @@ def _conversations(sheet: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
 
 def _speakers(part: Sheet) -> str:
     """Which of our two formats of conversations the rows have; other roles are refused."""
-    given = part.value("message_property_mappings", {})
+    given = part.section("message_property_mappings", {})
     properties = (
         part.value("message_field_role") or given.get("role", "role"),
         part.value("message_field_content") or given.get("content", "content"),
@@ -153,14 +152,15 @@ def _speakers(part: Sheet) -> str:
     if not name or more:
         part.refuse("message_property_mappings", "messages have role and content, or from and value", "rename the keys")
         name = "messages"
-    for role, sources in part.value("roles", {}).items():
-        if odd := {*sources} - _SOURCES[name].get(role, set()):
-            part.refuse("roles", f"{', '.join(sorted(odd))} as {role}: {name} rows do not have it", "rename the roles")
+    for role, sources in part.section("roles", {}).items():
+        listed = sources if isinstance(sources, list) else [sources]
+        if odd := [str(source) for source in listed if source not in _SOURCES[name].get(role, ())]:
+            part.refuse("roles", f"{', '.join(odd)} as {role}: {name} rows do not have it", "rename the roles")
     return name
 
 
 def _texts(sheet: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
-    key = part.value("field", "text")
+    key = part.text("field", "text")
     sheet.value("train_on_inputs")
     part.differ("type", "a text longer than sequence_len becomes several rows in Axolotl; ftsdk cuts it at the end")
     return shape_of("text", text=key), {key}, "all"
@@ -170,7 +170,7 @@ def _pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
     """``chat_template.default``: a prompt in messages, and two answers."""
     if _speakers(part) != "messages":
         part.refuse("message_property_mappings", "a preference has messages of role and content", "rename the keys")
-    keys = {"prompt": part.value("field_messages", "messages"), **_two(part)}
+    keys = {"prompt": part.text("field_messages", "messages"), **_two(part)}
     return shape_of("preference", **keys), {*keys.values()}, "assistant"
 
 
@@ -183,7 +183,7 @@ def _whole_pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
 
 
 def _two(part: Sheet) -> dict[str, str]:
-    return {name: part.value(f"field_{name}", name) for name in ("chosen", "rejected")}
+    return {name: part.text(f"field_{name}", name) for name in ("chosen", "rejected")}
 
 
 def _plain_pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
@@ -224,8 +224,8 @@ def _own(part: Sheet, kind: Mapping[str, Any], method: str, *, whole: bool) -> t
     for word in ("prompt", "chosen", "rejected", "completion"):
         if inside.value(f"{word}_format", f"{{{word}}}") != f"{{{word}}}":
             inside.refuse(f"{word}_format", "Axolotl writes a text around it", "write the text into the rows")
-    keys = {ours: str(inside.value(f"field_{theirs}", theirs)) for ours, theirs in columns.items()}
-    if method == "sft" and inside.value("field_system", "system") in first_row(str(part.value("path"))):
+    keys = {ours: inside.text(f"field_{theirs}", theirs) for ours, theirs in columns.items()}
+    if method == "sft" and inside.text("field_system", "system") in first_row(part.text("path", "")):
         inside.refuse("field_system", "the rows have a system text, which Axolotl writes before the prompt", _CHAT)
     inside.close()
     return shape_of(name, **keys), {*keys.values()}, "all" if whole else "completion"
@@ -235,7 +235,7 @@ def _template(sheet: Sheet, part: Sheet, model: str) -> Shape:
     """How messages are rendered; the dataset's own word counts before the file's."""
     where = part if part.has("chat_template") or part.has("chat_template_jinja") else sheet
     jinja = where.value("chat_template_jinja")
-    name = str(where.value("chat_template", "jinja" if jinja else _OWN_TEMPLATE))
+    name = where.text("chat_template", "jinja" if jinja else _OWN_TEMPLATE)
     field = "dataset.chat_template"
     if name == "jinja":
         if jinja and Path(str(jinja)).is_file():

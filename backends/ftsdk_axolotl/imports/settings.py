@@ -110,7 +110,7 @@ def _copy(sheet: Sheet, key: str, field: str) -> Any:
 
 
 def _model(sheet: Sheet) -> str:
-    model = str(sheet.value("base_model", ""))
+    model = sheet.text("base_model", "")
     if not model:
         sheet.refuse("base_model", "Axolotl needs a model")
     sheet.put("model", model, "base_model")
@@ -121,8 +121,8 @@ def _model(sheet: Sheet) -> str:
         if sheet.value(key, model) != model:
             sheet.refuse(key, "model and tokenizer come from one place", "save both in one folder, and name that")
     _copy(sheet, "trust_remote_code", "trust_remote_code")
-    tokens: dict[str, Any] = sheet.value("special_tokens", {})
-    if not isinstance(tokens, dict) or {name for name, token in tokens.items() if token} - {"pad_token"}:
+    tokens = sheet.section("special_tokens", {})
+    if {name for name, token in tokens.items() if token} - {"pad_token"}:
         what = "it changes how rows begin and end"
         sheet.refuse("special_tokens", what, "keep pad_token alone, or save the changed tokenizer with the model")
     elif tokens:
@@ -144,8 +144,8 @@ def _method(sheet: Sheet) -> str:
     sheet.put("method.type", method, "rl")
     _beta(sheet)
     if method == "dpo":
-        losses = ["ipo"] if kind == "ipo" else sheet.value("dpo_loss_type", ["sigmoid"])
-        if isinstance(losses, list) and len(losses) == 1 and losses[0] in LOSSES:
+        losses = ["ipo"] if kind == "ipo" else sheet.several("dpo_loss_type", ["sigmoid"])
+        if len(losses) == 1 and losses[0] in LOSSES:
             sheet.put("method.loss_type", LOSSES[losses[0]], "dpo_loss_type" if kind != "ipo" else "rl")
         else:
             sheet.refuse("dpo_loss_type", "this loss has no equal here", f"one of {', '.join(LOSSES)}")
@@ -159,8 +159,8 @@ def _method(sheet: Sheet) -> str:
 
 def _beta(sheet: Sheet) -> None:
     """Axolotl looks at these keys one after the other."""
-    trl = sheet.value("trl", {})
-    if not isinstance(trl, dict) or trl.keys() - {"beta"}:
+    trl = sheet.section("trl", {})
+    if trl.keys() - {"beta"}:
         sheet.refuse("trl", "of TRL's settings, only beta has an equal", "keep beta alone")
         return
     if "beta" in trl:
@@ -216,7 +216,7 @@ def _targets(sheet: Sheet) -> None:
 
 
 def _four_bits(sheet: Sheet) -> None:
-    more: dict[str, Any] = sheet.value("bnb_config_kwargs", {})
+    more = sheet.section("bnb_config_kwargs", {})
     kind, doubled = more.get("bnb_4bit_quant_type", "nf4"), more.get("bnb_4bit_use_double_quant", True)
     if more.keys() - {"bnb_4bit_quant_type", "bnb_4bit_use_double_quant"} or kind not in ("nf4", "fp4"):
         sheet.refuse("bnb_config_kwargs", "only the type and double quantization have an equal", "keep those alone")
@@ -236,7 +236,7 @@ def _training(sheet: Sheet) -> None:
         _copy(sheet, key, field)
     if not sheet.fields["training.save_total_limit"]:
         sheet.put("training.save_total_limit", DEFAULTS["save_total_limit"], "save_total_limit")
-    if steps := sheet.number("max_steps"):
+    if (steps := sheet.number("max_steps", 0)) > 0:
         sheet.put("training.max_steps", steps, "max_steps")
     else:
         _copy(sheet, "num_epochs", "training.num_train_epochs")
@@ -384,8 +384,8 @@ def _kernels(sheet: Sheet) -> None:
             what = "without attn_implementation, Axolotl lets packed rows see each other"
             sheet.refuse("sample_packing", what, "attn_implementation: sdpa or flash_attention_2")
         sheet.differ("sample_packing", "Axolotl fills its sequences in another order")
-    for plugin in sheet.value("plugins", []):
-        if not str(plugin).endswith(KERNELS):
+    for plugin in sheet.several("plugins"):
+        if not plugin.endswith(KERNELS):
             sheet.refuse("plugins", f"{plugin} has no equal here", "take it out")
         else:
             sheet.drop("plugins", "how the same numbers are computed; ftsdk chooses it for the machine")

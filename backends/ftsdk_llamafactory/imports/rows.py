@@ -67,10 +67,9 @@ def read_datasets(sheet: Sheet, stage: str, model: str) -> None:
     info = _info(sheet)
     for key in ("dataset", "eval_dataset"):
         if sheet.has(key):
-            names = sheet.value(key)
-            listed = names if isinstance(names, list) else [name.strip() for name in str(names).split(",")]
-            found = [rows for name in listed if (rows := _entry(sheet, key, str(name), info, stage, raw=raw))]
-            if len(found) == len(listed):
+            listed = sheet.several(key)
+            found = [rows for name in listed if (rows := _entry(sheet, key, name, info, stage, raw=raw))]
+            if found and len(found) == len(listed):
                 _put(sheet, key, found)
         elif key == "dataset":
             sheet.refuse(key, "LLaMA-Factory trains on nothing without it")
@@ -85,23 +84,23 @@ def read_datasets(sheet: Sheet, stage: str, model: str) -> None:
 
 def _template(sheet: Sheet, model: str) -> bool:
     """Tell how rows are rendered; whether they are raw text."""
-    name = sheet.value("template")
+    name = sheet.text("template", "")
     if name == _RAW:
         sheet.differ("template", "LLaMA-Factory writes no begin and end of a row; ftsdk writes the tokenizer's")
     elif name in _NEVER_A_MODELS:
         why = "this chat template is LLaMA-Factory's own, and no model's"
         sheet.refuse("template", why, "write it into a Jinja file", field="dataset.chat_template")
-    elif name is not None:
-        own_template(sheet, "template", str(name), model)
-    return bool(name == _RAW)
+    elif name:
+        own_template(sheet, "template", name, model)
+    return name == _RAW
 
 
 def _info(sheet: Sheet) -> dict[str, Any] | None:
     """What ``dataset_info.json`` says; None where every name is a Hub dataset, or nothing can be read."""
-    folder = sheet.value("dataset_dir", "data")
+    folder = sheet.text("dataset_dir", "data")
     if folder == "ONLINE":
         return None
-    path = Path(str(folder)) / _INFO
+    path = Path(folder) / _INFO
     hint = f"it is looked for from the working directory, {Path.cwd()}: change there, or correct dataset_dir"
     try:
         info = json.loads(path.read_text("utf-8"))
@@ -131,14 +130,14 @@ def _entry(sheet: Sheet, key: str, name: str, info: dict[str, Any] | None, stage
 
 
 def _place(sheet: Sheet, part: Sheet) -> tuple[str, str | None]:
-    split = part.value("split", "train")
+    split = part.text("split", "train")
     for key in ("hf_hub_url", "cloud_file_name"):
         if part.has(key):
-            return str(part.value(key)), str(split)
+            return part.text(key, ""), split
     if not part.has("file_name"):
         part.refuse("file_name", "the dataset has no place that ftsdk reads from", "name a file, or hf_hub_url")
         return "", None
-    path = Path(str(sheet.value("dataset_dir", "data"))) / str(part.value("file_name"))
+    path = Path(sheet.text("dataset_dir", "data")) / part.text("file_name", "")
     if path.is_dir():
         part.refuse("file_name", "a folder cannot be read", "name its files in entries of their own")
     return str(path), None
@@ -146,9 +145,9 @@ def _place(sheet: Sheet, part: Sheet) -> tuple[str, str | None]:
 
 def _shape(part: Sheet, stage: str, *, raw: bool) -> tuple[dict[str, Any], set[str]]:
     """The format and columns in ftsdk's words, and the keys of a row that LLaMA-Factory reads."""
-    formatting, ranking = part.value("formatting", "alpaca"), part.flag("ranking")
+    formatting, ranking = part.text("formatting", "alpaca"), part.flag("ranking")
     defaults = _ALPACA if formatting == "alpaca" else _SHAREGPT
-    columns: dict[str, str] = part.value("columns", defaults)
+    columns = _names(part, "columns", defaults)
     if media := [name for name in _MEDIA if columns.get(name)]:
         part.refuse("columns", f"{' and '.join(media)}: ftsdk trains on text")
     if ranking and not {"chosen", "rejected"} <= columns.keys():
@@ -162,6 +161,15 @@ def _shape(part: Sheet, stage: str, *, raw: bool) -> tuple[dict[str, Any], set[s
         part.refuse("formatting", "this format has no equal here", "alpaca, sharegpt or openai")
         shape = {}
     return shape, {column for column in columns.values() if column}
+
+
+def _names(part: Sheet, key: str, default: dict[str, str]) -> dict[str, str]:
+    """A section from words to words."""
+    given = part.section(key, default)
+    if not all(isinstance(name, str | None) for name in given.values()):
+        part.refuse(key, "expected words")
+        return default
+    return given
 
 
 def _alpaca(
@@ -197,7 +205,7 @@ def _chat(part: Sheet, columns: dict[str, str], pairs: dict[str, str | None], st
     if stage == "pt":
         part.refuse("formatting", "conversations are no plain text", "use stage: sft with train_on_prompt: true")
         return {}
-    tags: dict[str, str] = part.value("tags", _TAGS)
+    tags = _names(part, "tags", _TAGS)
     name = "messages" if tags.get("role_tag") == "role" else "sharegpt"
     odd = [f"{tag}: {tags[tag]}" for tag, known in _OURS[name].items() if tags.get(tag) and tags[tag] not in known]
     if odd:

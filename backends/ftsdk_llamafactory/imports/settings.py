@@ -101,13 +101,13 @@ def _copy(sheet: Sheet, key: str, field: str) -> Any:
     if key in _BOOLEANS:
         value: Any = sheet.flag(key, default=default)
     else:
-        value = sheet.value(key, default) if isinstance(default, str) else sheet.number(key, default)
+        value = sheet.number(key, default)
     sheet.put(field, value, key)
     return value
 
 
 def _model(sheet: Sheet) -> str:
-    model = str(sheet.value("model_name_or_path", ""))
+    model = sheet.text("model_name_or_path", "")
     if not model:
         sheet.refuse("model_name_or_path", "LLaMA-Factory needs a model")
     sheet.put("model", model, "model_name_or_path")
@@ -163,8 +163,7 @@ def _adapter(sheet: Sheet) -> None:
         _copy(sheet, key, field)
     alpha = sheet.number("lora_alpha") or 2 * sheet.number("lora_rank", DEFAULTS["lora_rank"])
     sheet.put("adapter.alpha", alpha, "lora_alpha", default=f"adapter.alpha: {alpha}, twice lora_rank")
-    target = sheet.value("lora_target", DEFAULTS["lora_target"])
-    names = target if isinstance(target, list) else [name.strip() for name in str(target).split(",")]
+    names = sheet.several("lora_target", [DEFAULTS["lora_target"]])
     sheet.put("adapter.target_modules", "all-linear" if names == ["all"] else names, "lora_target")
     if sheet.flag("pissa_init"):
         if sheet.number("pissa_iter", 16) == -1:
@@ -180,7 +179,7 @@ def _training(sheet: Sheet) -> None:
             sheet.put(field, sheet.word(key, DEFAULTS[key], _WORDED[field], field), key)
         elif field not in elsewhere and key in DEFAULTS:
             _copy(sheet, key, field)
-    if (steps := sheet.number("max_steps", -1)) and steps > 0:
+    if (steps := sheet.number("max_steps", -1)) > 0:
         sheet.put("training.max_steps", steps, "max_steps")
     else:
         _copy(sheet, "num_train_epochs", "training.num_train_epochs")
@@ -340,10 +339,8 @@ def _quantization(sheet: Sheet) -> None:
 
 
 def _reports(sheet: Sheet) -> None:
-    given = sheet.value("report_to", DEFAULTS["report_to"])
-    names = given if isinstance(given, list) else [name.strip() for name in str(given).split(",")]
-    wanted = [name for name in names if name not in ("none", "False")]
-    if odd := [str(name) for name in wanted if name not in TRACKERS]:
+    wanted = [name for name in sheet.several("report_to", [DEFAULTS["report_to"]]) if name not in ("none", "")]
+    if odd := [name for name in wanted if name not in TRACKERS]:
         sheet.refuse("report_to", f"{', '.join(odd)}: not spoken to", f"those that are: {', '.join(TRACKERS)}")
     else:
         sheet.put("report_to", wanted, "report_to")
