@@ -191,6 +191,12 @@ class Sheet:
         if key and not self.has(key):
             self.notes.append(Note(f"{self._place}{key}", "default", default or f"{field}: {_shown(value)}"))
 
+    def copy(self, key: str, default: Any, field: str) -> Any:
+        """Take a number, or true or false, over as it is, and give it."""
+        value = self.flag(key, default=default) if isinstance(default, bool) else self.number(key, default)
+        self.put(field, value, key)
+        return value
+
     def differ(self, key: str, text: str) -> None:
         """Note where the spec comes near and is not the same."""
         self.notes.append(Note(f"{self._place}{key}", "differs", text))

@@ -1,6 +1,7 @@
 """What importers of several tools need to know of rows and models on this disk."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,36 @@ from ftsdk.data.formats import FORMATS
 from ftsdk.data.read import read_rows
 from ftsdk.errors import DataError, Problem
 from ftsdk.importer import Sheet
+
+OPTIMIZERS = {
+    "adamw_torch": "adamw_torch",
+    "adamw_torch_fused": "adamw_torch",
+    "adamw_8bit": "adamw_8bit",
+    "adamw_bnb_8bit": "adamw_8bit",
+    "paged_adamw": "paged_adamw_32bit",
+    "paged_adamw_32bit": "paged_adamw_32bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "adafactor": "adafactor",
+    "sgd": "sgd",
+}
+"""From Transformers' names of optimizers to ours, where they compute the same."""
+
+SCHEDULES = {
+    name: name
+    for name in (
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "constant",
+        "constant_with_warmup",
+        "inverse_sqrt",
+    )
+}
+"""Schedules that have the same name in Transformers."""
+
+JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+"""What a job's name may be; a tracker's may be more."""
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
 

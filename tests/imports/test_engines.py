@@ -4,16 +4,38 @@ import json
 import subprocess
 
 import pytest
+import yaml
 
 from ftsdk.kit.environment import guest_environment
+from ftsdk.kit.hardware import Machine
 from ftsdk.kit.house import build
 from ftsdk_axolotl.imports import keys as axolotl
-from ftsdk_axolotl.imports.settings import DEFAULTS as DEFAULTS_OF_AXOLOTL
+from ftsdk_axolotl.imports.defaults import DEFAULTS as DEFAULTS_OF_AXOLOTL
+from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.imports import keys as factory
-from ftsdk_llamafactory.imports.settings import DEFAULTS
+from ftsdk_llamafactory.imports.defaults import DEFAULTS
 from ftsdk_llamafactory.installation import HOUSE
+from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 pytestmark = pytest.mark.guest
+
+FILE = """
+model_name_or_path: org/base
+stage: sft
+do_train: true
+finetuning_type: lora
+lora_target: q_proj,v_proj
+quantization_bit: 4
+dataset: chat
+output_dir: out
+per_device_train_batch_size: 2
+gradient_accumulation_steps: 8
+learning_rate: 1.0e-4
+warmup_ratio: 0.1
+lr_scheduler_type: cosine
+weight_decay: 0.01
+use_cpu: true
+"""
 
 _FACTORY = """
 import dataclasses, enum, json
@@ -24,6 +46,14 @@ def plain(field):
     return value if isinstance(value, (str, int, float)) else None
 fields = {f.name: plain(f) for kind in _TRAIN_ARGS for f in dataclasses.fields(kind) if f.init}
 print(json.dumps(fields))
+"""
+_RESOLVE = """
+import json, yaml
+from llamafactory.hparams import get_train_args
+def told(path):
+    parts = get_train_args(yaml.safe_load(open(path)))
+    return {name: value for part in parts for name, value in vars(part).items()}
+print(json.dumps([told(path) for path in ("theirs.yaml", "ours.yaml")], default=str))
 """
 _AXOLOTL = """
 import json
@@ -56,6 +86,27 @@ def test_llamafactory_s_keys(tmp_path):
 
     assert [] == [name for name in fields if name not in factory.KEYS]
     assert given == {key: fields[key] for key in given}
+
+
+_SAID_OTHERWISE = {
+    *("dataset", "dataset_dir", "eval_dataset", "val_size", "template", "tokenized_path", "train_on_prompt"),
+    *("data_seed", "optim", "warmup_ratio", "save_total_limit"),
+}
+"""Rows come as tokens, a fused AdamW computes the same, one key says the warm-up, and two checkpoints are kept."""
+
+
+def test_llamafactory_reads_both_the_same(bring, tmp_path):
+    """LLaMA-Factory resolves a user's file, and the YAML that is made of it by way of a spec, to the same settings."""
+    build(HOUSE, print)
+    (tmp_path / "torchaudio.py").touch()
+    spec = bring(FILE).spec
+    machine = Machine("cpu", "CPU", 16 * 2**30, visible="")
+    plan = translate.plan(spec, LlamaFactoryOptions(), machine, "0.9.5")
+    (tmp_path / "ours.yaml").write_text(yaml.safe_dump(dict(plan.native["config"])))
+    theirs, ours = asked(HOUSE.interpreter, _RESOLVE, tmp_path)
+    compared = factory.MAPPED.keys() - _SAID_OTHERWISE
+
+    assert {key: theirs[key] for key in compared} == {key: ours[key] for key in compared}
 
 
 def test_axolotl_s_keys(tmp_path):

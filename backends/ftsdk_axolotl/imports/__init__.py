@@ -4,8 +4,10 @@ from typing import ClassVar
 
 from ftsdk.importer import Importer, Keys, Sheet
 from ftsdk_axolotl.imports.keys import KEYS
+from ftsdk_axolotl.imports.machine import read_machine
+from ftsdk_axolotl.imports.method import read_adapter, read_method, read_model
 from ftsdk_axolotl.imports.rows import read_datasets
-from ftsdk_axolotl.imports.settings import read_settings
+from ftsdk_axolotl.imports.training import read_training
 
 __all__ = ["AxolotlImporter"]
 
@@ -20,5 +22,8 @@ class AxolotlImporter(Importer):
 
     def read(self, sheet: Sheet) -> None:
         """Set the fields of the spec."""
-        model, method = read_settings(sheet)
+        model, method = read_model(sheet), read_method(sheet)
+        read_adapter(sheet)
+        read_training(sheet)
+        read_machine(sheet)
         read_datasets(sheet, method, model)

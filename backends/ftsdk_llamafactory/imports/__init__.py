@@ -4,8 +4,10 @@ from typing import ClassVar
 
 from ftsdk.importer import Importer, Keys, Sheet
 from ftsdk_llamafactory.imports.keys import KEYS
+from ftsdk_llamafactory.imports.machine import read_machine
+from ftsdk_llamafactory.imports.method import read_adapter, read_method, read_model
 from ftsdk_llamafactory.imports.rows import read_datasets
-from ftsdk_llamafactory.imports.settings import read_settings
+from ftsdk_llamafactory.imports.training import read_training
 
 __all__ = ["LlamaFactoryImporter"]
 
@@ -20,5 +22,8 @@ class LlamaFactoryImporter(Importer):
 
     def read(self, sheet: Sheet) -> None:
         """Set the fields of the spec."""
-        model, stage = read_settings(sheet)
+        model, stage = read_model(sheet), read_method(sheet)
+        read_adapter(sheet)
+        read_training(sheet, stage)
+        read_machine(sheet)
         read_datasets(sheet, stage, model)
