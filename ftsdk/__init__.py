@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         wait,
     )
     from ftsdk.errors import DataError, FtsdkError, JobCancelled, JobFailed, SpecError, UnsupportedSpec, WaitTimeout
+    from ftsdk.imports import Imported, import_config
     from ftsdk.job import Event, JobRef, JobState, JobStatus, Reason
     from ftsdk.registry import backend_names
     from ftsdk.spec import (
@@ -75,6 +76,7 @@ _HOME_OF = {
         "UnsupportedSpec",
         "WaitTimeout",
     ),
+    "ftsdk.imports": ("Imported", "import_config"),
     "ftsdk.job": ("Event", "JobRef", "JobState", "JobStatus", "Reason"),
     "ftsdk.registry": ("backend_names",),
     "ftsdk.spec": (
@@ -109,6 +111,7 @@ __all__ = [
     "Dataset",
     "Event",
     "FtsdkError",
+    "Imported",
     "Job",
     "JobCancelled",
     "JobFailed",
@@ -128,6 +131,7 @@ __all__ = [
     "cancel",
     "events",
     "fetch",
+    "import_config",
     "jobs",
     "load_spec",
     "logs",

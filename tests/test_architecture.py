@@ -14,6 +14,7 @@ from pydantic import BaseModel
 PACKAGES = (
     "ftsdk",
     "ftsdk_autotrain",
+    "ftsdk_axolotl",
     "ftsdk_hfjobs",
     "ftsdk_llamafactory",
     "ftsdk_local",
@@ -33,7 +34,16 @@ HEAVY = {
     "transformers",
     "trl",
 }
-FOR_BACKENDS = {"artifact", "backend", "data", "estimate", "job", "kit", "spec"}  # the contract and what it speaks of
+FOR_BACKENDS = {
+    "artifact",
+    "backend",
+    "data",
+    "estimate",
+    "importer",
+    "job",
+    "kit",
+    "spec",
+}  # contracts
 LEAVES = {"errors", "files", "home", "identity", "redact"}
 
 
@@ -106,6 +116,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     "use",
     [
         "import ftsdk_autotrain",
+        "import ftsdk; ftsdk.import_config",
         "import ftsdk_hfjobs",
         "import ftsdk_llamafactory",
         "import ftsdk_local",

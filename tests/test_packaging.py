@@ -53,6 +53,7 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
     assert {
         "ftsdk",
         "ftsdk_autotrain",
+        "ftsdk_axolotl",
         "ftsdk_hfjobs",
         "ftsdk_llamafactory",
         "ftsdk_local",
@@ -127,7 +128,7 @@ def test_every_requirement_has_a_floor() -> None:
     assert [] == bare
 
 
-@pytest.mark.parametrize("group", ["ftsdk.backends", "ftsdk.inference", "console_scripts"])
+@pytest.mark.parametrize("group", ["ftsdk.backends", "ftsdk.importers", "ftsdk.inference", "console_scripts"])
 def test_entry_points_lead_somewhere(group: str) -> None:
     """Each entry point of ours names a module that is shipped."""
     ours = [entry for entry in FTSDK.entry_points if entry.group == group]

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 import ftsdk
-from ftsdk.cli import demo, doctor, init, learn, look, plan, submitting, taking
+from ftsdk.cli import bring, demo, doctor, init, learn, look, plan, submitting, taking
 from ftsdk.cli.door import Program
 from ftsdk.cli.verb import Answer, verb
 
 _GROUPS: dict[str, tuple[Callable[..., Answer], ...]] = {
-    "Begin": (doctor.doctor, demo.demo, init.init),
+    "Begin": (doctor.doctor, demo.demo, init.init, bring.import_),
     "Run a job": (plan.plan, submitting.submit, submitting.wait, submitting.cancel, submitting.resume),
     "See how it goes": (look.status, look.jobs, look.logs, look.events),
     "Take what it made": (taking.fetch, taking.chat),
@@ -22,7 +22,8 @@ app = typer.Typer(cls=Program, add_completion=False, pretty_exceptions_enable=Fa
 
 for group, functions in _GROUPS.items():
     for function in functions:
-        app.command(function.__name__, rich_help_panel=group)(verb(function))
+        name = function.__name__.rstrip("_")  # import is a word of Python's
+        app.command(name, rich_help_panel=group)(verb(function))
 
 
 def _version(asked: bool) -> None:

@@ -18,6 +18,7 @@ GOOD = {
     "events": ("{ref}",),
     "explain": ("training.learning_rate",),
     "fetch": ("{ref}", "out"),
+    "import": ("foreign.yaml",),
     "init": (),
     "jobs": (),
     "logs": ("{ref}", "--follow"),
@@ -38,6 +39,7 @@ BAD = {
     "doctor": (),
     "explain": ("training.learning_rat",),
     "fetch": ("{ref}nobody", "out"),
+    "import": ("nowhere.yaml",),
     "init": (),
     "jobs": (),
     "plan": ("nowhere.yaml",),
@@ -46,8 +48,11 @@ BAD = {
 """For each verb that can fail, arguments with which it does."""
 
 
+FOREIGN = "base_model: tiny/model\nlearning_rate: 2e-4\ndatasets: [{path: rows.jsonl, type: chat_template}]\n"
+
+
 @pytest.fixture
-def given(cli, write_spec, submitted, monkeypatch):
+def given(cli, write_spec, submitted, monkeypatch, tmp_path):
     """Fills in the arguments of a verb, and puts in place what it needs."""
     from ftsdk import Artifact
 
@@ -58,6 +63,7 @@ def given(cli, write_spec, submitted, monkeypatch):
             cli("fetch", ref, "out")
         return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
 
+    (tmp_path / "foreign.yaml").write_text(FOREIGN)
     monkeypatch.setattr(Artifact, "generate", lambda self, prompts, **how: ["hello yourself"] * len(prompts))
     monkeypatch.setattr("ftsdk.demo.run", lambda console, **how: console.print("chatter") or {"ok": True})
     return fill

@@ -1,0 +1,46 @@
+"""What LLaMA-Factory takes where its file says nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+DEFAULTS: Mapping[str, Any] = {
+    "learning_rate": 5e-5,
+    "lr_scheduler_type": "linear",
+    "num_train_epochs": 3.0,
+    "cutoff_len": 2048,
+    "optim": "adamw_torch_fused",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "seed": 42,
+    "logging_steps": 500,
+    "save_steps": 500,
+    "warmup_steps": 0,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "lora_rank": 8,
+    "lora_dropout": 0.0,
+    "lora_target": "all",
+    "use_dora": False,
+    "use_rslora": False,
+    "pref_beta": 0.1,
+    "pref_loss": "sigmoid",
+    "dpo_label_smoothing": 0.0,
+    "kto_chosen_weight": 1.0,
+    "kto_rejected_weight": 1.0,
+    "quantization_type": "nf4",
+    "double_quantization": True,
+    "flash_attn": "auto",
+    "stage": "sft",
+    "finetuning_type": "lora",
+    "save_strategy": "steps",
+    "logging_strategy": "steps",
+    "eval_strategy": "no",
+    "report_to": "none",
+    "val_size": 0.0,
+    "trust_remote_code": False,
+    "dataset_dir": "data",
+}
+"""What LLaMA-Factory takes where the file says nothing."""
