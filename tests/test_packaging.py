@@ -22,6 +22,7 @@ NOT_CODE = {
     "ftsdk_autotrain/lock.txt",
     "ftsdk_hfjobs/lock-trackers.txt",
     "ftsdk_hfjobs/lock.txt",
+    "ftsdk_llamafactory/lock-ppo.txt",
     "ftsdk_llamafactory/lock.txt",
     "ftsdk/py.typed",
     "ftsdk/cli/starter/job.yaml",

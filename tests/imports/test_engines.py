@@ -6,9 +6,9 @@ import subprocess
 import pytest
 import yaml
 
+from ftsdk.kit.engines.house import build
 from ftsdk.kit.environment import guest_environment
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.house import build
 from ftsdk_axolotl.imports import keys as axolotl
 from ftsdk_axolotl.imports.defaults import DEFAULTS as DEFAULTS_OF_AXOLOTL
 from ftsdk_llamafactory import translate
