@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.artifact import MANIFEST, Artifact, Manifest, artifact, place, placement, seal
+from ftsdk.artifact import MANIFEST, Artifact, Manifest, artifact, place, placement, seal, steps
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.testing.weights import safetensors
 
@@ -264,7 +264,7 @@ def test_a_room_that_another_call_takes_away(sealed: Path, tmp_path: Path, monke
 
 
 class Loader:
-    """Stands in for the entry point ``ftsdk.inference``, and counts how often it loads."""
+    """Stands in for the step ``load``, and counts how often it loads."""
 
     def __init__(self) -> None:
         self.loads = 0
@@ -284,7 +284,7 @@ class Loader:
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     artifact._load.cache_clear()
     loader = Loader()
-    monkeypatch.setattr(artifact, "entry_points", lambda **_: [loader])
+    monkeypatch.setattr(steps, "entry_points", lambda **_: [loader])
     return loader
 
 

@@ -129,7 +129,7 @@ def test_every_requirement_has_a_floor() -> None:
     assert [] == bare
 
 
-@pytest.mark.parametrize("group", ["ftsdk.backends", "ftsdk.importers", "ftsdk.inference", "console_scripts"])
+@pytest.mark.parametrize("group", ["ftsdk.backends", "ftsdk.importers", "ftsdk.steps", "console_scripts"])
 def test_entry_points_lead_somewhere(group: str) -> None:
     """Each entry point of ours names a module that is shipped."""
     ours = [entry for entry in FTSDK.entry_points if entry.group == group]

@@ -5,12 +5,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
 from ftsdk.artifact.safetensors import check_safetensors
+from ftsdk.artifact.steps import step
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256, write_atomic
 from ftsdk.spec.base import Section
@@ -25,7 +25,7 @@ Prompt = str | list[dict[str, Any]]
 
 
 class Generator(Protocol):
-    """A loaded model that answers; what the entry points ``ftsdk.inference`` give for a folder."""
+    """A loaded model that answers; what the step ``load`` gives for a folder."""
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
         """One answer for each prompt."""
@@ -91,11 +91,8 @@ class Artifact(Section):
 def _load(folder: Path, sealed: str) -> Generator:  # noqa: ARG001 - a part of the key
     """Verify and load; ``sealed`` is the manifest's hash, so that a new artifact in the same place is loaded anew."""
     verify(folder)
-    entries = entry_points(group="ftsdk.inference", name="local")
-    if not entries:
-        raise MissingExtra("local", "ftsdk_local")
+    load: Callable[[Path], Generator] = step("load")
     try:
-        load: Callable[[Path], Generator] = next(iter(entries)).load()
         return load(folder)
     except ModuleNotFoundError as error:
         raise MissingExtra("local", error.name or str(error)) from error
