@@ -54,12 +54,12 @@ def of(lines, key):
 
 
 def test_what_is_trained(record):
-    """The first line has the weights that learn; each step its tokens and those that carry loss."""
+    """The first line has the weights that learn; the values, how many tokens a step taught, and how many carry loss."""
     lines, sizes = record()
 
     assert {"step": 0, "total": 4, "trainable": sizes} == lines[0]
-    assert [(1, 16, 8), (2, 16, 8), (3, 16, 8), (4, 16, 8)] == [
-        (line["step"], line["tokens"], line["labels"]) for line in of(lines, "tokens")
+    assert [(16, 8), (16, 8)] == [
+        (line["values"]["tokens_per_step"], line["values"]["labels_per_step"]) for line in of(lines, "values")[:2]
     ]
 
 
@@ -69,7 +69,8 @@ def test_values_and_checkpoints(record):
     values = [line for line in of(lines, "values") if "loss" in line["values"]]
 
     assert [2, 4] == [line["step"] for line in values]
-    assert {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second"} == values[0]["values"].keys()
+    named = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "tokens_per_step", "labels_per_step"}
+    assert named == values[0]["values"].keys()
     assert ["checkpoint-3", "checkpoint-4"] == [line["checkpoint"] for line in of(lines, "checkpoint")]
 
 
@@ -77,7 +78,8 @@ def test_evaluation_is_no_training(record):
     """Tokens of held-out rows are none that the model was taught with."""
     lines, _ = record(eval_strategy="steps", eval_steps=1)
 
-    assert [16] * 4 == [line["tokens"] for line in of(lines, "tokens")]
+    taught = [line["values"]["tokens_per_step"] for line in of(lines, "values") if "loss" in line["values"]]
+    assert [16, 16] == taught
     assert 4 == len([line for line in of(lines, "values") if "eval_loss" in line["values"]])
 
 
