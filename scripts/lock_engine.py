@@ -77,6 +77,15 @@ def locks(backend: str) -> Iterator[Lock]:
             "# PyArrow is held back to one that takes its NumPy.",
             left_out=("torchaudio", "torchvision"),
         )
+    if backend == "unsloth":
+        yield Lock(
+            "lock.txt",
+            wanted=("bitsandbytes==0.50.2", "torch==2.13.0", "unsloth==2026.10.9", "unsloth_zoo==2026.10.9"),
+            python="3.11",
+            about="Unsloth and what it needs to train language models, for Python 3.11. Left out, for nothing of it "
+            "is\n# used: torchvision (images), xformers (attention, which PyTorch has too).",
+            left_out=("torchvision", "xformers"),
+        )
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."

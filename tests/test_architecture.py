@@ -20,6 +20,7 @@ PACKAGES = (
     "ftsdk_local",
     "ftsdk_replicate",
     "ftsdk_together",
+    "ftsdk_unsloth",
 )
 HEAVY = {
     "bitsandbytes",
@@ -122,6 +123,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
         "import ftsdk_local",
         "import ftsdk_replicate",
         "import ftsdk_together",
+        "import ftsdk_unsloth",
         "from ftsdk.cli import main",
         "import ftsdk; ftsdk.submit",
     ],
@@ -164,6 +166,9 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk_local.inference",
         "ftsdk_replicate.api",
         "ftsdk_together.api",
+        "ftsdk_unsloth.models",
+        "ftsdk_unsloth.runner",
+        "ftsdk_unsloth.train",
     )
 
     assert set() == {name for name in users if not name.startswith(rooms)}

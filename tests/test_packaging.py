@@ -24,6 +24,7 @@ NOT_CODE = {
     "ftsdk_hfjobs/lock.txt",
     "ftsdk_llamafactory/lock-ppo.txt",
     "ftsdk_llamafactory/lock.txt",
+    "ftsdk_unsloth/lock.txt",
     "ftsdk/py.typed",
     "ftsdk/cli/starter/job.yaml",
     "ftsdk/cli/starter/train.jsonl",
@@ -60,6 +61,7 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
         "ftsdk_local",
         "ftsdk_replicate",
         "ftsdk_together",
+        "ftsdk_unsloth",
         f"ftsdk-{ftsdk.__version__}.dist-info",
     } == top
 
