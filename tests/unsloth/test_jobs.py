@@ -178,9 +178,18 @@ def test_settings_that_it_would_change(unsloth_spec, monkeypatch, table, change,
     assert told in found.message
 
 
-def test_too_large_for_the_memory(unsloth_spec, ftsdk_home):
-    """A model that asks for more memory than there is fails for want of memory, and says what helps."""
-    pytest.skip("written below")
+def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
+    """A step that asks for more memory than there is fails for want of memory, and says what helps."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -v 5000000\nexec {unsloth_python} "$@"\n', encoding="utf-8")  # KiB
+    python.chmod(0o755)
+    rows = [{"prompt": "What is one?", "completion": "Arr! " * 1000}] * 256
+    compute = {"per_device_train_batch_size": 256, "gradient_checkpointing": False}
+    training = {"max_steps": 1, "global_batch_size": 256, "max_length": 1024}
+    options = {"unsloth": {"python": str(python)}}
+    found = failure(unsloth_spec(rows, training=training, compute=compute, backend_options=options))
+
+    assert (Reason.OOM.value, True) == (found.reason, "compute.quantization" in found.hint)
 
 
 def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
