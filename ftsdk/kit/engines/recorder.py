@@ -100,8 +100,9 @@ class _Counter:
         self.tokens += seen[0] if seen else 0
         return dict(zip(("tokens", "labels"), seen, strict=False))
 
-    def _count(self, module: Any, _: Any, given: dict[str, Any]) -> None:
-        ids, mask, labels = (given.get(name) for name in ("input_ids", "attention_mask", "labels"))
+    def _count(self, module: Any, places: tuple[Any, ...], given: dict[str, Any]) -> None:
+        ids = given.get("input_ids", places[0] if places else None)  # TRL's ORPO gives them by their place
+        mask, labels = given.get("attention_mask"), given.get("labels")
         if ids is None or not module.training or not torch.is_grad_enabled():
             return
         tokens = ids.numel() if mask is None else mask.sum()
