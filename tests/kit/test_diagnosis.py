@@ -7,9 +7,9 @@ from ftsdk.kit.engines.diagnosis import diagnose
 
 WORDS = {
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": Reason.OOM,
-    "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes": Reason.OOM,
+    "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes": Reason.OOM,
     "OSError: [Errno 12] Cannot allocate memory": Reason.OOM,
-    "safetensors_rust.SafetensorError: Error while serializing: No space left on device (os error 28)": Reason.DISK_FULL,
+    "SafetensorError: Error while serializing: No space left on device (os error 28)": Reason.DISK_FULL,
     "FloatingPointError: the loss or its gradient is non-finite at step 3": Reason.DIVERGED,
     "ValueError: something else": Reason.ENGINE_ERROR,
 }

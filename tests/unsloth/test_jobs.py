@@ -122,6 +122,7 @@ def test_other_trainings(unsloth_spec, tmp_path, changes):
 
     assert ("model" if "adapter" in changes and changes["adapter"] is None else "adapter") == artifact.kind
     assert losses[-1] < losses[0]
+    assert 6 == len(metrics(artifact, "tokens_per_second"))
 
 
 def test_a_reward_model_for_ppo(unsloth_spec, tiny_model, tmp_path):
