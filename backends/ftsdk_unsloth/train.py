@@ -42,7 +42,7 @@ def _prepared(config: dict[str, Any]) -> tuple[Any, Any]:
     models.hold_in_float32(model)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Recorder())
-    if config["early_stopping"]:
+    if config["early_stopping"]["early_stopping_patience"] is not None:
         trainer.add_callback(EarlyStoppingCallback(**config["early_stopping"]))
     return model, trainer
 

@@ -279,11 +279,10 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
     return {**told, **saved, **best, "restore_callback_states_from_checkpoint": True}
 
 
-def _early_stopping(ledger: Ledger) -> dict[str, Any] | None:
-    """Arguments of Transformers' ``EarlyStoppingCallback``."""
+def _early_stopping(ledger: Ledger) -> dict[str, Any]:
+    """Arguments of Transformers' ``EarlyStoppingCallback``, which there is where there is patience."""
     names = ("early_stopping_patience", "early_stopping_threshold")
-    told = {name: ledger.take(f"training.{name}", f"early_stopping.{name}") for name in names}
-    return None if told["early_stopping_patience"] is None else told
+    return {name: ledger.take(f"training.{name}", f"early_stopping.{name}") for name in names}
 
 
 def _batch(ledger: Ledger) -> dict[str, int]:

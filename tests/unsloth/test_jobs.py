@@ -193,6 +193,18 @@ def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
     assert (Reason.OOM.value, True) == (found.reason, "compute.quantization" in found.hint)
 
 
+def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
+    """Where the held-out loss gets no better by far, training ends, and the best weights are kept."""
+    training = {
+        **{"max_steps": 40, "global_batch_size": 8, "max_length": 128, "eval_steps": 2},
+        **{"early_stopping_patience": 2, "early_stopping_threshold": 50},
+    }
+    artifact = finished(unsloth_spec(val_size=8, training=training), tmp_path)
+
+    assert 3 == len(metrics(artifact, "eval_loss"))
+    assert 6 == len(metrics(artifact, "loss"))
+
+
 def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
