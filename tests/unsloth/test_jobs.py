@@ -126,9 +126,10 @@ def test_other_trainings(unsloth_spec, tmp_path, changes):
 
 
 def test_a_reward_model_for_ppo(unsloth_spec, tiny_model, tmp_path):
-    """A reward model starts at log 2, prefers what it was taught to, and is the reward of a local PPO job."""
-    training = {"max_steps": 6, "global_batch_size": 8, "max_length": 128, "learning_rate": 1e-3}
-    artifact = finished(unsloth_spec(PAIRS, method="reward_modeling", training=training), tmp_path)
+    """A reward model on 4 bits starts at log 2, learns on after evaluations, and is the reward of a local PPO job."""
+    training = {"max_steps": 6, "global_batch_size": 8, "max_length": 128, "learning_rate": 1e-3, "eval_steps": 1}
+    changes = {"method": "reward_modeling", "val_size": 4, "compute": {"quantization": "nf4"}}
+    artifact = finished(unsloth_spec(PAIRS, training=training, **changes), tmp_path)
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": row["prompt"]}) + "\n" for row in PAIRS), encoding="utf-8")
     job = ftsdk.submit(
@@ -141,7 +142,7 @@ def test_a_reward_model_for_ppo(unsloth_spec, tiny_model, tmp_path):
     )
 
     assert pytest.approx(0.6931, abs=1e-4) == metrics(artifact, "loss")[0]
-    assert metrics(artifact, "margin")[-1] > 0
+    assert metrics(artifact, "eval_loss")[-1] < 0.9 * metrics(artifact, "eval_loss")[2]
     assert JobState.SUCCEEDED == job.wait(timeout=300).state
 
 
@@ -195,10 +196,8 @@ def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
 
 def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
     """Where the held-out loss gets no better by far, training ends, and the best weights are kept."""
-    training = {
-        **{"max_steps": 40, "global_batch_size": 8, "max_length": 128, "eval_steps": 2},
-        **{"early_stopping_patience": 2, "early_stopping_threshold": 50},
-    }
+    stop = {"early_stopping_patience": 2, "early_stopping_threshold": 50, "eval_steps": 2}
+    training = {"max_steps": 40, "global_batch_size": 8, "max_length": 128, **stop}
     artifact = finished(unsloth_spec(val_size=8, training=training), tmp_path)
 
     assert 3 == len(metrics(artifact, "eval_loss"))
