@@ -28,6 +28,7 @@ def load(config: Config, tokenizer: Any) -> Any:
         Failure: Another model has come than was asked for, or another adapter; or it does not know all tokens.
     """
     base, adapter = config["from_pretrained"], config["get_peft_model"]
+    _check_length(base)
     model = _scorer(base, tokenizer.pad_token_id) if config["method"] == "reward_modeling" else _base(base)
     _check_base(model, base, len(tokenizer))
     if config["method"] in ("dpo", "kto"):
@@ -53,7 +54,7 @@ def save(model: Any, config: Config, output: Path) -> None:
         return
     base = config["from_pretrained"]
     stored = AutoConfig.from_pretrained(base["model_name"], trust_remote_code=base["trust_remote_code"]).dtype
-    model.to(dtype=stored).save_pretrained(output)
+    model.to(dtype=stored or torch.float32).save_pretrained(output)
 
 
 def _base(given: Config) -> Any:
@@ -112,13 +113,32 @@ def _adapted(model: Any, given: Config, method: str) -> Any:
 # What was asked for, and what has come.
 
 
+def _check_length(given: Config) -> None:
+    """Unsloth would stretch a model's positions (RoPE scaling) to lengths that it was not made for."""
+    told = AutoConfig.from_pretrained(given["model_name"], trust_remote_code=given["trust_remote_code"])
+    most = getattr(told.get_text_config(), "max_position_embeddings", None)
+    if most is not None and given["max_seq_length"] > most:
+        what = f"training.max_length is {given['max_seq_length']}, and the model has {most} positions"
+        raise Failure("engine_error", f"{what}, which Unsloth would stretch; lower it")
+
+
 def _check_base(model: Any, given: Config, tokens: int) -> None:
-    told, known = model.config, model.get_input_embeddings().weight.shape[0]
+    known, name = model.get_input_embeddings().weight.shape[0], model.config.name_or_path
     if tokens > known:
         raise Failure("engine_error", f"the tokenizer knows {tokens} tokens, the model has embeddings for {known}")
+    same_place = Path(name).resolve() == Path(given["model_name"]).resolve()
+    found = {
+        "model_name": given["model_name"] if same_place else name,
+        "max_seq_length": model.max_seq_length,
+        "attn_implementation": model.config._attn_implementation,  # noqa: SLF001 - Transformers tells it nowhere else
+        **_bits(model),
+    }
+    wrong = [
+        f"{name}={value!r} instead of {given.get(name)!r}"
+        for name, value in found.items()
+        if value != given.get(name, value)
+    ]
     held = {str(weight.dtype).removeprefix("torch.") for weight in model.parameters() if weight.is_floating_point()}
-    expected = {"model_name": told.name_or_path, "max_seq_length": model.max_seq_length, **_bits(model)}
-    wrong = [f"{name}={value!r} instead of {given[name]!r}" for name, value in expected.items() if value != given[name]]
     if given["full_finetuning"] and held != {"float32"}:
         wrong.append(f"weights in {', '.join(sorted(held))} instead of float32")
     if wrong:
@@ -128,8 +148,9 @@ def _check_base(model: Any, given: Config, tokens: int) -> None:
 def _bits(model: Any) -> dict[str, bool]:
     """In how few bits the weights are, by what they are and not by what is said of them."""
     kinds = {type(module).__name__ for module in model.modules()}
-    how = getattr(model.config, "quantization_config", None)
-    doubled = bool(how and how.bnb_4bit_quant_type == "nf4" and how.bnb_4bit_use_double_quant)
+    how = getattr(model.config, "quantization_config", None) or {}
+    told = how if isinstance(how, dict) else how.to_dict()
+    doubled = told.get("bnb_4bit_quant_type") == "nf4" and told.get("bnb_4bit_use_double_quant") is True
     return {"load_in_4bit": "Linear4bit" in kinds and doubled, "load_in_8bit": "Linear8bitLt" in kinds}
 
 
@@ -139,7 +160,7 @@ def _check_adapter(model: Any, given: Config) -> None:
     wrong = [f"{name}={found!r} instead of {value!r}" for name, value, found in _compared(told, named)]
     reached = {name.rpartition(".")[2] for name, module in model.named_modules() if hasattr(module, "lora_A")}
     asked = given["target_modules"]
-    expected = set(_linear_layers(model)) if asked == "all-linear" else set(asked)
+    expected = set(_linear_layers(model)) if asked == "all-linear" else {name.rpartition(".")[2] for name in asked}
     if reached != expected:
         wrong.append(f"target_modules={sorted(reached)} instead of {sorted(expected)}")
     if wrong:

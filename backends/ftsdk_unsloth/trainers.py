@@ -62,6 +62,7 @@ def make_trainer(config: Row, model: Any, tokenizer: Any, rows: Any, held: Any) 
         setattr(trainer.args, name, given[name])
     _check_settings(trainer.args, given)
     _check_rows(trainer.train_dataset, rows)
+    _check_rows(trainer.eval_dataset, held)
     return trainer
 
 
@@ -92,6 +93,8 @@ def _check_settings(found: Any, given: Row) -> None:
 
 
 def _check_rows(found: Any, given: Any) -> None:
+    if found is given:
+        return
     kept = len(found) == len(given) and all(
         all(ours[name] == theirs.get(name) for name in ours) for ours, theirs in zip(given, found, strict=True)
     )

@@ -70,6 +70,9 @@ QUANTIZATIONS = {"nf4": "load_in_4bit", "int8": "load_in_8bit"}
 ON_CPU = {"adamw_torch": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
 """The optimizers that Unsloth keeps on a CPU, by the names that it gives them."""
 
+COMMAND = "UNSLOTH_DISABLE_STATISTICS=1 HF_HUB_OFFLINE=1 PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json"
+"""The training by hand, in the job's folder of the engine."""
+
 ENVIRONMENT = {
     "UNSLOTH_DISABLE_STATISTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -140,13 +143,13 @@ def plan(
         native={
             "engine": f"unsloth {version}",
             "config": config,
-            "environment": ENVIRONMENT,
+            "environment": ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
             "task": fields.task_of(ledger, commits, model),
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=tuple(ledger.own),
-        command="PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json",
+        command=COMMAND,
         price=0.0,
         warnings=tuple(warnings(pins)),
     )

@@ -180,6 +180,13 @@ def test_settings_that_it_would_change(unsloth_spec, monkeypatch, table, change,
     assert told in found.message
 
 
+def test_lengths_that_it_would_stretch(unsloth_spec):
+    """Rows longer than a model's positions: Unsloth would train another model, with its positions stretched."""
+    found = failure(unsloth_spec(training={"max_steps": 1, "max_length": 2048}))
+
+    assert "training.max_length is 2048, and the model has 1024 positions" in found.message
+
+
 def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
     """A step that asks for more memory than there is fails for want of memory, and says what helps."""
     python = tmp_path / "python"
