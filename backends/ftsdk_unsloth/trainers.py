@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     """The module that has ``NAMETrainer`` and ``NAMEConfig``."""
     name: str
     batch_of: Callable[..., Batch] | None = None
-    """Makes a batch of rows, given the padding token and the longest length; None: TRL's own way keeps the labels."""
+    """Makes a batch of rows, given the padding token; None: TRL's own way keeps the labels."""
     at_first: Mapping[str, Any] = {}
     """Arguments that TRL wants to be otherwise while the trainer is made."""
 
@@ -49,14 +49,13 @@ def make_trainer(config: Row, model: Any, tokenizer: Any, rows: Any, held: Any) 
         arguments = getattr(room, f"{kind.name}Config")(**{**given, **kind.at_first})
     except (TypeError, ValueError) as error:
         raise Failure("engine_error", f"TRL refuses the settings: {error}") from error
-    pad, longest = tokenizer.pad_token_id, given["max_length"]
     trainer = _keeping(getattr(room, f"{kind.name}Trainer"))(
         model=model,
         args=arguments,
         train_dataset=rows,
         eval_dataset=held,
         processing_class=tokenizer,
-        data_collator=kind.batch_of and partial(kind.batch_of, pad=pad, longest=longest),
+        data_collator=kind.batch_of and partial(kind.batch_of, pad=tokenizer.pad_token_id),
     )
     for name in kind.at_first:
         setattr(trainer.args, name, given[name])
@@ -105,30 +104,19 @@ def _check_rows(found: Any, given: Any) -> None:
 # Batches, where TRL's own would lose the labels.
 
 
-def pairs_batch(rows: Sequence[Row], *, pad: int, longest: int) -> Batch:  # noqa: ARG001 - rows are cut already
+def pairs_batch(rows: Sequence[Row], *, pad: int) -> Batch:
     """For ``DPOTrainer``: all chosen rows, then all rejected ones."""
     sides = ("chosen", "rejected")
     ids = [row[f"{side}_input_ids"] for side in sides for row in rows]
     return padded(ids, [row[f"{side}_labels"] for side in sides for row in rows], pad)
 
 
-def judged_batch(rows: Sequence[Row], *, pad: int, longest: int) -> Batch:
-    """For ``KTOTrainer``; its KL is estimated on each prompt with the answer to the prompt before it."""
+def judged_batch(rows: Sequence[Row], *, pad: int) -> Batch:
+    """For ``KTOTrainer``; its KL is estimated on each prompt with another one's answer."""
     batch = padded([row["input_ids"] for row in rows], [row["labels"] for row in rows], pad)
-    others = [mismatched(row, rows[place - 1], longest) for place, row in enumerate(rows)]
-    estimate = padded([ids for ids, _ in others], [labels for _, labels in others], pad)
+    estimate = padded([row["other_input_ids"] for row in rows], [row["other_labels"] for row in rows], pad)
     verdicts = torch.tensor([row["label"] for row in rows])
     return {**batch, **{f"KL_{name}": tensor for name, tensor in estimate.items()}, "label": verdicts}
-
-
-def mismatched(row: Row, other: Row, longest: int) -> tuple[Tokens, Tokens]:
-    """The prompt of a row with the answer of another one."""
-    prompt, answer = (
-        next(place for place, label in enumerate(each["labels"]) if label != IGNORED) for each in (row, other)
-    )
-    ids = row["input_ids"][:prompt] + other["input_ids"][answer:]
-    labels = row["labels"][:prompt] + other["labels"][answer:]
-    return ids[:longest], labels[:longest]
 
 
 def padded(ids: Sequence[Tokens], labels: Sequence[Tokens], pad: int) -> Batch:
@@ -145,7 +133,7 @@ def padded(ids: Sequence[Tokens], labels: Sequence[Tokens], pad: int) -> Batch:
 KINDS = {
     "sft": Kind("trl", "SFT"),
     "dpo": Kind("trl", "DPO", pairs_batch),
-    # TRL pairs rows beforehand, and so wants them in their order; here the rows of a batch are paired
+    # TRL pairs rows beforehand by their order, and so wants to keep it; here they are paired already
     "kto": Kind("trl", "KTO", judged_batch, {"train_sampling_strategy": "sequential"}),
     "orpo": Kind("trl.experimental.orpo", "ORPO"),
     "reward_modeling": Kind("trl", "Reward"),
