@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from ftsdk.kit.engines.progress import Progress
-from ftsdk.kit.engines.recorder import Recorder
+from ftsdk.kit.engines.recorder import Recorder, _Counter
 
 ROWS = [{"input_ids": [1, 2, 3, 4 + n % 5], "labels": [-100, -100, 3, 4 + n % 5]} for n in range(16)]
 
@@ -127,3 +127,14 @@ def test_the_worker_tells_it(tmp_path):
         ("metrics", 2, {"loss": 1.5}),
         ("checkpoint", 2, "checkpoint-2"),
     ] == heard.told
+
+
+def test_tokens_that_are_given_by_their_place():
+    """TRL's ORPO calls its model so; they are counted all the same."""
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_key_value_heads=1, **sizes)).train()
+    counter = _Counter()
+    counter.watch(model)
+    model(torch.ones(2, 3, dtype=torch.long))
+
+    assert {"tokens": 6} == counter.take()
