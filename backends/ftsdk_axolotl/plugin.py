@@ -1,0 +1,61 @@
+"""Our plugin in Axolotl: it gives the rows as tokens, hands over what has no key, compares, and records.
+
+It stands beside Axolotl in its own Python, and works in the job's folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import yaml
+from axolotl.common.datasets import TrainDatasetMeta
+from axolotl.integrations.base import BasePlugin
+from trl.trainer.utils import disable_dropout_in_model
+
+from ftsdk.kit.engines import tokens
+from ftsdk.kit.engines.recorder import Recorder
+from ftsdk_axolotl.settings import differences
+
+
+class Plugin(BasePlugin):
+    """Hears of each stage of Axolotl's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        request = json.loads(Path("request.json").read_text("utf-8"))
+        self._arguments: dict[str, Any] = request["arguments"]
+
+    def load_datasets(self, cfg: Any, preprocess: bool = False) -> TrainDatasetMeta:  # noqa: ARG002
+        """The rows, as our runner wrote them; no length and no label is looked at again, and Trainer counts steps."""
+        found = datasets.load_from_disk(tokens.FOLDER)
+        return TrainDatasetMeta(found["train"], found.get("validation"), total_num_steps=None)
+
+    def get_training_args(self, cfg: Any) -> dict[str, Any]:  # noqa: ARG002
+        """What Axolotl has no key for."""
+        return self._arguments
+
+    def post_model_build(self, cfg: Any, model: Any) -> None:
+        """Let no packed weight stay packed, and no chance into what is compared.
+
+        On a CPU, bitsandbytes packs 4-bit weights when it evaluates, and then trains on them as if they were not.
+        Where probabilities of the same tokens are compared, dropout stays in the adapter alone.
+        """
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+        if cfg.rl:
+            disable_dropout_in_model(model)
+
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Compare, before anything is trained, and record from here on.
+
+        Raises:
+            ValueError: Axolotl took something otherwise.
+        """
+        trainer.args.logging_first_step = False  # Axolotl says otherwise, where it learns from preferences
+        config = yaml.safe_load(Path("job.yaml").read_text("utf-8"))
+        if other := differences(config, self._arguments, cfg, trainer):
+            what = f"Axolotl would train with other settings: {', '.join(other)}"
+            raise ValueError(what)
+        trainer.add_callback(Recorder())
