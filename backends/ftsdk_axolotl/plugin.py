@@ -11,6 +11,7 @@ import datasets
 import yaml
 from axolotl.common.datasets import TrainDatasetMeta
 from axolotl.integrations.base import BasePlugin
+from transformers import AutoConfig
 from trl.trainer.utils import disable_dropout_in_model
 
 from ftsdk.kit.engines import tokens
@@ -47,12 +48,25 @@ class Plugin(BasePlugin):
         if cfg.rl:
             disable_dropout_in_model(model)
 
+    def post_train(self, cfg: Any, model: Any) -> None:
+        """Save a whole model in the precision that its base came in, and ready to generate."""
+        if not cfg.adapter:
+            base = AutoConfig.from_pretrained(cfg.base_model, trust_remote_code=cfg.trust_remote_code)
+            model.to(dtype=base.dtype)
+            model.config.use_cache = True
+
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Compare, before anything is trained, and record from here on.
+
+        What trains is held in float32, as on every backend, and computed with in the job's precision: in bfloat16,
+        where Axolotl and TRL hold some of it, the small steps of a low learning rate are lost.
 
         Raises:
             ValueError: Axolotl took something otherwise.
         """
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
         trainer.args.logging_first_step = False  # Axolotl says otherwise, where it learns from preferences
         config = yaml.safe_load(Path("job.yaml").read_text("utf-8"))
         if other := differences(config, self._arguments, cfg, trainer):

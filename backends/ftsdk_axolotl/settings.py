@@ -24,10 +24,8 @@ ARGUMENTS = {
 }
 """From Axolotl's key to Trainer's argument; others have one name in both."""
 
-_ELSEWHERE = frozenset(
-    {"device_map", "early_stopping_patience", "output_dir", "remove_unused_columns", "warmup_ratio", "warmup_steps"}
-)
-"""Keys that are no arguments of these names, or that our own arguments stand for."""
+_ELSEWHERE = frozenset({"trust_remote_code", "warmup_ratio"})
+"""Keys that Trainer, which has arguments of these names, is not given: the model is loaded, the share is in steps."""
 
 ADAPTER = {
     "lora_r": "r",

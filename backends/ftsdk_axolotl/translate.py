@@ -100,7 +100,7 @@ def plan(
         "base_model": model.name,
         "trust_remote_code": ledger.take("trust_remote_code"),
         **_method(ledger),
-        **_adapter(ledger),
+        **_adapter(ledger, machine),
         **_fixed(machine),
         **{native: ledger.take(field, native) for field, native in SENT.items()},
         **{native: value for field, native in GIVEN.items() if (value := ledger.take(field, native)) is not None},
@@ -195,7 +195,7 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     return told
 
 
-def _adapter(ledger: Ledger) -> dict[str, Any]:
+def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
     if ledger.take("adapter", "adapter") is None:
         return {}
     modules, start = ledger.take("adapter.target_modules", "lora_target_modules"), ledger.take("adapter.init")
@@ -204,7 +204,7 @@ def _adapter(ledger: Ledger) -> dict[str, Any]:
         ledger.refuse("adapter.init", what, "default or gaussian")
     return {
         "adapter": "lora",
-        **_quantization(ledger),
+        **_quantization(ledger, machine),
         **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
         "lora_alpha": fields.whole_alpha(ledger, "lora_alpha", "Axolotl"),
         "lora_target_modules": modules if isinstance(modules, str) else list(modules),
@@ -213,11 +213,14 @@ def _adapter(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _quantization(ledger: Ledger) -> dict[str, Any]:
+def _quantization(ledger: Ledger, machine: Machine) -> dict[str, Any]:
     wanted, doubled = ledger.take("compute.quantization"), ledger.take("compute.double_quantization")
     if wanted is None:
         return {}
     if wanted == "int8":
+        if ledger.spec.method.type == "reward_modeling" and not machine.cuda:
+            what = "Axolotl computes int8 in float16, in which the score's head does not train on the CPU"
+            ledger.refuse("compute.quantization", what, "nf4")
         return QUANTIZATIONS[wanted]
     kind = {"bnb_4bit_quant_type": wanted, "bnb_4bit_use_double_quant": doubled}
     return {**QUANTIZATIONS[wanted], "bnb_config_kwargs": kind}
