@@ -55,7 +55,16 @@ def differences(config: Mapping[str, Any], arguments: Mapping[str, Any], resolve
         *_unlike(arguments, vars(trainer.args)),
         *_unlike(adapter, vars(trainer.model.peft_config["default"]) if adapter else {}),
         *_unlike(_quantization(config), _quantization_of(trainer.model)),
+        *_another_kind(config, trainer.model),
     ]
+
+
+def _another_kind(config: Mapping[str, Any], model: Any) -> Iterator[str]:
+    """Whether a model was loaded that gives no scores, where one was wanted."""
+    wanted = config.get("type_of_model", "").removeprefix("AutoModel")
+    found = type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__
+    if not found.endswith(wanted):
+        yield f"a {found} was loaded instead of one {wanted}"
 
 
 def _quantization(config: Mapping[str, Any]) -> dict[str, Any]:

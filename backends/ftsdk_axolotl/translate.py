@@ -188,6 +188,9 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     if isinstance(method, ORPO):
         return {**told, "orpo_alpha": ledger.take("method.beta", "orpo_alpha")}
     if isinstance(method, RewardModeling):
+        if ledger.value("trust_remote_code"):
+            what = "with it, Axolotl loads no model that gives scores, but one that writes text, and trains that"
+            ledger.refuse("trust_remote_code", what, "a model whose code is in Transformers")
         name = "center_rewards_coefficient"
         return {**told, name: ledger.take(f"method.{name}", name)}
     if ledger.has("method.train_on"):

@@ -97,17 +97,17 @@ def test_a_4_bit_base_is_the_same_after_an_evaluation(axolotl_spec, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "changes"),
     [
-        (None, {"adapter": None}),
         (PAIRS, {"method": "orpo", "adapter": {"use_dora": True, "use_rslora": True}, "val_size": 4}),
         (JUDGED, {"method": "kto", "val_size": 4}),
     ],
-    ids=["full", "orpo, dora and rslora", "kto"],
+    ids=["orpo, dora and rslora", "kto"],
 )
 def test_other_trainings(axolotl_spec, tmp_path, rows, changes):
-    """Every weight, ORPO and KTO: each leaves an artifact of its kind, and a loss for each step."""
+    """ORPO, DoRA, rsLoRA and KTO: each leaves an adapter, a loss for each step, and one for the rows held out."""
     artifact = finished(axolotl_spec(rows, **changes), tmp_path)
 
-    assert ("model" if changes.get("adapter", 1) is None else "adapter") == artifact.kind
+    assert "adapter" == artifact.kind
+    assert metrics(artifact, "eval_loss")
     assert 6 == len(metrics(artifact, "loss"))
 
 
@@ -117,6 +117,7 @@ def test_a_whole_model_as_its_base_came(axolotl_spec, tiny_model, tmp_path):
     base, made = (json.loads((folder / "config.json").read_text()) for folder in (tiny_model, artifact.path))
     generation = [(folder / "generation_config.json").read_text() for folder in (tiny_model, artifact.path)]
 
+    assert "model" == artifact.kind
     assert [base[name] for name in ("dtype", "use_cache")] == [made[name] for name in ("dtype", "use_cache")]
     assert generation[0] == generation[1]
 
@@ -124,7 +125,7 @@ def test_a_whole_model_as_its_base_came(axolotl_spec, tiny_model, tmp_path):
 @pytest.mark.parametrize("adapter", [{"r": 4}, None], ids=["adapter", "whole model"])
 def test_a_reward_model_rewards(axolotl_spec, tmp_path, adapter):
     """A reward model tells the better answer, and scores what the local backend's PPO samples."""
-    changes = {"method": "reward_modeling", "adapter": adapter, "trust_remote_code": True}
+    changes = {"method": "reward_modeling", "adapter": adapter}
     training = {"max_steps": 6, "global_batch_size": 8, "max_length": 128, "learning_rate": 1e-3}
     artifact = finished(axolotl_spec(PAIRS, **changes, training=training), tmp_path)
     prompts = [{"prompt": row["prompt"]} for row in PAIRS[:4]]
@@ -139,8 +140,8 @@ def test_a_reward_model_rewards(axolotl_spec, tmp_path, adapter):
     assert JobState.SUCCEEDED == status.state
 
 
-def test_early_stopping_keeps_the_best(axolotl_spec, tmp_path):
-    """Where the held-out loss gets no better, it stops after as many evaluations as the spec says."""
+def test_early_stopping_keeps_the_best(axolotl_spec, ftsdk_home, tmp_path):
+    """After as many evaluations without a better held-out loss as the spec says, the best weights are the artifact."""
     training = {
         "max_steps": 60,
         "global_batch_size": 8,
@@ -150,8 +151,12 @@ def test_early_stopping_keeps_the_best(axolotl_spec, tmp_path):
         "early_stopping_patience": 2,
     }
     artifact = finished(axolotl_spec(val_size=8, training=training), tmp_path)
+    losses = metrics(artifact, "eval_loss")
+    best = losses.index(min(losses))
+    kept = desk_of(ftsdk_home) / "out" / f"checkpoint-{2 * (best + 1)}" / "adapter_model.safetensors"
 
-    assert 6 == len(metrics(artifact, "loss"))
+    assert 2 == len(losses) - 1 - best
+    assert kept.read_bytes() == (artifact.path / kept.name).read_bytes()
 
 
 def failure(spec):

@@ -27,6 +27,22 @@ def taken(config=None, arguments=None, adapter=None, quantization=None):
     return resolved, SimpleNamespace(args=args, model=model)
 
 
+class LlamaForCausalLM:
+    """Stands for a model that writes text."""
+
+    config = SimpleNamespace()
+
+
+def test_a_model_that_gives_no_scores():
+    """Axolotl may load another kind of model than the one that was named."""
+    kind = {"type_of_model": "AutoModelForSequenceClassification"}
+    trainer = SimpleNamespace(args=SimpleNamespace(), model=LlamaForCausalLM())
+
+    assert ["a LlamaForCausalLM was loaded instead of one ForSequenceClassification"] == differences(
+        kind, {}, kind, trainer
+    )
+
+
 def told_otherwise(config=None, **changes):
     return differences({**CONFIG, **(config or {})}, {"warmup_steps": 1.0}, *taken(**changes))
 

@@ -113,6 +113,7 @@ REFUSED = {
     "training.early_stopping_patience": {"val_size": 0.1, "training": {"early_stopping_patience": 2}},
     "training.early_stopping_threshold": {"val_size": 0.1, "training": {"early_stopping_threshold": 0.1}},
     "training.neftune_noise_alpha": {"method": "dpo", "training": {"neftune_noise_alpha": 5}},
+    "trust_remote_code": {"method": "reward_modeling", "trust_remote_code": True},
     "report_to": {"report_to": ["wandb"]},
     "push_to_hub": {"push_to_hub": True, "hub_model_id": "me/tuned"},
     "dataset.path": {"dataset": "ftp://host/rows.jsonl"},
