@@ -42,22 +42,12 @@ def pairs_batch(pad: int, rows: Sequence[Row]) -> Batch:
     return padded([(row[f"{side}_input_ids"], row[f"{side}_labels"]) for side in sides for row in rows], pad)
 
 
-def judged_batch(longest: int, pad: int, rows: Sequence[Row]) -> Batch:
-    """Each row, and each prompt with the answer of the row before it, on which KTO estimates how far the policy is."""
-    texts = [(row["input_ids"], row["labels"]) for row in rows]
-    mismatched = map(partial(_with_answer_of, longest), texts, [texts[-1], *texts[:-1]])
-    other = {f"KL_{name}": values for name, values in padded(mismatched, pad).items()}
-    return {**padded(texts, pad), **other, "label": torch.tensor([row["label"] for row in rows])}
-
-
-def _with_answer_of(longest: int, text: Text, other: Text) -> Text:
-    end, begin = _prompt_length(text), _prompt_length(other)
-    ids, labels = (mine[:end] + theirs[begin:] for mine, theirs in zip(text, other, strict=True))
-    return ids[:longest], labels[:longest]
-
-
-def _prompt_length(text: Text) -> int:
-    return next(place for place, label in enumerate(text[1]) if label != IGNORED)
+def judged_batch(pad: int, rows: Sequence[Row]) -> Batch:
+    """Each row, and its prompt with another row's answer, on which KTO estimates how far the policy is."""
+    batch = padded([(row["input_ids"], row["labels"]) for row in rows], pad)
+    other = padded([(row["other_input_ids"], row["other_labels"]) for row in rows], pad)
+    label = torch.tensor([row["label"] for row in rows])
+    return {**batch, **{f"KL_{name}": values for name, values in other.items()}, "label": label}
 
 
 class DPO(AxolotlDPOTrainer):
@@ -74,9 +64,9 @@ class DPO(AxolotlDPOTrainer):
 class KTO(AxolotlKTOTrainer):
     """Kahneman-Tversky optimization."""
 
-    def __init__(self, *given: Any, args: Any, processing_class: Any, **options: Any) -> None:
-        batch = partial(judged_batch, args.max_length, processing_class.pad_token_id)
-        super().__init__(*given, args=args, processing_class=processing_class, data_collator=batch, **options)
+    def __init__(self, *given: Any, processing_class: Any, **options: Any) -> None:
+        batch = partial(judged_batch, processing_class.pad_token_id)
+        super().__init__(*given, processing_class=processing_class, data_collator=batch, **options)
         self.args.train_sampling_strategy = "random"  # TRL pairs rows beforehand, and so needs a fixed order
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:

@@ -224,6 +224,8 @@ def _quantization(ledger: Ledger, machine: Machine) -> dict[str, Any]:
         if ledger.spec.method.type == "reward_modeling" and not machine.cuda:
             what = "Axolotl computes int8 in float16, in which the score's head does not train on the CPU"
             ledger.refuse("compute.quantization", what, "nf4")
+        if ledger.value("compute.dtype") == "float32":
+            ledger.refuse("compute.dtype", "with int8, Axolotl computes in bfloat16 or float16", "auto")
         return QUANTIZATIONS[wanted]
     kind = {"bnb_4bit_quant_type": wanted, "bnb_4bit_use_double_quant": doubled}
     return {**QUANTIZATIONS[wanted], "bnb_config_kwargs": kind}
@@ -260,7 +262,7 @@ def _batch(ledger: Ledger) -> dict[str, int]:
     told = cut_batch(ledger, "micro_batch_size", "gradient_accumulation_steps")
     if ledger.spec.method.type == "kto" and told["micro_batch_size"] < 2:
         field = "compute.per_device_train_batch_size"
-        ledger.refuse(field, "KTO compares each row with another of its batch", "2 or more")
+        ledger.refuse(field, "TRL, which Axolotl has do it, takes no single rows for KTO", "2 or more")
     return {**told, "eval_batch_size": told["micro_batch_size"]}
 
 

@@ -148,11 +148,16 @@ def test_early_stopping_has_limits(changes):
     assert "training.early_stopping_patience" in refused({"val_size": 0.1, **changes})
 
 
-def test_kto_needs_rows_to_compare():
-    """With one row at a time, KTO would compare each answer with itself."""
+def test_kto_takes_no_single_rows():
+    """TRL's KTO ends where a batch has one row; the plan says it before."""
     one = {"compute": {"per_device_train_batch_size": 1}}
 
     assert "compute.per_device_train_batch_size" in refused({"method": "kto", **one})
+
+
+def test_int8_is_not_computed_in_float32():
+    """Axolotl would take float16 in silence."""
+    assert "compute.dtype" in refused({"compute": {"quantization": "int8", "dtype": "float32"}}, CARD)
 
 
 def test_flash_attention_needs_a_python_of_ones_own():
