@@ -10,8 +10,10 @@ from typing import Any
 import datasets
 import yaml
 from axolotl.common.datasets import TrainDatasetMeta
+from axolotl.core.trainers import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
-from transformers import AutoConfig
+from transformers import AutoConfig, set_seed
+from transformers.loss.loss_utils import ForCausalLMLoss
 from trl.trainer.utils import disable_dropout_in_model
 
 from ftsdk.kit.engines import tokens
@@ -35,6 +37,18 @@ class Plugin(BasePlugin):
     def get_training_args(self, cfg: Any) -> dict[str, Any]:  # noqa: ARG002
         """What Axolotl has no key for."""
         return self._arguments
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Begin with the seed: a head that scores is made of chance, and Axolotl sows only when it trains."""
+        set_seed(cfg.seed)
+
+    def pre_lora_load(self, cfg: Any, model: Any) -> None:  # noqa: ARG002
+        """Begin with the seed, for the adapter."""
+        set_seed(cfg.seed)
+
+    def post_model_load(self, cfg: Any, model: Any) -> None:  # noqa: ARG002
+        """Begin with the seed: where it learns from preferences, TRL makes the adapter."""
+        set_seed(cfg.seed)
 
     def post_model_build(self, cfg: Any, model: Any) -> None:
         """Let no packed weight stay packed, and no chance into what is compared.
@@ -67,9 +81,21 @@ class Plugin(BasePlugin):
         for parameter in trainer.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        _average_over_tokens(trainer)
         trainer.args.logging_first_step = False  # Axolotl says otherwise, where it learns from preferences
         config = yaml.safe_load(Path("job.yaml").read_text("utf-8"))
         if other := differences(config, self._arguments, cfg, trainer):
             what = f"Axolotl would train with other settings: {', '.join(other)}"
             raise ValueError(what)
         trainer.add_callback(Recorder())
+
+
+def _average_over_tokens(trainer: Any) -> None:
+    """Let a step's loss be the mean over its tokens, however it is cut into batches, as Transformers has it.
+
+    Axolotl takes a model for one that cannot, if its forward does not name the number of tokens among its arguments;
+    then short batches would weigh as much as long ones.
+    """
+    model = trainer.model.get_base_model() if hasattr(trainer.model, "get_base_model") else trainer.model
+    if isinstance(trainer, AxolotlTrainer) and model.loss_function is ForCausalLMLoss:
+        trainer.model_accepts_loss_kwargs = getattr(model, "accepts_loss_kwargs", True)
