@@ -38,17 +38,17 @@ class Plugin(BasePlugin):
         """What Axolotl has no key for."""
         return self._arguments
 
-    def pre_model_load(self, cfg: Any) -> None:
-        """Begin with the seed: a head that scores is made of chance, and Axolotl sows only when it trains."""
-        set_seed(cfg.seed)
-
     def pre_lora_load(self, cfg: Any, model: Any) -> None:  # noqa: ARG002
-        """Begin with the seed, for the adapter."""
+        """Begin with the seed: Axolotl sows only when it trains."""
         set_seed(cfg.seed)
 
-    def post_model_load(self, cfg: Any, model: Any) -> None:  # noqa: ARG002
-        """Begin with the seed: where it learns from preferences, TRL makes the adapter."""
+    def post_model_load(self, cfg: Any, model: Any) -> None:
+        """Begin with the seed again, for where TRL makes the adapter; and let a new head have no opinion at first."""
         set_seed(cfg.seed)
+        if cfg.reward_model and not any(map(_scores, _base_of(cfg).architectures or ())):
+            for name, weight in model.named_parameters():
+                if "score" in name.split("."):
+                    weight.data.zero_()
 
     def post_model_build(self, cfg: Any, model: Any) -> None:
         """Let no packed weight stay packed, and no chance into what is compared.
@@ -65,8 +65,7 @@ class Plugin(BasePlugin):
     def post_train(self, cfg: Any, model: Any) -> None:
         """Save a whole model in the precision that its base came in, and ready to generate."""
         if not cfg.adapter:
-            base = AutoConfig.from_pretrained(cfg.base_model, trust_remote_code=cfg.trust_remote_code)
-            model.to(dtype=base.dtype)
+            model.to(dtype=_base_of(cfg).dtype)
             model.config.use_cache = True
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
@@ -88,6 +87,14 @@ class Plugin(BasePlugin):
             what = f"Axolotl would train with other settings: {', '.join(other)}"
             raise ValueError(what)
         trainer.add_callback(Recorder())
+
+
+def _base_of(cfg: Any) -> Any:
+    return AutoConfig.from_pretrained(cfg.base_model, trust_remote_code=cfg.trust_remote_code or False)
+
+
+def _scores(architecture: str) -> bool:
+    return architecture.endswith("ForSequenceClassification")
 
 
 def _average_over_tokens(trainer: Any) -> None:

@@ -82,6 +82,18 @@ def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, ftsdk_home, t
     assert "0.19.0" == artifact.manifest.versions["axolotl"]
 
 
+def test_the_curve_of_the_local_engine(axolotl_spec, tmp_path):
+    """The same spec and seed give the local engine's losses, gradients and learning rates, step by step."""
+    rows = [{"prompt": f"What is {n}?" * (n % 4 + 1), "completion": "Arr! " * (n % 7 + 1)} for n in range(45)]
+    training = {"num_train_epochs": 1, "global_batch_size": 8, "max_length": 128}
+    spec = axolotl_spec(rows, training=training)
+    ours = finished(spec.model_copy(update={"backend": "local"}), tmp_path / "local")
+    theirs = finished(spec, tmp_path / "axolotl")
+
+    for name in ("loss", "grad_norm", "learning_rate"):
+        assert metrics(ours, name) == pytest.approx(metrics(theirs, name), rel=1e-3)
+
+
 def test_pairs_as_every_engine_sees_them(axolotl_spec, tiny_model, ftsdk_home, tmp_path):
     """DPO starts at a loss of log 2, on the local engine's tokens; nothing but the adapter is in the artifact."""
     training = {"num_train_epochs": 1, "global_batch_size": 8, "max_length": 128}
@@ -146,6 +158,7 @@ def test_a_reward_model_rewards(axolotl_spec, tmp_path, adapter):
     }
     status = ftsdk.submit(axolotl_spec(prompts, **ppo)).wait(timeout=300)
 
+    assert pytest.approx(0.6931, abs=1e-3) == metrics(artifact, "loss")[0]
     assert 1.0 == metrics(artifact, "accuracy")[-1]
     assert JobState.SUCCEEDED == status.state
 
