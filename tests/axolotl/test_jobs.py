@@ -53,13 +53,7 @@ def metrics(artifact, name):
     return [row[name] for row in rows if name in row]
 
 
-def taught(home, name):
-    """The sum of what the recorder saw go into the model while it learned."""
-    lines = map(json.loads, (desk_of(home) / "record.jsonl").read_text().splitlines())
-    return sum(line.get(name, 0) for line in lines)
-
-
-def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, ftsdk_home, tmp_path):
+def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):
     """In one pass, the model is taught the tokens and labels of the local engine; plain PEFT loads the adapter.
 
     The loss of a step is the mean over all its tokens, however it was cut into batches.
@@ -75,8 +69,8 @@ def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, ftsdk_home, t
         losses = [base(torch.tensor([ids]), labels=torch.tensor([labels])).loss.item() for ids, labels in ours]
     PeftModel.from_pretrained(base, artifact.path)
 
-    assert sum(len(ids) for ids, _ in ours) == taught(ftsdk_home, "tokens")
-    assert sum(learned) == taught(ftsdk_home, "labels")
+    assert sum(len(ids) for ids, _ in ours) == sum(metrics(artifact, "tokens_per_step"))
+    assert sum(learned) == sum(metrics(artifact, "labels_per_step"))
     assert [pytest.approx(sum(map(mul, losses, learned)) / sum(learned), rel=1e-4)] == metrics(artifact, "loss")
     assert metrics(artifact, "eval_loss")
     assert "0.19.0" == artifact.manifest.versions["axolotl"]
@@ -90,17 +84,19 @@ def test_the_curve_of_the_local_engine(axolotl_spec, tmp_path):
     ours = finished(spec.model_copy(update={"backend": "local"}), tmp_path / "local")
     theirs = finished(spec, tmp_path / "axolotl")
 
-    for name in ("loss", "grad_norm", "learning_rate"):
+    for name in ("loss", "grad_norm", "learning_rate", "tokens_per_step", "labels_per_step"):
         assert metrics(ours, name) == pytest.approx(metrics(theirs, name), rel=1e-3)
 
 
-def test_pairs_as_every_engine_sees_them(axolotl_spec, tiny_model, ftsdk_home, tmp_path):
+def test_pairs_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):
     """DPO starts at a loss of log 2, on the local engine's tokens; nothing but the adapter is in the artifact."""
     training = {"num_train_epochs": 1, "global_batch_size": 8, "max_length": 128}
     artifact = finished(axolotl_spec(PAIRS, method="dpo", training=training, adapter={"dropout": 0.1}), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
 
-    assert sum(len(ids) for pair in PAIRS for ids, _ in encode_pair(pair, tokenizer)) == taught(ftsdk_home, "tokens")
+    assert sum(len(ids) for pair in PAIRS for ids, _ in encode_pair(pair, tokenizer)) == sum(
+        metrics(artifact, "tokens_per_step")
+    )
     assert pytest.approx(0.6931, abs=1e-3) == metrics(artifact, "loss")[0]
     assert {"adapter_model.safetensors"} == {path.name for path in artifact.path.glob("*.safetensors")}
     assert not (artifact.path / "config.json").exists()

@@ -11,7 +11,7 @@ from ftsdk.registry import load_backend
 
 pytestmark = pytest.mark.guest
 
-ENGINES = ("llamafactory",)
+ENGINES = ("axolotl", "llamafactory")
 ROWS = [
     {
         "messages": [
