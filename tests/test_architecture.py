@@ -118,6 +118,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     [
         "import ftsdk_autotrain",
         "import ftsdk; ftsdk.import_config",
+        "import ftsdk_axolotl",
         "import ftsdk_hfjobs",
         "import ftsdk_llamafactory",
         "import ftsdk_local",
@@ -160,6 +161,9 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk.kit.hub",
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",
+        "ftsdk_axolotl.plugin",
+        "ftsdk_axolotl.runner",
+        "ftsdk_axolotl.trainers",
         "ftsdk_llamafactory.runner",
         "ftsdk_llamafactory.scores",
         "ftsdk_local.engine",

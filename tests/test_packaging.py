@@ -20,6 +20,7 @@ FTSDK = Distribution.from_name("ftsdk")
 NOT_CODE = {
     "ftsdk_autotrain/architectures.txt",
     "ftsdk_autotrain/lock.txt",
+    "ftsdk_axolotl/lock.txt",
     "ftsdk_hfjobs/lock-trackers.txt",
     "ftsdk_hfjobs/lock.txt",
     "ftsdk_llamafactory/lock-ppo.txt",

@@ -11,7 +11,7 @@ from ftsdk.registry import load_backend
 
 pytestmark = pytest.mark.guest
 
-ENGINES = ("llamafactory", "unsloth")
+ENGINES = ("axolotl", "llamafactory", "unsloth")
 ROWS = [
     {
         "messages": [

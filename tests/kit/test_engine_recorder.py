@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from ftsdk.kit.engines.progress import Progress
 from ftsdk.kit.engines.recorder import Recorder, _Counter
@@ -72,6 +72,15 @@ def test_values_and_checkpoints(record):
     named = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "tokens_per_step", "labels_per_step"}
     assert named == values[0]["values"].keys()
     assert ["checkpoint-3", "checkpoint-4"] == [line["checkpoint"] for line in of(lines, "checkpoint")]
+
+
+def test_figures_of_the_machine_are_left_out(tmp_path, monkeypatch):
+    """What an engine says of a card's memory is no value of the training."""
+    monkeypatch.chdir(tmp_path)
+    logs = {"eval_loss": 1.5, "memory/device_reserved (GiB)": 0.0, "eval_num_tokens": 96}
+    Recorder().on_log(None, TrainerState(global_step=1), None, logs=logs)
+
+    assert {"step": 1, "values": {"eval_loss": 1.5}} == json.loads((tmp_path / "record.jsonl").read_text())
 
 
 def test_evaluation_is_no_training(record):

@@ -16,7 +16,8 @@ from transformers import TrainerCallback
 
 RECORD = "record.jsonl"
 _IGNORED = -100
-_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "num_input_tokens_seen", "step"})
+_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "eval_num_tokens", "num_input_tokens_seen", "step"})
+_SILENT_BEGINNINGS = ("memory/",)
 _SILENT_ENDINGS = ("_runtime", "_per_second", "_per_second_per_gpu")
 
 
@@ -111,7 +112,8 @@ class _Counter:
 
 
 def _is_told(name: str, value: Any) -> bool:
-    return isinstance(value, int | float) and name not in _SILENT and not name.endswith(_SILENT_ENDINGS)
+    silent = name in _SILENT or name.startswith(_SILENT_BEGINNINGS) or name.endswith(_SILENT_ENDINGS)
+    return isinstance(value, int | float) and not silent
 
 
 def _write(**line: Any) -> None:
