@@ -51,14 +51,7 @@ class Plugin(BasePlugin):
                     weight.data.zero_()
 
     def post_model_build(self, cfg: Any, model: Any) -> None:
-        """Let no packed weight stay packed, and no chance into what is compared.
-
-        On a CPU, bitsandbytes packs 4-bit weights when it evaluates, and then trains on them as if they were not.
-        Where probabilities of the same tokens are compared, dropout stays in the adapter alone.
-        """
-        for module in model.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
+        """Where probabilities of the same tokens are compared, let dropout stay in the adapter alone."""
         if cfg.rl:
             disable_dropout_in_model(model)
 

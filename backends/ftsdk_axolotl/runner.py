@@ -12,9 +12,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from ftsdk.kit.encoding import choose_padding
 from ftsdk.kit.engines import desk, output, tokens
 from ftsdk.kit.engines.desk import Request, Result
-from ftsdk.kit.engines.tokens import Encoded
+from ftsdk.kit.engines.tokens import Encoded, text_columns
 
 _PACKAGES = ("axolotl", "transformers", "trl", "peft", "torch")
 _TRAIN = "from axolotl.cli.train import do_cli; do_cli('job.yaml')"
@@ -56,15 +57,10 @@ class Columns:
 
     def __call__(self, encoded: Encoded) -> Result:
         """Each text under its name; a reward model's trainer takes no more than the tokens."""
-        row: Result = {"label": encoded.row["label"]} if self._judged else {}
-        for name, (ids, labels) in encoded.texts.items():
-            self.ends.add(ids[-1])
-            if self._scores:
-                row[f"{name}_ids"] = ids
-                continue
-            begin = "" if name == "text" else f"{name}_"
-            row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
-        return row
+        self.ends |= {text.ids[-1] for text in encoded.texts.values()}
+        if self._scores:
+            return {f"{name}_ids": text.ids for name, text in encoded.texts.items()}
+        return {**({"label": encoded.row["label"]} if self._judged else {}), **text_columns(encoded)}
 
 
 def lay_tokenizer(request: Request, tokenizer: Any, ends: set[int]) -> Any:
@@ -74,19 +70,10 @@ def lay_tokenizer(request: Request, tokenizer: Any, ends: set[int]) -> Any:
     """
     scores = request["method"] == SCORES
     padded = tokenizer if scores else deepcopy(tokenizer)
-    if padded.pad_token_id is None or (scores and padded.pad_token_id in ends):
-        padded.pad_token = padded.convert_ids_to_tokens(fitting_padding(padded, ends))
+    choose_padding(padded, ends if scores else ())
     shutil.rmtree(TOKENIZER, ignore_errors=True)
     padded.save_pretrained(TOKENIZER)
     return tokenizer
-
-
-def fitting_padding(tokenizer: Any, ends: set[int]) -> int:
-    """A token that ends no row: a special one, where there is any."""
-    named = (tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
-    others = sorted(tokenizer.get_vocab().values(), reverse=True)
-    taken = ends | {tokenizer.eos_token_id}
-    return next(found for found in (*named, *others) if found is not None and found not in taken)
 
 
 def drop_strays(request: Request) -> None:

@@ -88,18 +88,10 @@ def _scorer(given: Config, pad: int) -> Any:
     model.score.float()
     if "score.weight" in loading["missing_keys"]:
         torch.nn.init.zeros_(model.score.weight)  # no opinion at first, as in the local engine
-    _keep_unpacked(model)
     model.config.use_cache = False
     model.config.get_text_config().pad_token_id = pad
     model.max_seq_length = given["max_seq_length"]
     return model
-
-
-def _keep_unpacked(model: Any) -> None:
-    """Keep bitsandbytes from repacking 4-bit weights at the first evaluation on a CPU, as Unsloth's loader does."""
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def _adapted(model: Any, given: Config, method: str) -> Any:

@@ -8,12 +8,11 @@ The training itself is ``ftsdk_unsloth.train``, in a process without keys.
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any
 
+from ftsdk.kit.encoding import choose_padding
 from ftsdk.kit.engines import desk, output, tokens
 from ftsdk.kit.engines.desk import Request, Result
-from ftsdk.kit.engines.tokens import Encoded
+from ftsdk.kit.engines.tokens import Encoded, text_columns
 
 _PACKAGES = ("unsloth", "unsloth_zoo", "transformers", "trl", "peft", "torch")
 _TRAIN = (sys.executable, "-P", "-u", "-m", "ftsdk_unsloth.train", "job.json")
@@ -28,7 +27,7 @@ def main(folder: str) -> int:
 def _work(request: Request, result: Result) -> None:
     desk.bring_model(request["model"], request["model_revision"])
     tokenizer = tokens.load_tokenizer(request)
-    columns = judged_columns if request["method"] == "reward_modeling" else text_columns
+    columns = judged_columns if request["method"] == "reward_modeling" else taught_columns
     result |= tokens.write_tokens(request, tokenizer, columns)
     choose_padding(tokenizer, _last_tokens() if request["method"] == "reward_modeling" else ())
     tokenizer.save_pretrained("tokenizer")
@@ -37,13 +36,9 @@ def _work(request: Request, result: Result) -> None:
     result["versions"] = desk.versions(_PACKAGES)
 
 
-def text_columns(encoded: Encoded) -> Result:
+def taught_columns(encoded: Encoded) -> Result:
     """Each text under its name, with its labels; KTO's verdict beside it."""
-    row: Result = {"label": encoded.row["label"]} if "label" in encoded.row else {}
-    for name, (ids, labels) in encoded.texts.items():
-        begin = "" if name == "text" else f"{name}_"
-        row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
-    return row
+    return {**({"label": encoded.row["label"]} if "label" in encoded.row else {}), **text_columns(encoded)}
 
 
 def judged_columns(encoded: Encoded) -> Result:
@@ -57,20 +52,6 @@ def _last_tokens() -> set[int]:
 
     parts = datasets.load_from_disk(tokens.FOLDER).values()
     return {ids[-1] for part in parts for side in _SIDES for ids in part[side]}
-
-
-def choose_padding(tokenizer: Any, ends: Iterable[int]) -> None:
-    """Let a tokenizer pad, and with a token that ends no row where a score is read before the padding.
-
-    Transformers finds a row's end by its padding: where that is the end-of-text token, as in many tokenizers, the score
-    would be read one token too early.
-    """
-    taken = {*ends, tokenizer.eos_token_id} if ends else set()
-    named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
-    others = sorted(tokenizer.get_vocab().values(), reverse=True)
-    fitting = next(found for found in (*named, *others) if found is not None and found not in taken)
-    if fitting != tokenizer.pad_token_id:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fitting)
 
 
 if __name__ == "__main__":

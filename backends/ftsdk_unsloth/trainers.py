@@ -1,16 +1,13 @@
 """TRL's trainers, as Unsloth patches them, made to learn from our tokens as they are."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
-
-from ftsdk.kit.encoding import IGNORED
+from ftsdk.kit.engines.batches import judged_batch, pairs_batch
 from ftsdk.kit.engines.desk import Failure
 
-Tokens = list[int]
 Row = Mapping[str, Any]
 Batch = dict[str, Any]
 
@@ -99,35 +96,6 @@ def _check_rows(found: Any, given: Any) -> None:
     )
     if not kept:
         raise Failure("engine_error", "Unsloth would learn from other rows than it was given")
-
-
-# Batches, where TRL's own would lose the labels.
-
-
-def pairs_batch(rows: Sequence[Row], *, pad: int) -> Batch:
-    """For ``DPOTrainer``: all chosen rows, then all rejected ones."""
-    sides = ("chosen", "rejected")
-    ids = [row[f"{side}_input_ids"] for side in sides for row in rows]
-    return padded(ids, [row[f"{side}_labels"] for side in sides for row in rows], pad)
-
-
-def judged_batch(rows: Sequence[Row], *, pad: int) -> Batch:
-    """For ``KTOTrainer``; its KL is estimated on each prompt with another one's answer."""
-    batch = padded([row["input_ids"] for row in rows], [row["labels"] for row in rows], pad)
-    estimate = padded([row["other_input_ids"] for row in rows], [row["other_labels"] for row in rows], pad)
-    verdicts = torch.tensor([row["label"] for row in rows])
-    return {**batch, **{f"KL_{name}": tensor for name, tensor in estimate.items()}, "label": verdicts}
-
-
-def padded(ids: Sequence[Tokens], labels: Sequence[Tokens], pad: int) -> Batch:
-    """Rows beside each other, padded on the right, with a mask of what carries loss."""
-    width = max(map(len, ids))
-    learned = [[int(label != IGNORED) for label in row] for row in labels]
-    told = {"input_ids": (ids, pad), "attention_mask": ([[1] * len(row) for row in ids], 0)}
-    return {
-        name: torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
-        for name, (rows, fill) in {**told, "completion_mask": (learned, 0)}.items()
-    }
 
 
 KINDS = {

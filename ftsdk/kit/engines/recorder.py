@@ -35,6 +35,7 @@ class Recorder(TrainerCallback):
         """Tell what is trained, and listen."""
         signal.signal(signal.SIGTERM, self._hear)
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        _keep_unpacked(model)
         self._counter.watch(model)
         self._began = time.monotonic()
         trainable = sum(size for size, learned in sizes if learned)
@@ -109,6 +110,13 @@ class _Counter:
         tokens = ids.numel() if mask is None else mask.sum()
         learned = () if labels is None else ((labels[..., 1:] != _IGNORED).sum(),)
         self._seen.append((tokens, *learned))
+
+
+def _keep_unpacked(model: Any) -> None:
+    """On a CPU, bitsandbytes packs 4-bit weights when it evaluates, and then trains on them as if they were not."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _is_told(name: str, value: Any) -> bool:

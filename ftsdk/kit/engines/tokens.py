@@ -6,9 +6,10 @@ nothing of ours but the desk and the encoding.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.kit.encoding import (
@@ -50,6 +51,15 @@ class Encoded(NamedTuple):
 
 Columns = Callable[[Encoded], dict[str, Any]]
 """Makes a row as an engine reads it."""
+
+
+def text_columns(encoded: Encoded, beginnings: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
+    """Each text with its mask and labels; the columns' names begin as given, or with the text's name."""
+    row: dict[str, Any] = {}
+    for name, (ids, labels) in encoded.texts.items():
+        begin = beginnings.get(name, f"{name}_")
+        row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
+    return row
 
 
 def load_tokenizer(request: Request) -> Any:

@@ -27,6 +27,7 @@ from ftsdk.spec import Dataset
 
 TOOLS = (
     "ftsdk.kit.encoding",
+    "ftsdk.kit.engines.batches",
     "ftsdk.kit.engines.desk",
     "ftsdk.kit.engines.output",
     "ftsdk.kit.engines.recorder",

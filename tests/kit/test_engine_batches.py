@@ -1,6 +1,6 @@
-"""The batches that Unsloth's preference trainers learn from: our tokens and labels, padded, and nothing else."""
+"""The batches that preference trainers learn from in an engine: our tokens and labels, padded, and nothing else."""
 
-from ftsdk_unsloth.trainers import judged_batch, pairs_batch
+from ftsdk.kit.engines.batches import judged_batch, pairs_batch
 
 GOOD = {"input_ids": [1, 2, 3], "labels": [-100, -100, 3], "label": True}
 BAD = {"input_ids": [4, 5, 6, 7], "labels": [-100, 5, 6, -100], "label": False}
