@@ -160,6 +160,7 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk_autotrain.runner",
         "ftsdk_llamafactory.runner",
         "ftsdk_llamafactory.scores",
+        "ftsdk_local.after",
         "ftsdk_local.engine",
         "ftsdk_local.inference",
         "ftsdk_replicate.api",

@@ -1,0 +1,248 @@
+"""Tasks of lm-evaluation-harness, on a model that is in memory already; what may run is what the user asked for."""
+
+import difflib
+import logging
+import math
+import random
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import torch
+
+from ftsdk.artifact import Comparison, EvaluationSettings, TaskResult
+from ftsdk.errors import InputError, MissingExtra, UnreachableError
+from ftsdk_local.after.task_files import TRUST, check_plain
+
+_BOOTSTRAPS = 1000
+"""Resamplings for standard errors that have no formula; the harness makes them by the thousand, each in a process."""
+
+_FAR = frozenset(
+    {"ConnectionError", "OfflineModeIsEnabled", "ConnectTimeout", "LocalEntryNotFoundError", "DatasetNotFoundError"}
+)
+"""Errors of the libraries of datasets that mean: the rows are elsewhere, and cannot be had now."""
+
+
+class Loaded(NamedTuple):
+    """Tasks with their rows, in the harness's own form."""
+
+    tasks: dict[str, Any]
+    groups: dict[str, Any]
+    children: dict[str, list[str]]
+
+
+def load(wanted: EvaluationSettings) -> Loaded | None:
+    """The tasks that are asked for, with their rows; None: none is.
+
+    Raises:
+        InputError: A task is unknown, brings code that nobody asked for, or cannot be used.
+        MissingExtra: The harness is not installed.
+        UnreachableError: A task's rows are elsewhere.
+    """
+    if not wanted.tasks:
+        return None
+    names = list(dict.fromkeys(wanted.tasks))
+    for name in names:
+        if _is_file(name) and not wanted.trust_task_code:
+            check_plain(Path(name).expanduser())
+    with _quietly(), _only_what_is_asked(trust=wanted.trust_task_code):
+        manager = _manager(names)
+        found = Loaded({}, {}, {})
+        for name in names:
+            one = _one(manager, name)
+            found.tasks.update(one["tasks"])
+            found.groups.update(one.get("groups") or {})
+            found.children.update(one.get("group_map") or {})
+        _refuse_execution(found.tasks, trust=wanted.trust_task_code)
+        return found
+
+
+def run(loaded: Loaded, model: Any, tokenizer: Any, wanted: EvaluationSettings) -> Mapping[str, Any]:
+    """What the harness says of a model.
+
+    Raises:
+        InputError: A task does not go with the model.
+    """
+    with _quietly(), _only_what_is_asked(trust=wanted.trust_task_code):
+        from lm_eval.evaluator import evaluate  # noqa: PLC0415 - heavy, and of an extra
+        from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
+
+        _begin_anew(loaded, wanted)
+        try:
+            return dict(
+                evaluate(
+                    lm=HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=wanted.batch_size),
+                    task_dict={"tasks": loaded.tasks, "groups": loaded.groups, "group_map": loaded.children},
+                    limit=wanted.limit,
+                    log_samples=False,
+                    bootstrap_iters=_BOOTSTRAPS,
+                    apply_chat_template=wanted.chat,
+                    fewshot_as_multiturn=wanted.chat,
+                    confirm_run_unsafe_code=wanted.trust_task_code,
+                )
+            )
+        except (KeyError, TypeError, ValueError, ImportError, LookupError) as error:
+            raise _unusable(", ".join(wanted.tasks), error) from error
+
+
+def compared(base: Mapping[str, Any], artifact: Mapping[str, Any]) -> tuple[TaskResult, ...]:
+    """Both columns of each task and group."""
+    return tuple(_compared(name, base, artifact) for name in base["results"])
+
+
+def _compared(name: str, base: Mapping[str, Any], artifact: Mapping[str, Any]) -> TaskResult:
+    one, other = base["results"][name], artifact["results"][name]
+    better = base.get("higher_is_better", {}).get(name) or {}
+    version = base.get("versions", {}).get(name)
+    keys = [key for key in one if "," in key and "_stderr," not in key]
+    return TaskResult(
+        task=name,
+        version="" if version is None else str(version),
+        rows=int(one.get("sample_len") or base["n-samples"][name]["effective"]),
+        shots=base.get("n-shot", {}).get(name),
+        metrics=tuple(
+            Comparison(
+                metric=key.removesuffix(",none"),
+                base=_number(one[key]),
+                artifact=_number(other.get(key)),
+                base_stderr=_number(one.get(_stderr(key))),
+                artifact_stderr=_number(other.get(_stderr(key))),
+                higher_is_better=better.get(key.partition(",")[0]),
+            )
+            for key in keys
+        ),
+    )
+
+
+def _stderr(key: str) -> str:
+    metric, _, answers = key.partition(",")
+    return f"{metric}_stderr,{answers}"
+
+
+def _number(found: Any) -> float | None:
+    """None for what is no finite number: the harness writes N/A."""
+    return float(found) if isinstance(found, int | float | np.number) and math.isfinite(found) else None
+
+
+def _manager(names: Sequence[str]) -> Any:
+    try:
+        from lm_eval.tasks import TaskManager  # noqa: PLC0415 - of an extra
+    except ModuleNotFoundError as error:
+        raise MissingExtra("evaluate", error.name or "lm_eval") from error
+    manager = TaskManager()
+    strange = [name for name in names if not _is_file(name) and name not in manager.task_index]
+    if strange:
+        near = difflib.get_close_matches(strange[0], manager.all_tasks, n=3)
+        raise InputError(
+            f"there is neither a task {strange[0]!r} in lm-evaluation-harness nor such a file",
+            hint=f"did you mean {', '.join(near)}?" if near else "lm_eval ls tasks lists them all",
+        )
+    return manager
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def _one(manager: Any, name: str) -> Mapping[str, Any]:
+    try:
+        loaded: Mapping[str, Any] = manager.load([str(Path(name).expanduser()) if _is_file(name) else name])
+    except InputError:
+        raise
+    except Exception as error:  # each dataset and task has its own errors; all mean the same to the user
+        raise _unusable(name, error) from error
+    return loaded
+
+
+def _unusable(name: str, error: BaseException) -> Exception:
+    """Our error for theirs."""
+    said = str(error).partition("\n")[0]
+    kinds = {type(cause).__name__ for cause in _causes(error)}
+    if kinds & _FAR:
+        return UnreachableError(
+            f"the rows of the task {name} cannot be had: {said}",
+            hint="check its dataset's name, the network and HF_HUB_OFFLINE; or give a task file with local rows",
+        )
+    return InputError(
+        f"the task {name} cannot be used: {type(error).__name__}: {said}",
+        hint="mend the task file, or take another task; its needs stand in lm-evaluation-harness's own page of it",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _refuse_execution(tasks: Mapping[str, Any], *, trust: bool) -> None:
+    executing = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
+    if executing and not trust:
+        raise InputError(f"the task {executing[0]} executes code that the model writes", hint=TRUST)
+
+
+def _begin_anew(loaded: Loaded, wanted: EvaluationSettings) -> None:
+    """The same chance, and the same examples, for both models."""
+    random.seed(wanted.seed)
+    np.random.seed(wanted.seed)  # noqa: NPY002 - the harness draws from it
+    torch.manual_seed(wanted.seed)
+    for task in loaded.tasks.values():
+        shots = task.get_config("num_fewshot")
+        if wanted.num_fewshot is not None and shots != 0:  # a task that says 0 cannot show any
+            shots = wanted.num_fewshot
+        task.set_config(key="num_fewshot", value=shots or 0)
+        task.set_fewshot_seed(seed=wanted.seed)
+
+
+@contextmanager
+def _only_what_is_asked(*, trust: bool) -> Iterator[None]:
+    """Templates of tasks in a sandbox, and no metric that comes as code: unless the user trusts it."""
+    if trust:
+        yield
+        return
+    try:
+        import evaluate  # noqa: PLC0415 - comes with the harness
+        from lm_eval import utils  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtra("evaluate", error.name or "lm_eval") from error
+    rendering, fetching = utils.env, evaluate.load
+    utils.env, evaluate.load = _sandbox_like(rendering), _refuse_metric
+    try:
+        yield
+    finally:
+        utils.env, evaluate.load = rendering, fetching
+
+
+def _sandbox_like(rendering: Any) -> Any:
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415 - comes with the harness
+
+    sandbox = SandboxedEnvironment(
+        undefined=rendering.undefined, keep_trailing_newline=rendering.keep_trailing_newline
+    )
+    sandbox.filters |= rendering.filters
+    return sandbox
+
+
+def _refuse_metric(name: str, *_: Any, **__: Any) -> NoReturn:
+    raise InputError(f"the metric {name!r} is no part of lm-evaluation-harness: it comes as code", hint=TRUST)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without remarks of the harness that are for those who call it."""
+    logger = logging.getLogger("lm_eval")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def names_of(loaded: Loaded | None) -> Iterable[str]:
+    """The single tasks, for the record."""
+    return () if loaded is None else loaded.tasks
