@@ -91,7 +91,6 @@ class Artifact(Section):
         generator = _load(self.path.absolute(), sealed)
         return generator.generate(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
 
-
     def evaluate(
         self,
         *,

@@ -112,9 +112,7 @@ def _measured(model: Any, work: Work, wanted: EvaluationSettings) -> Side:
     return Side(
         answers=[_answer(model, work.tokenizer, row, wanted.max_new_tokens) for row in work.asked],
         results=None if work.loaded is None else tasks.run(work.loaded, model, work.tokenizer, wanted),
-        seen=None
-        if work.held is None
-        else MEASURES[work.held.method].look(model, work.units, work.spec, work.dtype),
+        seen=None if work.held is None else MEASURES[work.held.method].look(model, work.units, work.spec, work.dtype),
     )
 
 

@@ -52,9 +52,7 @@ def _token_loss(model: Any, units: Units, _: JobSpec, dtype: torch.dtype) -> Mea
 def _scores(model: Any, units: Units, spec: JobSpec, dtype: torch.dtype) -> Means:
     """The mean over pairs."""
     assert isinstance(spec.method, RewardModeling)
-    return _means(
-        model, units, partial(PairObjective, model, center=spec.method.center_rewards_coefficient), dtype
-    )
+    return _means(model, units, partial(PairObjective, model, center=spec.method.center_rewards_coefficient), dtype)
 
 
 def _log_probs(model: Any, units: Units, _: JobSpec, dtype: torch.dtype) -> torch.Tensor:
@@ -82,9 +80,7 @@ def _means(model: Any, units: Units, objective_of: Callable[[Route], Any], dtype
             return totals
 
         longest, rows = max(map(tokens_of, units)), max(len(unit.rows) for unit in units)
-        found = until_it_fits(
-            sums, micro_batch, longest=longest, rows=rows, device=device, warn=lambda _: None
-        )
+        found = until_it_fits(sums, micro_batch, longest=longest, rows=rows, device=device, warn=lambda _: None)
     return {name: total / weight for name, total in found.items()}
 
 
@@ -136,9 +132,7 @@ def _implicit_rewards(base_P2: torch.Tensor, artifact_P2: torch.Tensor, spec: Jo
     if spec.method.loss_type == "sigmoid" and not spec.method.label_smoothing:
         losses = {side: -functional.logsigmoid(margin_P).mean().item() for side, margin_P in margins.items()}
         found = {"loss": losses, **found}
-    return tuple(
-        Comparison(metric=name, **sides, higher_is_better=name != "loss") for name, sides in found.items()
-    )
+    return tuple(Comparison(metric=name, **sides, higher_is_better=name != "loss") for name, sides in found.items())
 
 
 MEASURES = {

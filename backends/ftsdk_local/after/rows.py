@@ -90,9 +90,7 @@ def _held_out(manifest: Manifest, spec: JobSpec, limit: int | None) -> HeldRows:
     return HeldRows(list(islice(second(), limit)), manifest.method, "job", files)
 
 
-def _brought(
-    field: str, dataset: Dataset, planned: Any, hashes: Mapping[str, str], files: dict[str, str]
-) -> Dataset:
+def _brought(field: str, dataset: Dataset, planned: Any, hashes: Mapping[str, str], files: dict[str, str]) -> Dataset:
     """A dataset of the job on this machine, byte for byte the one that it had.
 
     Args:

@@ -30,6 +30,15 @@ def check_plain(path: Path) -> None:
         raise InputError(f"the task file {path} brings code, which is not run unasked", problems=problems, hint=TRUST)
 
 
+def is_group(path: Path) -> bool:
+    """Whether a task file stands for other tasks, which it names.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    return any(key.value == "group" for key, _ in _pairs(_document(path)))
+
+
 def _with_included(path: Path, seen: set[Path]) -> Iterator[Path]:
     path = path.resolve()
     if path in seen:

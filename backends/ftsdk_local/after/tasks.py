@@ -5,7 +5,7 @@ import logging
 import math
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -15,7 +15,7 @@ import torch
 
 from ftsdk.artifact import Comparison, EvaluationSettings, TaskResult
 from ftsdk.errors import InputError, MissingExtra, UnreachableError
-from ftsdk_local.after.task_files import TRUST, check_plain
+from ftsdk_local.after.task_files import TRUST, check_plain, is_group
 
 _BOOTSTRAPS = 1000
 """Resamplings for standard errors that have no formula; the harness makes them by the thousand, each in a process."""
@@ -132,7 +132,8 @@ def _manager(names: Sequence[str]) -> Any:
         from lm_eval.tasks import TaskManager  # noqa: PLC0415 - of an extra
     except ModuleNotFoundError as error:
         raise MissingExtra("evaluate", error.name or "lm_eval") from error
-    manager = TaskManager()
+    alone = all(_is_file(name) and not is_group(Path(name).expanduser()) for name in names)
+    manager = TaskManager(include_defaults=not alone)  # to read fifteen thousand task files takes its time
     strange = [name for name in names if not _is_file(name) and name not in manager.task_index]
     if strange:
         near = difflib.get_close_matches(strange[0], manager.all_tasks, n=3)
@@ -219,9 +220,7 @@ def _only_what_is_asked(*, trust: bool) -> Iterator[None]:
 def _sandbox_like(rendering: Any) -> Any:
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415 - comes with the harness
 
-    sandbox = SandboxedEnvironment(
-        undefined=rendering.undefined, keep_trailing_newline=rendering.keep_trailing_newline
-    )
+    sandbox = SandboxedEnvironment(undefined=rendering.undefined, keep_trailing_newline=rendering.keep_trailing_newline)
     sandbox.filters |= rendering.filters
     return sandbox
 
@@ -241,8 +240,3 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
-
-
-def names_of(loaded: Loaded | None) -> Iterable[str]:
-    """The single tasks, for the record."""
-    return () if loaded is None else loaded.tasks
