@@ -14,6 +14,7 @@ from ftsdk.artifact.evaluation import Evaluation, EvaluationSettings
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
 from ftsdk.artifact.safetensors import check_safetensors
 from ftsdk.artifact.steps import step
+from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256, write_atomic
 from ftsdk.spec import Dataset
@@ -62,12 +63,12 @@ class Artifact(Section):
         return read_manifest(self.path)
 
     def verify(self) -> None:
-        """See that every file is as it was sealed.
+        """See that every file is as it was sealed, and the chat template the one that it was trained with.
 
         Raises:
             ArtifactError: With the first file that is not.
         """
-        verify(self.path)
+        check_template(self.path, verify(self.path))
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0
@@ -131,6 +132,28 @@ class Artifact(Section):
             return measure(self.path.absolute(), wanted)
         except ModuleNotFoundError as error:
             raise MissingExtra("local", error.name or str(error)) from error
+
+    def push_to_hub(self, repository: str, *, private: bool = True, evaluation: Evaluation | None = None) -> str:
+        """Upload the artifact to the Hugging Face Hub, with its model card; safe to repeat.
+
+        Args:
+            repository: ``org/name``; made where it does not exist.
+            private: Whether it is made private.
+            evaluation: What :meth:`evaluate` found of it, for the card; its samples stay here.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            ArtifactError: The artifact is damaged, or its chat template is not the trained one.
+            InputError: The evaluation is of another artifact, or the repository's name is none.
+            AuthError: There is no token, or it may not write there.
+            RejectedError: The Hub does not take it.
+            UnreachableError: The Hub does not answer.
+            MissingExtra: The Hub's client is not installed.
+        """
+        publish: Callable[..., str] = step("publish", "hf")
+        return publish(self.path, repository, private=private, evaluation=evaluation)
 
 
 @functools.lru_cache(maxsize=1)

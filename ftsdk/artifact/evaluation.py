@@ -99,6 +99,8 @@ class Evaluation(Section):
     base_model_revision: str | None
     job: str
     """The reference of the job that made the artifact."""
+    weights: dict[str, str]
+    """From each of the artifact's files of weights to its sha256."""
     method: str
     settings: EvaluationSettings
     """What was asked for."""

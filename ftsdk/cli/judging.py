@@ -1,4 +1,4 @@
-"""Judge what a job made beside its base: evaluate."""
+"""Judge what a job made beside its base, and show it to others: evaluate, publish."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +60,35 @@ def evaluate(
             screen.err.print(f"written to {output}")
 
     return Answer(data=lambda: found, show=show)
+
+
+def publish(
+    folder: Folder,
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="On the Hub, org/name.")],
+    *,
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+    evaluation: Annotated[Path | None, typer.Option(help="What evaluate --output has written, for the card.")] = None,
+) -> Answer:
+    """Upload what a job made to the Hugging Face Hub, with its card."""
+    found = None if evaluation is None else _read(evaluation)
+    address = ftsdk.Artifact.open(folder).push_to_hub(repository, private=not public, evaluation=found)
+    return Answer(
+        data=lambda: {"repository": repository, "commit": address},
+        show=lambda screen: screen.out.print(address),
+    )
+
+
+def _read(path: Path) -> "Evaluation":
+    from pydantic import ValidationError  # noqa: PLC0415 - only where a file is read
+
+    from ftsdk.artifact import Evaluation  # noqa: PLC0415
+
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        what = error.strerror if isinstance(error, OSError) else "it holds no evaluation of this version"
+        hint = "give the file that ftsdk evaluate --output has written"
+        raise InputError(f"{path} cannot be used: {what}", hint=hint) from error
 
 
 def _write(path: Path, found: "Evaluation") -> None:

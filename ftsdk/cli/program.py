@@ -14,7 +14,7 @@ _GROUPS: dict[str, tuple[Callable[..., Answer], ...]] = {
     "Begin": (doctor.doctor, demo.demo, init.init, bring.import_),
     "Run a job": (plan.plan, submitting.submit, submitting.wait, submitting.cancel, submitting.resume),
     "See how it goes": (look.status, look.jobs, look.logs, look.events),
-    "Take what it made": (taking.fetch, taking.chat, judging.evaluate),
+    "Take what it made": (taking.fetch, taking.chat, judging.evaluate, judging.publish),
     "Learn what there is": (learn.backends, learn.explain, learn.schema),
 }
 

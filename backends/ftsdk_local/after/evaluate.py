@@ -67,6 +67,7 @@ def evaluate(folder: Path, wanted: EvaluationSettings) -> Evaluation:
         base_model=manifest.base_model,
         base_model_revision=manifest.base_model_revision,
         job=manifest.job,
+        weights=manifest.weights(),
         method=manifest.method,
         settings=wanted,
         held_out=_held_out(work, base, artifact),
