@@ -162,6 +162,8 @@ def _unusable(name: str, error: BaseException) -> Exception:
     """Our error for theirs."""
     said = str(error).partition("\n")[0]
     kinds = {type(cause).__name__ for cause in _causes(error)}
+    if "SecurityError" in kinds:
+        return InputError(f"the task {name} reaches out of its template's sandbox: {said}", hint=TRUST)
     if kinds & _FAR:
         return UnreachableError(
             f"the rows of the task {name} cannot be had: {said}",
