@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from preferences import pairs, written
+from preferences import pairs, said, written
 
 import ftsdk
 
 LONG = 300.0  # seconds; a busy machine takes its time to import the engine
 
-ROWS = [{"prompt": f"What is {n}?", "completion": f"Arr, it be {n}, matey!"} for n in range(24)]
+
+def asked(number: int) -> dict[str, Any]:
+    """A question about a number, and its answer."""
+    return {"messages": [*said("user", f"What is {number}?"), *said("assistant", f"Arr, it be {number}, matey!")]}
+
 
 KINDS: dict[str, dict[str, Any]] = {
     "lora": {},
@@ -68,8 +72,8 @@ def made(tmp_path_factory, tiny_model):
 
 def _make(kind: str, folder: Path, model: Path) -> Made:
     preferred = kind in ("dpo", "reward_modeling")
-    rows = Path(written(folder / "rows.jsonl", pairs()[:24] if preferred else ROWS))
-    written(folder / "held.jsonl", [{"prompt": "What is 77?", "completion": "Arr, it be 77, matey!"}] * 3)
+    rows = Path(written(folder / "rows.jsonl", pairs()[:24] if preferred else map(asked, range(24))))
+    written(folder / "held.jsonl", [asked(77)] * 3)
     changes = {
         name: value.replace("held", f"{folder}/held") if name == "eval_dataset" else value
         for name, value in KINDS[kind].items()

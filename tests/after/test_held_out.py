@@ -19,7 +19,7 @@ def columns(evaluation):
     return {each.metric: (each.base, each.artifact) for each in evaluation.held_out.metrics}
 
 
-@pytest.mark.parametrize("kind", ["lora", "nf4", "pissa", "whole", "second", "reward_modeling", "dpo"])
+@pytest.mark.parametrize("kind", ["lora", "nf4", "pissa", "second", "reward_modeling", "dpo"])
 def test_the_loss_is_the_trainers(made, kind):
     """On the rows that the job held out, base and artifact have the losses that its trainer told, before and after."""
     artifact = made(kind).artifact
@@ -28,6 +28,17 @@ def test_the_loss_is_the_trainers(made, kind):
     found = columns(artifact.evaluate(samples=0))
 
     assert (told["eval_loss_before"], told["eval_loss"]) == pytest.approx(found["loss"], abs=1e-4)
+
+
+def test_the_loss_of_a_whole_model(made):
+    """A whole model is saved in the precision of its base, bfloat16, and what is saved is measured."""
+    artifact = made("whole").artifact
+    told = artifact.manifest.metrics
+
+    base, tuned = columns(artifact.evaluate(samples=0))["loss"]
+
+    assert told["eval_loss_before"] == pytest.approx(base, abs=1e-4)
+    assert told["eval_loss"] == pytest.approx(tuned, abs=2e-3)
 
 
 def test_perplexity(made):
@@ -106,7 +117,8 @@ def test_samples_side_by_side(made):
 
     assert 2 == len(samples)
     for sample in samples:
-        assert f"Arr, it be {sample.prompt.removeprefix('What is ')}".rstrip("?") in sample.expected
+        number = sample.prompt[-1]["content"].removeprefix("What is ").rstrip("?")
+        assert f"Arr, it be {number}, matey!" == sample.expected
         (alone,) = artifact.generate([sample.prompt], max_new_tokens=8)
         assert alone == sample.artifact
 

@@ -48,11 +48,11 @@ def load(wanted: EvaluationSettings) -> Loaded | None:
     for name in names:
         if _is_file(name) and not wanted.trust_task_code:
             check_plain(Path(name).expanduser())
-    with _quietly(), _only_what_is_asked(trust=wanted.trust_task_code):
+    with _quietly(), _only_what_is_asked(trust=wanted.trust_task_code) as refused:
         manager = _manager(names)
         found = Loaded({}, {}, {})
         for name in names:
-            one = _one(manager, name)
+            one = _one(manager, name, refused)
             found.tasks.update(one["tasks"])
             found.groups.update(one.get("groups") or {})
             found.children.update(one.get("group_map") or {})
@@ -148,12 +148,13 @@ def _is_file(name: str) -> bool:
     return name.lower().endswith((".yaml", ".yml"))
 
 
-def _one(manager: Any, name: str) -> Mapping[str, Any]:
+def _one(manager: Any, name: str, refused: Sequence[str]) -> Mapping[str, Any]:
     try:
         loaded: Mapping[str, Any] = manager.load([str(Path(name).expanduser()) if _is_file(name) else name])
-    except InputError:
-        raise
     except Exception as error:  # each dataset and task has its own errors; all mean the same to the user
+        if refused:  # the harness has caught our error, and stumbled over what was missing then
+            what = f"the task {name} wants the metric {refused[0]!r}, which comes as code from elsewhere"
+            raise InputError(what, hint=f"take a metric of lm-evaluation-harness's own; {TRUST}") from error
         raise _unusable(name, error) from error
     return loaded
 
@@ -201,20 +202,29 @@ def _begin_anew(loaded: Loaded, wanted: EvaluationSettings) -> None:
 
 
 @contextmanager
-def _only_what_is_asked(*, trust: bool) -> Iterator[None]:
-    """Templates of tasks in a sandbox, and no metric that comes as code: unless the user trusts it."""
+def _only_what_is_asked(*, trust: bool) -> Iterator[list[str]]:
+    """Templates of tasks in a sandbox, and no metric that comes as code: unless the user trusts it.
+
+    Gives the names of metrics that were refused.
+    """
+    refused: list[str] = []
     if trust:
-        yield
+        yield refused
         return
     try:
         import evaluate  # noqa: PLC0415 - comes with the harness
         from lm_eval import utils  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtra("evaluate", error.name or "lm_eval") from error
+
+    def refuse(name: str, *_: Any, **__: Any) -> NoReturn:
+        refused.append(name)
+        raise InputError(f"the metric {name!r} comes as code from elsewhere", hint=TRUST)
+
     rendering, fetching = utils.env, evaluate.load
-    utils.env, evaluate.load = _sandbox_like(rendering), _refuse_metric
+    utils.env, evaluate.load = _sandbox_like(rendering), refuse
     try:
-        yield
+        yield refused
     finally:
         utils.env, evaluate.load = rendering, fetching
 
@@ -227,16 +237,12 @@ def _sandbox_like(rendering: Any) -> Any:
     return sandbox
 
 
-def _refuse_metric(name: str, *_: Any, **__: Any) -> NoReturn:
-    raise InputError(f"the metric {name!r} is no part of lm-evaluation-harness: it comes as code", hint=TRUST)
-
-
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without remarks of the harness that are for those who call it."""
     logger = logging.getLogger("lm_eval")
     before = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
