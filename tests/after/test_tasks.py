@@ -80,6 +80,43 @@ def test_settings_reach_the_task(artifact, write_task):
     assert (2, 1) == (found.rows, found.shots)
 
 
+def test_a_group_of_tasks(artifact, write_task, tmp_path):
+    """A file may stand for a group of tasks that lie beside it; it has a mean of its own."""
+    write_task(("task: colours", "task: one"), name="one.yaml")
+    write_task(("task: colours", "task: two"), ("version: 3", "version: 4"), name="two.yaml")
+    (tmp_path / "both.yaml").write_text(
+        "group: both\ntask: [one, two]\naggregate_metric_list: [{metric: acc}]\nmetadata: {version: 5}\n"
+    )
+
+    found = artifact.evaluate(tasks=[str(tmp_path / "both.yaml")], held_out=False).tasks
+
+    assert {"one": ("3.0", 4), "two": ("4.0", 4), "both": ("5", 8)} == {t.task: (t.version, t.rows) for t in found}
+    assert 1 == len({task.metrics[0].artifact for task in found})
+
+
+def test_code_beside_a_group_is_refused(artifact, write_task, tmp_path):
+    """What a group may name is looked at like the group itself."""
+    write_task(CODE["a function"][0], name="one.yaml")
+    (tmp_path / "both.yaml").write_text("group: both\ntask: [colours]\n")
+
+    with pytest.raises(InputError, match=r"one\.yaml brings code"):
+        artifact.evaluate(tasks=[str(tmp_path / "both.yaml")], held_out=False)
+
+
+def test_a_task_that_generates(artifact, write_task):
+    """A task may let the models write: an answer that is always right to it is found right."""
+    generating = write_task(
+        ("multiple_choice", "generate_until"),
+        ('doc_to_choice: "{{choices}}"', "generation_kwargs: {max_gen_toks: 4, do_sample: false}"),
+        ("doc_to_target: answer", "doc_to_target: ''"),
+        ("[{metric: acc}]", "[{metric: exact_match, regexes_to_ignore: ['(?s).*']}]"),
+    )
+
+    (found,) = artifact.evaluate(tasks=[generating], held_out=False, limit=2).tasks
+
+    assert ("exact_match", 1.0, 1.0) == (found.metrics[0].metric, found.metrics[0].base, found.metrics[0].artifact)
+
+
 CODE = {
     "a function": (("answer\nmetric", "!function helper.answer\nmetric"), ":8: !function helper.answer is code"),
     "an object": (("answer\nmetric", "!!python/name:os.system ''\nmetric"), "os.system"),

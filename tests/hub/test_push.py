@@ -101,6 +101,13 @@ def test_push_without_the_right(service, artifact, monkeypatch):
         artifact.push_to_hub("me/tuned")
 
 
+def test_a_bare_name(service, artifact):
+    """A name without an owner is the user's own."""
+    artifact.push_to_hub("tuned")
+
+    assert "README.md" in service.tree("me/tuned")
+
+
 def test_public(service, artifact):
     """A repository is public where the user says so."""
     artifact.push_to_hub("me/tuned", private=False)
@@ -171,7 +178,7 @@ def test_another_chat_template(service, artifact):
     assert {} == service.repos
 
 
-@pytest.mark.parametrize("name", ["tuned", "me/too/much", "me/../you", ""])
+@pytest.mark.parametrize("name", ["me/too/much", "me/../you", ""])
 def test_a_name_that_is_none(service, artifact, name):
     """A repository is org/name."""
     with pytest.raises(InputError, match="no repository"):

@@ -5,14 +5,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import ValidationError
+
 from ftsdk.artifact import EvaluationSettings, Manifest
 from ftsdk.data import Row, is_local, rows
-from ftsdk.errors import DataError, InputError
+from ftsdk.errors import ArtifactError, DataError, InputError
 from ftsdk.files import sha256
 from ftsdk.home import home
 from ftsdk.kit.remote import localize
 from ftsdk.kit.rows import parted
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.spec.wording import problems_of
 
 MEASURED = frozenset({"sft", "dpo", "reward_modeling"})
 """Methods that have a measure over held-out rows. Of what others have made, the loss over given rows is taken."""
@@ -32,11 +35,21 @@ class HeldRows(NamedTuple):
 
 
 def spec_of(manifest: Manifest) -> JobSpec:
-    """The job's spec; where the manifest of a hosted job holds none, one with its method and our defaults."""
-    if manifest.spec:
-        return JobSpec.model_validate(manifest.spec)
-    known = {"model": manifest.base_model or "unknown", "dataset": "unknown", "method": {"type": manifest.method}}
-    return JobSpec.model_validate(known)
+    """The job's spec; where the manifest of a hosted job holds none, one with its method and our defaults.
+
+    Raises:
+        ArtifactError: It cannot be read.
+    """
+    method = {"type": manifest.method if manifest.method in MEASURED else "sft"}
+    known = {"model": manifest.base_model or "unknown", "dataset": "unknown", "method": method}
+    try:
+        return JobSpec.model_validate(manifest.spec or known)
+    except ValidationError as error:
+        raise ArtifactError(
+            "the spec in the manifest cannot be read",
+            problems=problems_of(error),
+            hint="a newer ftsdk may have written it",
+        ) from error
 
 
 def rows_of(manifest: Manifest, spec: JobSpec, wanted: EvaluationSettings) -> HeldRows | None:

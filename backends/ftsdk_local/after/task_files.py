@@ -30,13 +30,13 @@ def check_plain(path: Path) -> None:
         raise InputError(f"the task file {path} brings code, which is not run unasked", problems=problems, hint=TRUST)
 
 
-def is_group(path: Path) -> bool:
-    """Whether a task file stands for other tasks, which it names.
+def group_in(path: Path) -> str | None:
+    """The name of the group that a task file stands for; None: it is a task by itself.
 
     Raises:
         InputError: It cannot be read.
     """
-    return any(key.value == "group" for key, _ in _pairs(_document(path)))
+    return next((str(value.value) for key, value in _pairs(_document(path)) if key.value == "group"), None)
 
 
 def _with_included(path: Path, seen: set[Path]) -> Iterator[Path]:

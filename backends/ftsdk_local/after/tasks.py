@@ -5,7 +5,7 @@ import logging
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -15,7 +15,7 @@ import torch
 
 from ftsdk.artifact import Comparison, EvaluationSettings, TaskResult
 from ftsdk.errors import InputError, MissingExtra, UnreachableError
-from ftsdk_local.after.task_files import TRUST, check_plain, is_group
+from ftsdk_local.after.task_files import TRUST, check_plain, group_in
 
 _BOOTSTRAPS = 1000
 """Resamplings for standard errors that have no formula; the harness makes them by the thousand, each in a process."""
@@ -44,20 +44,34 @@ def load(wanted: EvaluationSettings) -> Loaded | None:
     """
     if not wanted.tasks:
         return None
-    names = list(dict.fromkeys(wanted.tasks))
-    for name in names:
-        if _is_file(name) and not wanted.trust_task_code:
-            check_plain(Path(name).expanduser())
+    files = {name: Path(name).expanduser().resolve() for name in wanted.tasks if _is_file(name)}
+    if not wanted.trust_task_code:
+        for file in files.values():
+            check_plain(file)
+    groups = {name: group for name, file in files.items() if (group := group_in(file))}
     with _quietly(), _only_what_is_asked(trust=wanted.trust_task_code) as refused:
-        manager = _manager(names)
+        manager = _manager(wanted.tasks, {files[name].parent for name in groups}, alone=files.keys() - groups.keys())
+        if not wanted.trust_task_code:
+            for file in _neighbours(manager, files, groups):
+                check_plain(file)
         found = Loaded({}, {}, {})
-        for name in names:
-            one = _one(manager, name, refused)
+        for name in wanted.tasks:
+            one = _one(manager, name, groups.get(name) or str(files.get(name, name)), refused)
             found.tasks.update(one["tasks"])
             found.groups.update(one.get("groups") or {})
             found.children.update(one.get("group_map") or {})
         _refuse_execution(found.tasks, trust=wanted.trust_task_code)
         return found
+
+
+def _neighbours(manager: Any, files: Mapping[str, Path], groups: Mapping[str, str]) -> set[Path]:
+    """The task files that lie with a group's, which it may name; not the harness's own, wherever it is installed."""
+    import lm_eval  # noqa: PLC0415 - of an extra
+
+    folders = {files[name].parent for name in groups}
+    paths = {Path(entry.yaml_path).resolve() for entry in manager.task_index.values() if entry.yaml_path}
+    theirs = {path for path in paths if path.is_relative_to(Path(lm_eval.__file__).resolve().parent)}
+    return {path for path in paths - theirs if any(path.is_relative_to(folder) for folder in folders)}
 
 
 def run(loaded: Loaded, model: Any, tokenizer: Any, wanted: EvaluationSettings) -> Mapping[str, Any]:
@@ -127,13 +141,19 @@ def _number(found: Any) -> float | None:
     return float(found) if isinstance(found, int | float | np.number) and math.isfinite(found) else None
 
 
-def _manager(names: Sequence[str]) -> Any:
+def _manager(names: Sequence[str], folders: Collection[Path], alone: Collection[str]) -> Any:
+    """The harness's index of tasks.
+
+    Args:
+        names: What is asked for.
+        folders: Of groups' files, whose neighbours belong to the index.
+        alone: Names of files that need no index: to read the harness's fifteen thousand tasks takes its time.
+    """
     try:
         from lm_eval.tasks import TaskManager  # noqa: PLC0415 - of an extra
     except ModuleNotFoundError as error:
         raise MissingExtra("evaluate", error.name or "lm_eval") from error
-    alone = all(_is_file(name) and not is_group(Path(name).expanduser()) for name in names)
-    manager = TaskManager(include_defaults=not alone)  # to read fifteen thousand task files takes its time
+    manager = TaskManager(include_path=sorted(folders), include_defaults=not set(names) <= set(alone))
     strange = [name for name in names if not _is_file(name) and name not in manager.task_index]
     if strange:
         near = difflib.get_close_matches(strange[0], manager.all_tasks, n=3)
@@ -148,9 +168,10 @@ def _is_file(name: str) -> bool:
     return name.lower().endswith((".yaml", ".yml"))
 
 
-def _one(manager: Any, name: str, refused: Sequence[str]) -> Mapping[str, Any]:
+def _one(manager: Any, name: str, known_as: str, refused: Sequence[str]) -> Mapping[str, Any]:
+    """One task or group with its rows; ``known_as`` is the harness's name for it, or the file."""
     try:
-        loaded: Mapping[str, Any] = manager.load([str(Path(name).expanduser()) if _is_file(name) else name])
+        loaded: Mapping[str, Any] = manager.load([known_as])
     except Exception as error:  # each dataset and task has its own errors; all mean the same to the user
         if refused:  # the harness has caught our error, and stumbled over what was missing then
             what = f"the task {name} wants the metric {refused[0]!r}, which comes as code from elsewhere"

@@ -33,7 +33,7 @@ def publish(
 
     Args:
         folder: The artifact.
-        repository: ``org/name``; made where it does not exist.
+        repository: ``org/name``, or a name of the user's own; made where it does not exist.
         private: Whether it is made private. One that exists stays as it is.
         evaluation: Of this artifact: its numbers go onto the card, and into a file beside it, without samples, which
             hold rows of yours.
@@ -49,7 +49,7 @@ def publish(
         RejectedError: The Hub does not take it.
         UnreachableError: The Hub does not answer.
     """
-    if not HUB_ID.fullmatch(repository) or "/" not in repository:
+    if not HUB_ID.fullmatch(repository):
         raise InputError(f"{repository!r} is no repository of the Hub", hint="give org/name")
     manifest = Artifact.open(folder).manifest
     check_template(folder, manifest)
@@ -57,10 +57,10 @@ def publish(
         raise InputError("the evaluation is of another artifact", hint="evaluate this one: ftsdk evaluate")
     written = _written(manifest, evaluation)
     with connected("hf", timing or Timing()) as hub:
-        hub.ask(lambda: hub.api.create_repo(repository, private=private, exist_ok=True), f"make {repository}")
+        made = hub.ask(lambda: hub.api.create_repo(repository, private=private, exist_ok=True), f"make {repository}")
         commit = hub.ask(
             lambda: hub.api.create_commit(
-                repository,
+                made.repo_id,
                 operations=_additions(folder, manifest, written),
                 commit_message="Upload a fine-tune made with ftsdk",
             ),
