@@ -180,6 +180,19 @@ def test_no_code_of_a_model_runs(copied, monkeypatch):
     assert not sides.settings_of(sealed.path, sealed.manifest).trust_remote_code
 
 
+def test_a_merged_model(copied):
+    """A model that stands alone is measured as it is saved, and its base beside it, though it was trained in 4 bits."""
+    artifact = copied("whole")
+    plan = {**artifact.manifest.plan}
+    plan["model"] = {**plan["model"], "quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}}
+    merged = seal(artifact.path, artifact.manifest.model_copy(update={"plan": plan}))
+
+    found = merged.evaluate(samples=0)
+
+    assert "" == found.quantization
+    assert artifact.manifest.metrics["eval_loss_before"] == pytest.approx(columns(found)["loss"][0], abs=1e-4)
+
+
 def test_a_method_without_a_held_out_loss(copied, tmp_path):
     """KTO and its like have no loss that says how good a model is: that is told; given rows have one."""
     artifact = copied("lora")

@@ -23,7 +23,9 @@ Found = TypeVar("Found")
 
 
 def settings_of(folder: Path, manifest: Manifest) -> ModelSettings:
-    """The base as the job held it. Code that comes with a model never runs here, whatever a manifest says.
+    """The base as the job held it; beside a model that stands alone, unquantized, as it came.
+
+    Code that comes with a model never runs here, whatever a manifest says.
 
     Raises:
         ArtifactError: The manifest names no base model.
@@ -32,7 +34,8 @@ def settings_of(folder: Path, manifest: Manifest) -> ModelSettings:
         raise ArtifactError(
             f"{folder}: its manifest names no base model to compare with", hint="fetch the artifact of a job"
         )
-    return base_of(folder).model_copy(update={"trust_remote_code": False, "attention": "auto"})
+    alone = {"quantization": None} if manifest.kind == "model" else {}
+    return base_of(folder).model_copy(update={"trust_remote_code": False, "attention": "auto", **alone})
 
 
 def both(folder: Path, manifest: Manifest, measure: Callable[[Any], Found]) -> tuple[Found, Found]:
