@@ -8,7 +8,7 @@ from preferences import judged, written
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.artifact import MANIFEST, Artifact, Manifest, seal
-from ftsdk.errors import DataError, InputError
+from ftsdk.errors import ArtifactError, DataError, InputError
 from ftsdk.files import sha256
 
 pytestmark = pytest.mark.engine
@@ -214,6 +214,20 @@ def test_wrong_settings_are_named(made):
     assert {"limit", "shots"} == {problem.where for problem in caught.value.problems}
 
 
+def test_no_memory_left(made, monkeypatch):
+    """Where the memory runs out, the error says what needs less."""
+    from ftsdk_local.after import evaluate
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(evaluate, "_answer", fail)
+
+    with pytest.raises(ArtifactError, match="memory of cpu ran out") as caught:
+        made("lora").artifact.evaluate()
+    assert "--batch-size 1" in caught.value.hint
+
+
 def test_a_lost_base_is_told(copied, tmp_path):
     """Where the base model cannot be loaded, the error says which one."""
     artifact = copied("lora")
@@ -221,5 +235,5 @@ def test_a_lost_base_is_told(copied, tmp_path):
     plan["model"] = {**plan["model"], "name": str(tmp_path / "nowhere")}
     lost = seal(artifact.path, artifact.manifest.model_copy(update={"plan": plan}))
 
-    with pytest.raises(Exception, match="nowhere cannot be loaded"):
+    with pytest.raises(ArtifactError, match="nowhere cannot be loaded"):
         lost.evaluate(samples=0)

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -71,6 +74,26 @@ def test_tasks_and_rows_together(artifact, write_task):
 
     assert alone.held_out == both.held_out
     assert {"lm-eval"} == set(both.versions) - set(alone.versions)
+
+
+def test_killed_and_asked_again(artifact, write_task, tmp_path):
+    """Killed while it reads a task's rows, an evaluation leaves nothing in the artifact, and the next one succeeds."""
+    task, cache = write_task(), tmp_path / "datasets"
+    before = sorted(path.name for path in artifact.path.iterdir())
+    code = f"import ftsdk; ftsdk.Artifact.open({str(artifact.path)!r}).evaluate(tasks=[{task!r}])"
+    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "HF_DATASETS_CACHE": str(cache)})
+    end = time.monotonic() + 120
+    while not cache.exists():
+        assert child.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+
+    (found,) = artifact.evaluate(tasks=[task], held_out=False).tasks
+
+    assert (4, before) == (found.rows, sorted(path.name for path in artifact.path.iterdir()))
+    artifact.verify()
 
 
 def test_settings_reach_the_task(artifact, write_task):

@@ -13,7 +13,7 @@ from ftsdk.artifact import Manifest
 from ftsdk.errors import ArtifactError
 from ftsdk.kit.jobs.outcome import Failure
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
-from ftsdk_local.engine.memory import empty_cache
+from ftsdk_local.engine.memory import empty_cache, is_out_of_memory
 from ftsdk_local.engine.model import load_base, load_scorer, pick_device
 from ftsdk_local.inference import base_of
 from ftsdk_local.methods import SPLITTING
@@ -91,6 +91,14 @@ def _told() -> Iterator[None]:
         yield
     except Failure as failure:
         raise ArtifactError(failure.message, hint=failure.hint) from failure
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ArtifactError(
+            f"the memory of {pick_device()} ran out: {why}",
+            hint="ask tasks one question at a time: batch_size=1, --batch-size 1; or free the device",
+        ) from error
 
 
 def dtype_name(dtype: torch.dtype) -> str:
