@@ -166,6 +166,7 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk_axolotl.trainers",
         "ftsdk_llamafactory.runner",
         "ftsdk_llamafactory.scores",
+        "ftsdk_local.after",
         "ftsdk_local.engine",
         "ftsdk_local.inference",
         "ftsdk_replicate.api",

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from ftsdk.artifact import MANIFEST
+from ftsdk.artifact.manifest import read_manifest
 from ftsdk.errors import ArtifactError
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
 from ftsdk_local.engine.model import load_base, pick_device
@@ -88,12 +90,12 @@ def load(folder: Path) -> Generator:
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    with _quietly():
+    with quietly():
         return Generator(_load_model(folder), tokenizer)
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without Transformers' bars, and PEFT's warnings of its next version, between a question and its answer."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -114,19 +116,25 @@ def _load_model(folder: Path) -> Any:
 def _with_adapter(folder: Path) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - a whole model does not need it
 
-    return PeftModel.from_pretrained(load_base(_base_of(folder), pick_device(), trains=False), folder)
+    return PeftModel.from_pretrained(load_base(base_of(folder), pick_device(), trains=False), folder)
 
 
-def _base_of(folder: Path) -> ModelSettings:
-    """The base as it was held in training; for a stranger's adapter, unquantized."""
-    if (folder / MANIFEST).is_file():
-        plan = json.loads((folder / MANIFEST).read_text("utf-8")).get("plan", {})
-        if "model" in plan:
-            return ModelSettings.model_validate(plan["model"])
-    adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+def base_of(folder: Path) -> ModelSettings:
+    """The base as it was held in training; where the plan is not the local engine's own, unquantized."""
+    if not (folder / MANIFEST).is_file():
+        adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+        return _unquantized(adapter["base_model_name_or_path"], adapter.get("revision"))
+    manifest = read_manifest(folder)
+    try:
+        return ModelSettings.model_validate(manifest.plan.get("model"))
+    except ValidationError:  # another backend's plan has words of its own
+        return _unquantized(manifest.base_model, manifest.base_model_revision)
+
+
+def _unquantized(name: str, revision: str | None) -> ModelSettings:
     return ModelSettings(
-        name=adapter["base_model_name_or_path"],
-        revision=adapter.get("revision"),
+        name=name,
+        revision=revision,
         dtype="auto",
         quantization=None,
         attention="auto",

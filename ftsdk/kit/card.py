@@ -1,10 +1,9 @@
 """The model card: what was trained, how, and how to use it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
-from ftsdk.artifact import Manifest
+from ftsdk.artifact import Evaluation, Manifest, TaskResult
 
 _WORDS = {
     "eval_loss_before": "held-out loss before",
@@ -75,11 +74,13 @@ model = AutoModelForSequenceClassification.from_pretrained("FOLDER").eval()
 }
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | None = None) -> str:
     """A README in the Hub's format.
 
     Args:
-        manifest: Of the artifact, its files not yet filled in.
+        manifest: Of the artifact; its files need not be filled in yet.
+        plot: The name of its picture of the losses; empty: there is none.
+        evaluation: What was measured of it.
     """
     return "\n".join(
         [
@@ -99,6 +100,8 @@ def model_card(manifest: Manifest) -> str:
                 if name in manifest.metrics and not ("loss" in name and "reward" in manifest.metrics)
             ),
             "",
+            *([f"![Loss over the steps of the training]({plot})", ""] if plot else []),
+            *(_evaluated(evaluation) if evaluation else []),
             "## Use",
             "",
             _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
@@ -106,9 +109,10 @@ def model_card(manifest: Manifest) -> str:
             "## Training",
             "",
             "```json",
-            json.dumps(_training(manifest.plan), indent=2, ensure_ascii=False),
+            json.dumps(_training(manifest), indent=2, ensure_ascii=False),
             "```",
             "",
+            *_data(manifest),
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
             "All metrics are in `metrics.jsonl`, hashes and the spec in `ftsdk.json`.",
             "",
@@ -132,6 +136,51 @@ def _public(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def _training(plan: Mapping[str, object]) -> object:
-    """Of a native request, what says how the model was trained."""
-    return {key: plan[key] for key in _TRAINING if plan.get(key)}
+def _training(manifest: Manifest) -> object:
+    """Of a native request, what says how the model was trained; of a hosted one, its numbers."""
+    told = {key: manifest.plan[key] for key in _TRAINING if manifest.plan.get(key)}
+    return told or {key: value for key, value in manifest.plan.items() if isinstance(value, int | float)}
+
+
+def _data(manifest: Manifest) -> list[str]:
+    """Which rows it learned from, by the hash of each file; where they lay is nobody's business."""
+    if not manifest.data:
+        return []
+    rows = [f"| `{Path(name).name}` | `{digest}` |" for name, digest in sorted(manifest.data.items())]
+    return ["| data | sha256 |", "|---|---|", *rows, ""]
+
+
+def _evaluated(evaluation: Evaluation) -> list[str]:
+    """Both columns, with standard errors where there are any."""
+    held = evaluation.held_out
+    groups = [("held-out rows", held.rows, held.metrics)] if held else []
+    groups += [(_named(task), task.rows, task.metrics) for task in evaluation.tasks]
+    rows = [
+        f"| {name} | {each.metric} | {_figure(each.base, each.base_stderr)} "
+        f"| {_figure(each.artifact, each.artifact_stderr)} | {count} |"
+        for name, count, metrics in groups
+        for each in metrics
+    ]
+    how = [evaluation.dtype, *([evaluation.quantization] if evaluation.quantization else [])]
+    return [
+        "## Evaluation",
+        "",
+        "| | metric | base | this model | rows |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Both by the same code, in {', '.join(how)}"
+        + (f"; tasks of lm-evaluation-harness {version}." if (version := evaluation.versions.get("lm-eval")) else "."),
+        "",
+    ]
+
+
+def _named(task: TaskResult) -> str:
+    version = f" (version {task.version})" if task.version else ""
+    shots = f", {task.shots}-shot" if task.shots is not None else ""
+    return f"{task.task}{version}{shots}"
+
+
+def _figure(value: float | None, error: float | None) -> str:
+    shown = "-" if value is None else f"{value:.4f}"
+    return shown if error is None else f"{shown} ± {error:.4f}"

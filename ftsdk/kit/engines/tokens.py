@@ -4,6 +4,7 @@ So every engine learns the same, whatever it has of templates, masks and cutting
 nothing of ours but the desk and the encoding.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +85,7 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
     """Write all rows as a dataset into :data:`FOLDER`, with the splits ``train`` and ``validation``.
 
     Returns:
-        ``rows``, and how many of them were ``truncated``.
+        ``rows``, how many of them were ``truncated``, and the sha256 of the ``chat_template``.
 
     Raises:
         Failure: A row cannot be learned from; it is named.
@@ -99,7 +100,7 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
     }
     shutil.rmtree(FOLDER, ignore_errors=True)
     datasets.DatasetDict(encoded).save_to_disk(FOLDER)
-    return counts
+    return {**counts, "chat_template": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()}
 
 
 def _dataset(rows: Iterator[dict[str, Any]]) -> Any:
