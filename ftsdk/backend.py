@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from ftsdk.artifact import Artifact
 from ftsdk.data.report import DataReport
 from ftsdk.errors import Problem, UnsupportedSpec
-from ftsdk.estimate import MemoryForecast
+from ftsdk.forecast import MemoryForecast
 from ftsdk.job import Event, JobStatus
 from ftsdk.spec import JobSpec, Section
 

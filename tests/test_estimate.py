@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import JobSpec
-from ftsdk.estimate import Shape, forecast, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import Shape, forecast, responses_that_fit, tokens_that_fit
 
 LLAMA_3_8B = {
     "num_attention_heads": 32,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.estimate import MemoryForecast
+from ftsdk.forecast import MemoryForecast
 from ftsdk.kit.hub.container import MOUNT
 from ftsdk.kit.hub.flavors import Flavor, smallest
 from ftsdk.kit.hub.pins import Pins, warnings

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Note, Plan
 from ftsdk.data import is_local
-from ftsdk.estimate import MemoryForecast, Shape, forecast
+from ftsdk.forecast import MemoryForecast, Shape, forecast
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger

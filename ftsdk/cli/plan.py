@@ -17,7 +17,7 @@ from ftsdk.cli.verb import Answer
 if TYPE_CHECKING:
     from ftsdk.backend import Note, Plan
     from ftsdk.data.report import DataReport
-    from ftsdk.estimate import MemoryForecast
+    from ftsdk.forecast import MemoryForecast
 
 
 def plan(spec: SpecFile, overrides: Overrides = None, *, backend: BackendName = None, strict: Strict = False) -> Answer:

@@ -29,7 +29,7 @@ def test_a_refused_field_is_named(cli, write_spec):
 def test_the_memory_forecast_is_summed_up(cli, write_spec, monkeypatch):
     """Parts and total of the memory forecast are shown, in units that people read."""
     import ftsdk
-    from ftsdk.estimate import MemoryForecast
+    from ftsdk.forecast import MemoryForecast
 
     forecast = MemoryForecast(weights=2**30, adapter=2**20, activations=0, logits=0, overhead=0)
     plan = ftsdk.plan(write_spec()).model_copy(update={"memory": forecast, "command": "fake run job.json"})

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from ftsdk.estimate import MOST_RESPONSES, Shape, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import MOST_RESPONSES, Shape, responses_that_fit, tokens_that_fit
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.memory import MicroBatch
 from ftsdk_local.engine.model import pick_dtype

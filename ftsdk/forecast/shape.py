@@ -1,0 +1,193 @@
+"""The dimensions of a model, and how many weights it has, from its configuration alone.
+
+Only types of model are read whose every weight is known here; the tests build each of them on PyTorch's meta device
+and count. Of any other type, None is said, and never a guess.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ftsdk.spec.base import Section
+
+
+class Linear(NamedTuple):
+    """One linear layer of a block."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+
+class Shape(Section):
+    """What the forecast knows of a model."""
+
+    layers: int
+    """Blocks."""
+    hidden: int
+    """Width between the blocks."""
+    intermediate: int
+    """Width inside the feed-forward part, of all experts that one token sees."""
+    queries: int
+    """Width of all query heads together."""
+    keys: int
+    """Width of all key heads together; the values' are the same."""
+    heads: int
+    """Query heads."""
+    vocabulary: int
+    """Rows of the embedding."""
+    linears: tuple[Linear, ...]
+    """The linear layers of one block: what quantization packs, and what adapters stand beside."""
+    head: int
+    """Weights of the output head that are no embedding's, too."""
+    others: int
+    """All further weights: embedding, norms, biases, experts that are no linear layers."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Shape | None":
+        """Read the dimensions from a model's ``config.json``; None where its type is not known."""
+        family = _FAMILIES.get(str(config.get("model_type")))
+        try:
+            return None if family is None else _read(family, config)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def linear_weights(self) -> int:
+        """Weights that quantization packs."""
+        return self.layers * sum(each.inputs * each.outputs for each in self.linears)
+
+    @property
+    def other_weights(self) -> int:
+        """All others, which stay as they are."""
+        return self.head + self.others
+
+    @property
+    def weights(self) -> int:
+        """All weights."""
+        return self.linear_weights + self.other_weights
+
+
+class _Family(NamedTuple):
+    """In what a type of model differs from Llama."""
+
+    needs: tuple[str, ...] = ("num_key_value_heads",)
+    """What its configuration must say, because its default is not Llama's."""
+    tied: bool = False
+    """Whether embedding and head are one matrix where the configuration does not say."""
+    norms: int = 2
+    """Of a block, each of the hidden width."""
+    norm_parts: int = 1
+    """2: norms have a bias, too."""
+    head_norms: str = ""
+    """Norms of queries and keys: of each ``head``, or of ``all`` heads together."""
+    joined: bool = False
+    """Whether q, k and v are one linear layer, and gate and up another."""
+    plain: tuple[str, ...] = ()
+    """Names of the output of attention and of two feed-forward layers, where there is no gate."""
+    biases: str = ""
+    """Letters of the layers that always have one: ``qkv``, or ``*`` for all; else as the configuration says."""
+    head_bias: bool = False
+    experts: bool = False
+    """Whether the feed-forward part is many, which are no linear layers to Transformers 5."""
+    expert_size: str = "intermediate_size"
+
+
+_GROUPED = ("num_key_value_heads", "head_dim")
+_FAMILIES: Mapping[str, _Family] = {
+    "llama": _Family(needs=()),
+    "mistral": _Family(),
+    "granite": _Family(),
+    "qwen2": _Family(biases="qkv"),
+    "qwen3": _Family(needs=_GROUPED, head_norms="head"),
+    "smollm3": _Family(tied=True),
+    "olmo2": _Family(head_norms="all"),
+    "gemma": _Family(needs=_GROUPED, tied=True),
+    "gemma2": _Family(needs=_GROUPED, tied=True, norms=4),
+    "gemma3_text": _Family(needs=_GROUPED, tied=True, norms=4, head_norms="head"),
+    "phi3": _Family(joined=True),
+    "phi": _Family(needs=(), norms=1, norm_parts=2, plain=("dense", "fc1", "fc2"), biases="*", head_bias=True),
+    "starcoder2": _Family(tied=True, norm_parts=2, plain=("o_proj", "c_fc", "c_proj"), biases="*"),
+    "mixtral": _Family(experts=True),
+    "qwen3_moe": _Family(
+        needs=_GROUPED, head_norms="head", experts=True, expert_size="moe_intermediate_size"
+    ),
+    "gpt2": _Family(needs=(), tied=True, norm_parts=2, joined=True, plain=("c_proj", "c_fc", "c_proj"), biases="*"),
+}
+"""From ``model_type`` to what is different."""
+
+_GPT2 = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
+
+
+def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
+    config = {**{name: given[old] for name, old in _GPT2.items() if old in given}, **given}
+    if any(config.get(name) is None for name in family.needs) or _mixed(config):
+        return None
+    layers, hidden, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
+    width = int(config.get("head_dim") or hidden // heads)
+    queries, keys = heads * width, int(config.get("num_key_value_heads") or heads) * width
+    wide = int(config.get("n_inner") or 4 * hidden) if "n_embd" in given else int(config[family.expert_size])
+    linears = tuple(_linears(family, hidden, queries, keys, wide))
+    vocabulary = int(config["vocab_size"])
+    norms = family.norms * layers + 1
+    small = hidden * family.norm_parts * norms
+    small += layers * {"": 0, "head": 2 * width, "all": queries + keys}[family.head_norms]
+    small += layers * sum(each.outputs for each in linears if _has_bias(family, config, each))
+    small += hidden * int(given.get("n_positions", 0))
+    if family.experts:
+        count = int(config["num_local_experts"] if "num_local_experts" in config else config["num_experts"])
+        small += layers * count * (3 * hidden * wide + hidden)  # and a row of the router
+        wide *= int(config["num_experts_per_tok"])
+    tied = config.get("tie_word_embeddings")
+    tied = family.tied if tied is None else bool(tied)
+    return Shape(
+        layers=layers,
+        hidden=hidden,
+        intermediate=wide,
+        queries=queries,
+        keys=keys,
+        heads=heads,
+        vocabulary=vocabulary,
+        linears=linears,
+        head=(0 if tied else vocabulary * hidden) + (vocabulary if family.head_bias else 0),
+        others=vocabulary * hidden + small,
+    )
+
+
+def _mixed(config: Mapping[str, Any]) -> bool:
+    """Whether blocks differ from each other."""
+    return bool(config.get("mlp_only_layers")) or config.get("decoder_sparse_step", 1) != 1
+
+
+def _linears(family: _Family, hidden: int, queries: int, keys: int, wide: int) -> Iterable[Linear]:
+    if family.joined and family.plain:
+        yield Linear("c_attn", hidden, queries + 2 * keys)
+    elif family.joined:
+        yield Linear("qkv_proj", hidden, queries + 2 * keys)
+    else:
+        yield Linear("q_proj", hidden, queries)
+        yield Linear("k_proj", hidden, keys)
+        yield Linear("v_proj", hidden, keys)
+    output, *feed_forward = family.plain or ("o_proj", "", "")
+    yield Linear(output, queries, hidden)
+    if family.experts:
+        return
+    if family.plain:
+        yield Linear(feed_forward[0], hidden, wide)
+        yield Linear(feed_forward[1], wide, hidden)
+        return
+    if family.joined:
+        yield Linear("gate_up_proj", hidden, 2 * wide)
+    else:
+        yield Linear("gate_proj", hidden, wide)
+        yield Linear("up_proj", hidden, wide)
+    yield Linear("down_proj", wide, hidden)
+
+
+def _has_bias(family: _Family, config: Mapping[str, Any], linear: Linear) -> bool:
+    """Whether a layer has one: always, by its family, or as the configuration says."""
+    if family.biases == "*":
+        return bool(config.get("use_bias", True))
+    if linear.name[0] in family.biases and linear.name.endswith("_proj") and linear.name != "qkv_proj":
+        return True
+    which = "attention_bias" if linear.name[0] in "qkvo" else "mlp_bias"
+    return bool(config.get(which, False))
