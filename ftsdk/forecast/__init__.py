@@ -1,2 +1,24 @@
-from ftsdk.forecast.memory import *
-from ftsdk.forecast.memory import MOST_RESPONSES, MemoryForecast, Shape, forecast, responses_that_fit, tokens_that_fit
+"""Forecast what a job needs before anything is spent, from the model's configuration alone.
+
+:class:`Shape` is the model, :class:`Computing` the trainer, and :func:`forecast` the one formula.
+"""
+
+from ftsdk.forecast.computing import LOGIT_ROWS, Computing
+from ftsdk.forecast.fit import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
+from ftsdk.forecast.memory import MOST_RESPONSES, MemoryForecast, forecast, row_tokens
+from ftsdk.forecast.shape import Linear, Shape
+
+__all__ = [
+    "LOGIT_ROWS",
+    "MOST_RESPONSES",
+    "Computing",
+    "Linear",
+    "MemoryForecast",
+    "Shape",
+    "forecast",
+    "length_that_fits",
+    "responses_that_fit",
+    "row_tokens",
+    "rows_that_fit",
+    "tokens_that_fit",
+]

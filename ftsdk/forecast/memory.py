@@ -1,31 +1,30 @@
-"""Forecast what a job needs before anything is spent.
+"""The memory of one device at the peak of a training step, term by term: one copy of each.
 
-The formula follows the allocations of a training step of a Llama-shaped model; each term is documented where it is
-computed. Against published GPU peaks of other trainers its terms are within 2 % where attention keeps no score matrix.
+Each term is documented where it is computed. docs/forecast.md compares their sum with every published and measured
+point that we know.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
+from ftsdk.forecast.computing import Computing
+from ftsdk.forecast.shape import Shape
 from ftsdk.spec import GRPO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function
 
-GIB = 2**30
-
 BYTES_PER_WEIGHT = {"fp4": 0.5, "nf4": 0.5, "int8": 1.0}
 """Of a quantized weight, without its scales."""
 
-LOGIT_ROWS = 1024
-"""Rows of logits that exist at one time in ftsdk's own loss."""
-
 MOST_RESPONSES = 64
 """Responses sampled at a time beyond which a larger batch is no faster."""
+
+PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
+"""Methods whose rows hold two answers, which are computed together."""
 
 _OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd": 0}
 """Of state for each trained weight; AdamW's is 8."""
 
 _CUDA_CONTEXT = 600 * 2**20
+_LOST = 8
+"""One in so many bytes of a step is lost to the CUDA allocator's blocks, at the worst published point."""
 
 
 class MemoryForecast(Section):
@@ -34,107 +33,66 @@ class MemoryForecast(Section):
     weights: int
     """The base model as it is held."""
     adapter: int
-    """Trained parameters with their gradients and optimizer states."""
+    """Weights that were added to train."""
+    gradients: int
+    """Of all weights that train."""
+    optimizer: int
+    """The optimizer's states."""
     activations: int
-    """What the backward pass needs of the forward pass, for one micro-batch."""
+    """What is kept of the forward pass of one micro-batch until the backward pass needs it."""
+    layer: int
+    """The working set of one layer in the backward pass."""
     logits: int
-    """The output head's working set."""
+    """The output head's working set; it is gone before the layers' backward pass begins."""
     generation: int = 0
     """Key-value cache and logits while responses are sampled; they are gone before a backward pass begins."""
     overhead: int
     """The device context, and memory lost to fragmentation."""
 
     @property
+    def step(self) -> int:
+        """What comes and goes with each step, in bytes: of what excludes each other in time, the larger."""
+        return max(self.activations + max(self.layer, self.logits), self.generation)
+
+    @property
+    def allocated(self) -> int:
+        """What is held at one time at the peak, in bytes, as a trainer's own counter shows it."""
+        return self.weights + self.adapter + self.gradients + self.optimizer + self.step
+
+    @property
     def total(self) -> int:
-        """What is held at one time at the peak, in bytes."""
-        return self.weights + self.adapter + max(self.activations + self.logits, self.generation) + self.overhead
+        """What the process takes of the device at the peak, in bytes."""
+        return self.allocated + self.overhead
 
 
-class Shape(NamedTuple):
-    """The dimensions of a Llama-shaped model."""
-
-    layers: int
-    hidden: int
-    intermediate: int
-    queries: int
-    """Width of all query heads together."""
-    keys: int
-    """Width of all key heads together; the values' are the same."""
-    vocabulary: int
-    tied: bool
-    """Whether embedding and head are one matrix."""
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Shape | None":
-        """Read the dimensions from a model's ``config.json``; None where it is not of this shape."""
-        try:
-            heads = int(config["num_attention_heads"])
-            hidden = int(config["hidden_size"])
-            width = int(config.get("head_dim") or hidden // heads)
-            return cls(
-                layers=int(config["num_hidden_layers"]),
-                hidden=hidden,
-                intermediate=int(config["intermediate_size"]),
-                queries=heads * width,
-                keys=int(config.get("num_key_value_heads") or heads) * width,
-                vocabulary=int(config["vocab_size"]),
-                tied=bool(config.get("tie_word_embeddings", False)),
-            )
-        except (KeyError, TypeError, ValueError):
-            return None
-
-    @property
-    def linears(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of the seven linear layers of one block: q, k, v, o, gate, up, down."""
-        hidden, queries, keys, wide = self.hidden, self.queries, self.keys, self.intermediate
-        return (
-            (hidden, queries),
-            (hidden, keys),
-            (hidden, keys),
-            (queries, hidden),
-            (hidden, wide),
-            (hidden, wide),
-            (wide, hidden),
-        )
-
-    @property
-    def linear_weights(self) -> int:
-        """Weights that quantization packs."""
-        return self.layers * sum(wide * high for wide, high in self.linears)
-
-    @property
-    def other_weights(self) -> int:
-        """Embedding, head and norms, which stay as they are."""
-        return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
-
-
-def forecast(
-    spec: JobSpec, shape: Shape, *, tokens: int, checkpointing: bool, width: int, cuda: bool
-) -> MemoryForecast:
-    """Bytes at the peak of one training step of ftsdk's local engine.
+def forecast(spec: JobSpec, shape: Shape, computing: Computing, *, tokens: int) -> MemoryForecast:
+    """Bytes at the peak of one training step.
 
     Args:
         spec: What to train.
         shape: Of the base model.
+        computing: How the trainer computes.
         tokens: In one micro-batch.
-        checkpointing: Whether activations are recomputed.
-        width: Bytes of a computed number: 2 for bfloat16 and float16, 4 for float32.
-        cuda: Whether it runs on an NVIDIA device, which has a context of its own.
     """
-    weights, adapter = _weights(spec, shape, width), _trained(spec, shape)
-    activations = _activations(shape, tokens, width, checkpointing=checkpointing)
-    # a chunk in the model's width, its float32 copy, and the slope in the model's width again
-    logits = 0 if _scores(spec) else min(tokens, LOGIT_ROWS) * shape.vocabulary * (2 * width + 4)
-    generation = _generation(spec, shape, width)
-    parts = weights + adapter + max(activations + logits, generation)
-    return MemoryForecast(
-        weights=weights,
-        adapter=adapter,
-        activations=activations,
-        logits=logits,
-        generation=generation,
-        overhead=_CUDA_CONTEXT + parts // 20 if cuda else 0,
+    trained = _trained_weights(spec, shape)
+    added = 0 if spec.adapter is None else trained
+    found = MemoryForecast(
+        weights=_weights(spec, shape, computing),
+        adapter=4 * (added + _frozen_adapter(spec, shape)),
+        gradients=4 * trained,
+        optimizer=_OPTIMIZER_BYTES.get(spec.training.optim, 8) * trained,
+        activations=_kept(spec, shape, computing, tokens),
+        layer=_layer(spec, shape, computing, tokens),
+        logits=_logits(spec, shape, computing, tokens),
+        generation=_generation(spec, shape, computing),
+        overhead=0,
     )
+    return found.model_copy(update={"overhead": _CUDA_CONTEXT + found.step // _LOST if computing.cuda else 0})
+
+
+def row_tokens(spec: JobSpec) -> int:
+    """Tokens of one row of full length; of both answers where a row holds two."""
+    return spec.training.max_length * (2 if spec.method.type in PAIRED else 1)
 
 
 def _scores(spec: JobSpec) -> bool:
@@ -142,76 +100,85 @@ def _scores(spec: JobSpec) -> bool:
     return isinstance(spec.method, RewardModeling)
 
 
-def _weights(spec: JobSpec, shape: Shape, width: int) -> int:
+def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """The base: packed linears with their scales, the rest as computed; all float32 where the base itself trains."""
-    if _scores(spec):
-        shape = shape._replace(tied=True)  # one matrix of the vocabulary's size, not two
+    plain = shape.others + (0 if _scores(spec) else shape.head)
     if spec.adapter is None:
-        return 4 * (shape.linear_weights + shape.other_weights)
+        return 4 * (shape.linear_weights + plain)
     quantization = spec.compute.quantization
     if quantization is None:
-        return width * (shape.linear_weights + shape.other_weights)
+        return computing.width * (shape.linear_weights + plain)
     # one float32 scale for 64 weights, or one byte and a 256th of a float32 where scales are quantized too
     scales = 0.0 if quantization == "int8" else (1 + 4 / 256) / 64 if spec.compute.double_quantization else 4 / 64
     packed = (BYTES_PER_WEIGHT[quantization] + scales) * shape.linear_weights
-    return int(packed) + width * shape.other_weights
+    return int(packed) + (computing.plain_width or computing.width) * plain
 
 
-def _trained(spec: JobSpec, shape: Shape) -> int:
-    """Gradient and optimizer states in float32, and the adapter's own weights; the base's are counted above."""
-    states = _OPTIMIZER_BYTES.get(spec.training.optim, 8)
+def _adapter_weights(spec: JobSpec, shape: Shape) -> int:
+    """Of one adapter: two matrices beside each adapted layer, and with DoRA a magnitude for each of its outputs."""
+    lora = spec.adapter
+    if lora is None:
+        return 0
+    every = lora.target_modules == "all-linear"
+    adapted = [each for each in shape.linears if every or each.name in lora.target_modules]
+    one = sum(lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted)
+    return shape.layers * one
+
+
+def _trained_weights(spec: JobSpec, shape: Shape) -> int:
+    """All that the optimizer moves; PPO moves two adapters, policy and value."""
     if spec.adapter is None:
-        return (4 + states) * (shape.linear_weights + shape.other_weights)
-    one = spec.adapter.r * shape.layers * sum(wide + high for wide, high in shape.linears)
-    if not isinstance(spec.method, PPO):
-        return (4 + 4 + states) * one
-    frozen = 0 if is_function(spec.method.reward) else 4 * one  # a reward model, taken to be of the same rank
-    return 2 * (4 + 4 + states) * one + frozen  # policy and value
+        return shape.weights - (shape.head if _scores(spec) else 0)
+    return _adapter_weights(spec, shape) * (2 if isinstance(spec.method, PPO) else 1)
 
 
-def _activations(shape: Shape, tokens: int, width: int, *, checkpointing: bool) -> int:
-    """One layer's working set for each token, for every layer unless recomputed, and one dequantized weight."""
-    hidden, wide, keys = shape.hidden, shape.intermediate, shape.keys
-    layer = tokens * ((24 * hidden + 8 * wide if width == 2 else 38 * hidden + 14 * wide) + 8 * keys)
-    dequantized = 2 * hidden * wide
-    if not checkpointing:
-        return shape.layers * layer + dequantized
-    return shape.layers * hidden * width * tokens + layer + dequantized
+def _frozen_adapter(spec: JobSpec, shape: Shape) -> int:
+    """Of PPO's reward model, taken to be of the same rank."""
+    return 0 if not isinstance(spec.method, PPO) or is_function(spec.method.reward) else _adapter_weights(spec, shape)
 
 
-def _generation(spec: JobSpec, shape: Shape, width: int) -> int:
+def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+    """The input of each layer, or all that the backward pass of each layer needs."""
+    if computing.checkpointing:
+        return shape.layers * shape.hidden * computing.width * tokens
+    return shape.layers * tokens * _kept_of_a_layer(spec, shape, computing)
+
+
+def _kept_of_a_layer(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+    """Bytes for each token: measured, see docs/forecast.md."""
+    width = computing.width
+    return width * (6 * shape.hidden + 4 * shape.intermediate + 2 * shape.queries + 2 * shape.keys)
+
+
+def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+    """Recomputed activations of one layer and their slopes, and one dequantized weight."""
+    hidden, wide = shape.hidden, shape.intermediate
+    each = 8 * shape.keys + (24 * hidden + 8 * wide if computing.width == 2 else 38 * hidden + 14 * wide)
+    scores = 18 * shape.heads * spec.training.max_length if computing.score_matrix else 0
+    return tokens * (each + scores) + 2 * hidden * wide
+
+
+def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+    """Logits as computed, and in float32: a copy, their logarithm, their slope; or a chunk of them."""
+    if _scores(spec):
+        return 0
+    if computing.logit_rows is None:
+        return tokens * shape.vocabulary * (computing.width + 12)
+    # a chunk in the model's width, its float32 copy, and the slope in the model's width again
+    return min(tokens, computing.logit_rows) * shape.vocabulary * (2 * computing.width + 4)
+
+
+def _generation(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """Of all responses of one batch together; 0 for methods that sample none."""
     if not isinstance(spec.method, PPO | GRPO):
         return 0
-    return min(spec.training.global_batch_size, MOST_RESPONSES) * _one_response(spec, shape, width)
+    return min(spec.training.global_batch_size, MOST_RESPONSES) * one_response(spec, shape, computing)
 
 
-def _one_response(spec: JobSpec, shape: Shape, width: int) -> int:
+def one_response(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """Of one response of full length: its cache, the pass over its prompt, and its row of logits in float64."""
+    width = computing.width
     cache = 2 * shape.layers * shape.keys * width * spec.training.max_length
     prompt = spec.training.max_length - getattr(spec.method, "max_new_tokens", 0)
     working = prompt * width * (4 * shape.hidden + 3 * shape.intermediate + shape.queries + 2 * shape.keys)
     return cache + working + shape.vocabulary * (3 * 8 + width)
-
-
-def responses_that_fit(spec: JobSpec, shape: Shape, *, limit: int, width: int) -> int:
-    """The most responses that can be sampled at a time below ``limit`` bytes; at least 1."""
-    held = _weights(spec, shape, width) + _trained(spec, shape)
-    return max((limit - held) // _one_response(spec, shape, width), 1)
-
-
-def tokens_that_fit(spec: JobSpec, shape: Shape, *, limit: int, checkpointing: bool, width: int, cuda: bool) -> int:
-    """The most tokens of one micro-batch that stay below ``limit`` bytes; 0 where not even one does.
-
-    Sampling is left out: how many responses are sampled at a time is found by :func:`responses_that_fit`.
-    """
-
-    def fits(tokens: int) -> bool:
-        need = forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=cuda)
-        return need.model_copy(update={"generation": 0}).total <= limit
-
-    low, high = 0, 1 << 20
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low

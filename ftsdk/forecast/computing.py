@@ -1,0 +1,25 @@
+"""How a trainer computes a step: what differs between engines and machines, and decides how much memory a step takes."""
+
+from ftsdk.spec.base import Section
+
+LOGIT_ROWS = 1024
+"""Rows of logits that exist at one time in ftsdk's own loss."""
+
+
+class Computing(Section):
+    """How one step is computed."""
+
+    width: int = 2
+    """Bytes of a computed number: 2 for bfloat16 and float16, 4 for float32."""
+    checkpointing: bool = True
+    """Whether activations are recomputed in the backward pass."""
+    cuda: bool = True
+    """Whether it runs on an NVIDIA device, which has a context and an allocator that rounds up."""
+    logit_rows: int | None = None
+    """Rows of logits that exist at one time. None: those of the whole micro-batch, as in Transformers' own loss."""
+    plain_width: int | None = None
+    """Bytes of each weight that quantization leaves as it is. None: as computed; 4 where a trainer widens them."""
+    score_matrix: bool = False
+    """Whether attention keeps its scores (``eager``): their number grows with the square of the length."""
+    cast_inputs: bool = False
+    """Whether adapters in float32 keep copies of their inputs, which are computed in fewer bits."""
