@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py >> benchmarks/points.csv
 
-Each point runs in a process of its own: a random Llama, two optimizer steps of one micro-batch of random tokens, every
-token with a loss. Counted is what PyTorch's own allocator holds (its profiler notes each allocation and release), above
+Each point runs in a process of its own: a random Llama, two optimizer steps of two micro-batches of random tokens,
+every token with a loss. Counted is what PyTorch's own allocator holds (its profiler notes each allocation and release), above
 nothing; so neither the libraries nor other work on the machine change the number.
 """
 
@@ -20,21 +20,28 @@ SHAPES = {
     "random Llama A": {"hidden_size": 256, "intermediate_size": 704, "layers": 4, "heads": 4, "kv": 2, "vocab": 4100},
     "random Llama B": {"hidden_size": 512, "intermediate_size": 1408, "layers": 6, "heads": 8, "kv": 8, "vocab": 2048},
     "random Llama C": {"hidden_size": 256, "intermediate_size": 704, "layers": 4, "heads": 4, "kv": 2, "vocab": 32000},
+    "random Llama D": {"hidden_size": 256, "intermediate_size": 1536, "layers": 4, "heads": 4, "kv": 4, "vocab": 1000},
 }
+COLUMNS = ("model", "quantization", "dtype", "checkpointing", "tokens", "rank")
 POINTS = [
-    (shape, quantization, dtype, checkpointing, tokens, rank)
-    for shape in ("random Llama A", "random Llama B")
-    for quantization in ("nf4", None)
-    for dtype in ("float32", "bfloat16")
+    (shape, quantization, dtype, checkpointing, 1024, rank)
+    for shape, quantization, rank in (
+        ("random Llama A", "nf4", 16),
+        ("random Llama B", "nf4", 16),
+        ("random Llama B", None, 16),
+        ("random Llama B", None, 0),
+        ("random Llama D", "nf4", 16),
+    )
+    for dtype in ("float32", "mixed")
     for checkpointing in (True, False)
-    for tokens, rank in ((1024, 16),)
 ] + [
     ("random Llama A", "nf4", "float32", True, 2048, 8),
-    ("random Llama A", "nf4", "float32", False, 256, 64),
-    ("random Llama C", "nf4", "float32", True, 1024, 16),
-    ("random Llama C", None, "bfloat16", True, 2048, 16),
-    ("random Llama A", None, "float32", True, 1024, 0),
-    ("random Llama A", None, "float32", False, 1024, 0),
+    ("random Llama A", "nf4", "mixed", False, 256, 64),
+    ("random Llama B", "nf4", "bfloat16", True, 1024, 16),
+    ("random Llama B", None, "bfloat16", True, 1024, 16),
+    ("random Llama B", "int8", "float32", True, 1024, 16),
+    ("random Llama C", "nf4", "mixed", True, 1024, 16),
+    ("random Llama C", None, "mixed", True, 2048, 16),
 ]
 
 
@@ -64,26 +71,29 @@ def measure(shape: str, quantization: str | None, dtype: str, checkpointing: boo
             num_key_value_heads=size["kv"],
         )
         LlamaForCausalLM(config).save_pretrained(folder)
-        options = {**QUANTIZATIONS[quantization], "bnb_4bit_use_double_quant": True} if quantization else None
+        options = dict(QUANTIZATIONS[quantization]) if quantization else None
+        if quantization == "nf4":
+            options["bnb_4bit_use_double_quant"] = True
         settings = ModelSettings(
-            name=folder, revision=None, dtype=dtype, quantization=options, attention="auto", trust_remote_code=False
+            name=folder, revision=None, dtype="bfloat16" if dtype == "mixed" else dtype, quantization=options, attention="auto", trust_remote_code=False
         )
         base = load_base(settings, torch.device("cpu"), trains=rank == 0)
         lora = {"r": rank, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} if rank else None
         model = add_adapter(base, lora)
-        ids = torch.randint(5, size["vocab"], (2, tokens)).int().numpy()
+        ids = torch.randint(5, size["vocab"], (4, tokens)).int().numpy()
         examples = [[Example(row, row)] for row in ids]
         trainer = RowTrainer(
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
-                per_device_train_batch_size=1,
+                per_device_train_batch_size=2,
                 num_train_epochs=1,
                 optim="adamw_torch_fused",
                 logging_steps=1,
                 report_to="none",
                 save_strategy="no",
                 use_cpu=True,
+                bf16=dtype == "mixed",
                 disable_tqdm=True,
                 gradient_checkpointing=checkpointing,
                 gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
@@ -129,13 +139,15 @@ def above(work: object) -> int:
 def main() -> None:
     """Print a line for each point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=int, default=0, help="skip the points before this one")
     parser.add_argument("--point", type=int, help="measure only this one, in this process")
-    number = parser.parse_args().point
+    options = parser.parse_args()
+    number = options.point
     if number is not None:
         print(json.dumps(measure(*POINTS[number])))
         return
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    for index, point in enumerate(POINTS):
+    for index, point in list(enumerate(POINTS))[options.first :]:
         command = [sys.executable, str(Path(__file__)), "--point", str(index)]
         done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         csv.writer(sys.stdout).writerow([*point, done.stdout.splitlines()[-1]])

@@ -21,5 +21,5 @@ class Computing(Section):
     """Bytes of each weight that quantization leaves as it is. None: as computed; 4 where a trainer widens them."""
     score_matrix: bool = False
     """Whether attention keeps its scores (``eager``): their number grows with the square of the length."""
-    cast_inputs: bool = False
-    """Whether adapters in float32 keep copies of their inputs, which are computed in fewer bits."""
+    autocast: bool = True
+    """Whether numbers of fewer bits come from mixed precision, and not from a model that is held in them."""

@@ -5,7 +5,7 @@ point that we know.
 """
 
 from ftsdk.forecast.computing import Computing
-from ftsdk.forecast.shape import Shape
+from ftsdk.forecast.shape import Linear, Shape
 from ftsdk.spec import GRPO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function
@@ -25,6 +25,18 @@ _OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd
 _CUDA_CONTEXT = 600 * 2**20
 _LOST = 8
 """One in so many bytes of a step is lost to the CUDA allocator's blocks, at the worst published point."""
+
+
+_SLOPES = {2: (3, 2), 4: (2, -1)}
+"""From the width to the slopes of the inner and of the hidden width that exist at one time: measured.
+
+In 16 bits adapters make float32 of them; in float32 a layer's first norm keeps the very input that checkpointing keeps.
+"""
+
+_SCORE_BYTES = {2: 15, 4: 18}
+"""From the width to the bytes of each of eager attention's scores, with its softmax and its slope: measured."""
+_LEFT = 2
+"""Times the hidden width: measured, from the second micro-batch of a step on."""
 
 
 class MemoryForecast(Section):
@@ -114,15 +126,22 @@ def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     return int(packed) + (computing.plain_width or computing.width) * plain
 
 
+def _adapted(spec: JobSpec, shape: Shape) -> tuple[Linear, ...]:
+    """The layers of one block that an adapter stands beside."""
+    if spec.adapter is None:
+        return ()
+    names = spec.adapter.target_modules
+    return shape.linears if names == "all-linear" else tuple(each for each in shape.linears if each.name in names)
+
+
 def _adapter_weights(spec: JobSpec, shape: Shape) -> int:
     """Of one adapter: two matrices beside each adapted layer, and with DoRA a magnitude for each of its outputs."""
-    lora = spec.adapter
-    if lora is None:
+    if (lora := spec.adapter) is None:
         return 0
-    every = lora.target_modules == "all-linear"
-    adapted = [each for each in shape.linears if every or each.name in lora.target_modules]
-    one = sum(lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted)
-    return shape.layers * one
+    adapted = _adapted(spec, shape)
+    return shape.layers * sum(
+        lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted
+    )
 
 
 def _trained_weights(spec: JobSpec, shape: Shape) -> int:
@@ -138,34 +157,64 @@ def _frozen_adapter(spec: JobSpec, shape: Shape) -> int:
 
 
 def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
-    """The input of each layer, or all that the backward pass of each layer needs."""
+    """The input of each layer and what the micro-batch before has left, or all that each layer's backward pass needs."""
     if computing.checkpointing:
-        return shape.layers * shape.hidden * computing.width * tokens
-    return shape.layers * tokens * _kept_of_a_layer(spec, shape, computing)
+        return (shape.layers + _LEFT) * shape.hidden * computing.width * tokens
+    return shape.layers * tokens * _saved(spec, shape, computing)
 
 
-def _kept_of_a_layer(spec: JobSpec, shape: Shape, computing: Computing) -> int:
-    """Bytes for each token: measured, see docs/forecast.md."""
+def _saved(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+    """Bytes that autograd keeps of one layer for each token.
+
+    Both norms keep their input in float32. Attention keeps queries, keys, values and what it gives, and not its scores
+    unless it is eager; the feed-forward part keeps both branches and the activation between them.
+    """
     width = computing.width
-    return width * (6 * shape.hidden + 4 * shape.intermediate + 2 * shape.queries + 2 * shape.keys)
+    attention = 2 * shape.queries + 2 * shape.keys
+    inside = shape.intermediate * (3 if shape.gated else 1)
+    scores = _SCORE_BYTES[width] * shape.heads * spec.training.max_length if computing.score_matrix else 0
+    return 8 * shape.hidden + width * (attention + inside) + scores + _saved_inputs(spec, shape, computing)
+
+
+def _saved_inputs(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+    """Bytes of the inputs that trained weights need for their gradient.
+
+    Layers that read the same share it, but not where adapters in float32 each make a copy of it in another width.
+    """
+    width = computing.width
+    if spec.adapter is None:
+        shared = sum({each.reads: each.inputs for each in shape.linears}.values())
+        return width * (shared + 2 * shape.hidden)  # the norms' weights train, too
+    adapted = _adapted(spec, shape)
+    if width == 4:
+        shared = sum({each.reads: each.inputs for each in adapted}.values())
+        return 4 * (shared + spec.adapter.r * len(adapted))
+    copy = 2 if computing.autocast else 4
+    return copy * sum(each.inputs + spec.adapter.r for each in adapted)
 
 
 def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
-    """Recomputed activations of one layer and their slopes, and one dequantized weight."""
-    hidden, wide = shape.hidden, shape.intermediate
-    each = 8 * shape.keys + (24 * hidden + 8 * wide if computing.width == 2 else 38 * hidden + 14 * wide)
-    scores = 18 * shape.heads * spec.training.max_length if computing.score_matrix else 0
-    return tokens * (each + scores) + 2 * hidden * wide
+    """The slopes in the backward pass; with checkpointing beside all that one layer keeps.
+
+    Beside a weight that is made out of few bits, there is only one slope of the inner width.
+    """
+    inner, hidden = (count * computing.width for count in (shape.intermediate, shape.hidden))
+    inner_slopes, hidden_slopes = _SLOPES[computing.width]
+    slopes = max(tokens * (inner_slopes * inner + hidden_slopes * hidden), inner * (tokens + shape.hidden))
+    return slopes + (tokens * _saved(spec, shape, computing) if computing.checkpointing else 0)
 
 
 def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
-    """Logits as computed, and in float32: a copy, their logarithm, their slope; or a chunk of them."""
+    """Logits as computed, and in float32: a copy, their logarithm, their slope. Or a chunk of them.
+
+    A chunk is in float32, with a copy while its logarithm is taken, and beside the slope of the chunk before it.
+    """
     if _scores(spec):
         return 0
     if computing.logit_rows is None:
         return tokens * shape.vocabulary * (computing.width + 12)
-    # a chunk in the model's width, its float32 copy, and the slope in the model's width again
-    return min(tokens, computing.logit_rows) * shape.vocabulary * (2 * computing.width + 4)
+    rows, further = min(tokens, computing.logit_rows), tokens > computing.logit_rows
+    return rows * shape.vocabulary * (12 if further else 8) + 4 * tokens * shape.hidden * computing.width
 
 
 def _generation(spec: JobSpec, shape: Shape, computing: Computing) -> int:

@@ -14,6 +14,8 @@ class Linear(NamedTuple):
     """One linear layer of a block."""
 
     name: str
+    reads: str
+    """What it is given: layers that read the same share it in memory."""
     inputs: int
     outputs: int
 
@@ -33,6 +35,8 @@ class Shape(Section):
     """Width of all key heads together; the values' are the same."""
     heads: int
     """Query heads."""
+    gated: bool
+    """Whether the feed-forward part multiplies two branches."""
     vocabulary: int
     """Rows of the embedding."""
     linears: tuple[Linear, ...]
@@ -146,6 +150,7 @@ def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
         queries=queries,
         keys=keys,
         heads=heads,
+        gated=not family.plain,
         vocabulary=vocabulary,
         linears=linears,
         head=(0 if tied else vocabulary * hidden) + (vocabulary if family.head_bias else 0),
@@ -160,27 +165,27 @@ def _mixed(config: Mapping[str, Any]) -> bool:
 
 def _linears(family: _Family, hidden: int, queries: int, keys: int, wide: int) -> Iterable[Linear]:
     if family.joined and family.plain:
-        yield Linear("c_attn", hidden, queries + 2 * keys)
+        yield Linear("c_attn", "block", hidden, queries + 2 * keys)
     elif family.joined:
-        yield Linear("qkv_proj", hidden, queries + 2 * keys)
+        yield Linear("qkv_proj", "block", hidden, queries + 2 * keys)
     else:
-        yield Linear("q_proj", hidden, queries)
-        yield Linear("k_proj", hidden, keys)
-        yield Linear("v_proj", hidden, keys)
+        yield Linear("q_proj", "block", hidden, queries)
+        yield Linear("k_proj", "block", hidden, keys)
+        yield Linear("v_proj", "block", hidden, keys)
     output, *feed_forward = family.plain or ("o_proj", "", "")
-    yield Linear(output, queries, hidden)
+    yield Linear(output, "heads", queries, hidden)
     if family.experts:
         return
     if family.plain:
-        yield Linear(feed_forward[0], hidden, wide)
-        yield Linear(feed_forward[1], wide, hidden)
+        yield Linear(feed_forward[0], "middle", hidden, wide)
+        yield Linear(feed_forward[1], "inside", wide, hidden)
         return
     if family.joined:
-        yield Linear("gate_up_proj", hidden, 2 * wide)
+        yield Linear("gate_up_proj", "middle", hidden, 2 * wide)
     else:
-        yield Linear("gate_proj", hidden, wide)
-        yield Linear("up_proj", hidden, wide)
-    yield Linear("down_proj", wide, hidden)
+        yield Linear("gate_proj", "middle", hidden, wide)
+        yield Linear("up_proj", "middle", hidden, wide)
+    yield Linear("down_proj", "inside", wide, hidden)
 
 
 def _has_bias(family: _Family, config: Mapping[str, Any], linear: Linear) -> bool:
