@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from ftsdk.artifact import Artifact
 from ftsdk.data.report import DataReport
 from ftsdk.errors import Problem, UnsupportedSpec
-from ftsdk.forecast import MemoryForecast
+from ftsdk.forecast import Basis, MemoryForecast
 from ftsdk.job import Event, JobStatus
 from ftsdk.spec import JobSpec, Section
 
@@ -71,8 +71,14 @@ class Plan(Section):
     """The command that does the same by hand, where there is one."""
     memory: MemoryForecast | None = None
     """What the job needs on its device, where this can be known."""
+    basis: Basis | None = None
+    """What ``memory`` was forecast from; ``ftsdk.estimate`` tries other settings by it."""
+    not_forecast: str = ""
+    """Why ``memory`` is not known."""
     price: float | None = None
     """The estimated price in US dollars. None: not known; 0: free."""
+    charge: str = ""
+    """What the price depends on, where it is not known beforehand: a machine's price by the hour, say."""
     data: DataReport | None = None
     """What the rows are like; filled in by the client, which checks them first."""
     warnings: tuple[str, ...] = ()

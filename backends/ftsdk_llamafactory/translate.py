@@ -1,7 +1,5 @@
 """Translate a spec into LLaMA-Factory's own YAML. Pure but for reading the model's config file."""
 
-import json
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +9,7 @@ from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.desk import too_new
 from ftsdk.kit.engines.fields import OUTPUT
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, cached_config, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.sources import scorer_in
 from ftsdk.spec import DPO, JobSpec
@@ -85,6 +83,14 @@ def plan(
     reward = _reward(ledger, commits.get("method.reward"))
     _refuse(ledger)
     ledger.close()
+    memory = fields.memory_of(
+        spec,
+        model,
+        machine,
+        rows=config["per_device_train_batch_size"],
+        halves=config["bf16"] or config["fp16"],
+        logit_rows=_LIGER_ROWS if options.enable_liger_kernel else None,
+    )
     return Plan(
         backend=NAME,
         spec=spec,
@@ -98,6 +104,7 @@ def plan(
         set_aside=tuple(ledger.set_aside),
         backends_own=tuple(ledger.own),
         command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
+        **memory.fields,
         price=0.0,
         warnings=(*warnings(pins), *SAID.get(method, ())),
     )
@@ -129,6 +136,7 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
     return config
 
 
+_LIGER_ROWS = 1024  # its chunk is at least as small for vocabularies that are wider than the hidden width
 _NEVER = 1_000_000_000  # steps; nothing can go on from PPO's checkpoints
 
 ENVIRONMENT = {"DO_NOT_TRACK": "1", "USE_MODELSCOPE_HUB": "0", "USE_OPENMIND_HUB": "0", "FORCE_TORCHRUN": "0"}
@@ -171,8 +179,7 @@ def _method(ledger: Ledger) -> dict[str, Any]:
 
 def _check_age(ledger: Ledger, model: fields.Model) -> None:
     """Refuse what the older Transformers of PPO's environment would misread."""
-    file = Path(model.name) / "config.json"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else cached_config(*model)
+    config = fields.config_of(model)
     if config and (trouble := too_new(config, methods.PPOS_TRANSFORMERS)):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or the local backend")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Note, Plan
 from ftsdk.data import is_local
-from ftsdk.forecast import MemoryForecast, Shape, forecast
+from ftsdk.forecast import LOGIT_ROWS, Computing, Outlook, outlook
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
@@ -78,7 +78,7 @@ class Translation(NamedTuple):
     """A spec as the engine takes it."""
 
     settings: Settings
-    memory: MemoryForecast | None
+    outlook: Outlook
     """What it needs on the machine, where the model's dimensions are at hand."""
     own: tuple[Note, ...]
     """What the engine decides by itself."""
@@ -107,7 +107,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=made.own,
-        memory=made.memory,
+        **made.outlook.fields,
         price=0.0,
         warnings=tuple(warnings(pins)),
     )
@@ -147,7 +147,7 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
     refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
     _refuse_what_the_machine_lacks(ledger, machine)
-    return Translation(settings, memory_of(spec, source, machine), _backends_own(spec))
+    return Translation(settings, outlook_of(spec, source, machine), _backends_own(spec))
 
 
 def _model(ledger: Ledger, source: Source) -> ModelSettings:
@@ -287,14 +287,14 @@ def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
     return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
 
 
-def memory_of(spec: JobSpec, source: Source, machine: Machine) -> MemoryForecast | None:
+def outlook_of(spec: JobSpec, source: Source, machine: Machine) -> Outlook:
     """The forecast, where the model's dimensions are at hand without any download."""
-    config = config_of(source)
-    shape = Shape.from_config(config) if config else None
-    if shape is None:
-        return None
-    rows = (spec.compute.per_device_train_batch_size or 1) * (2 if spec.method.type in PAIRED else 1)
-    tokens = rows * spec.training.max_length
-    width = 2 if machine.cuda or spec.compute.dtype == "bfloat16" else 4
-    checkpointing = spec.compute.gradient_checkpointing is not False
-    return forecast(spec, shape, tokens=tokens, checkpointing=checkpointing, width=width, cuda=machine.cuda)
+    computing = Computing(
+        width=4 if spec.compute.dtype == "float32" or not (machine.cuda or spec.compute.dtype == "bfloat16") else 2,
+        checkpointing=spec.compute.gradient_checkpointing is not False,
+        cuda=machine.cuda,
+        logit_rows=LOGIT_ROWS,
+        score_matrix=spec.compute.attention == "eager",
+        autocast=machine.cuda or spec.adapter is None,
+    )
+    return outlook(spec, config_of(source), computing, rows=spec.compute.per_device_train_batch_size or 1)

@@ -6,17 +6,21 @@
 from ftsdk.forecast.computing import LOGIT_ROWS, Computing
 from ftsdk.forecast.fit import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
 from ftsdk.forecast.memory import MOST_RESPONSES, MemoryForecast, forecast, row_tokens
+from ftsdk.forecast.outlook import Basis, Outlook, outlook
 from ftsdk.forecast.shape import Linear, Shape
 
 __all__ = [
     "LOGIT_ROWS",
     "MOST_RESPONSES",
+    "Basis",
     "Computing",
     "Linear",
     "MemoryForecast",
+    "Outlook",
     "Shape",
     "forecast",
     "length_that_fits",
+    "outlook",
     "responses_that_fit",
     "row_tokens",
     "rows_that_fit",

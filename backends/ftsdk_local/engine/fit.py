@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from ftsdk.forecast import MOST_RESPONSES, Shape, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import LOGIT_ROWS, MOST_RESPONSES, Computing, Shape, responses_that_fit, tokens_that_fit
 from ftsdk.spec import JobSpec
 from ftsdk_local.engine.memory import MicroBatch
 from ftsdk_local.engine.model import pick_dtype
@@ -76,8 +76,8 @@ def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.de
         else responses_that_fit(
             spec,
             shape,
+            _computing(settings, device, checkpointing=True),
             limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
-            width=pick_dtype(settings.model.dtype, device).itemsize,
         )
     )
     rows = min(fitting, MOST_RESPONSES)
@@ -91,15 +91,25 @@ def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.
         return tokens_that_fit(
             spec,
             shape,
+            _computing(settings, device, checkpointing=checkpointing),
             limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
-            checkpointing=checkpointing,
-            width=pick_dtype(settings.model.dtype, device).itemsize,
-            cuda=device.type == "cuda",
         )
 
     needed = fitting(checkpointing=False) < min(most, longest)
     checkpointing = needed if wanted is None else wanted
     return Fit(MicroBatch(max(min(most, fitting(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
+
+
+def _computing(settings: Settings, device: torch.device, *, checkpointing: bool) -> Computing:
+    """This engine's way, on this device."""
+    return Computing(
+        width=pick_dtype(settings.model.dtype, device).itemsize,
+        checkpointing=checkpointing,
+        cuda=device.type == "cuda",
+        logit_rows=LOGIT_ROWS,
+        score_matrix=settings.model.attention == "eager",
+        autocast=device.type == "cuda" or settings.lora is None,
+    )
 
 
 def _memory(device: torch.device, limit: int | None) -> int:

@@ -3,17 +3,20 @@
 Pure but for looking at the files that a spec names.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.data import is_local
+from ftsdk.forecast import Computing, Outlook, outlook
 from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.pins import cached_config
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
 from ftsdk.kit.sources import folder_of
-from ftsdk.spec import SFT, Dataset
+from ftsdk.spec import SFT, Dataset, JobSpec
 
 OUTPUT = "out"
 """The folder that an engine writes into."""
@@ -42,6 +45,39 @@ def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
     if not (folder / "config.json").is_file():
         ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
     return Model(str(folder), None)
+
+
+def config_of(model: Model) -> dict[str, Any] | None:
+    """The model's ``config.json``, where it is on this disk."""
+    file = Path(model.name) / "config.json"
+    if not file.is_file():
+        return cached_config(*model)
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
+
+
+def memory_of(
+    spec: JobSpec, model: Model, machine: Machine, *, rows: int, halves: bool, **computing: int | None
+) -> Outlook:
+    """The forecast for an engine on Transformers' Trainer; ``Plan(**memory_of(...).fields)`` takes it.
+
+    Args:
+        spec: What to train.
+        model: From :func:`model_of`.
+        machine: What it runs on.
+        rows: In a batch of the device.
+        halves: Whether it computes in 16 bits, by mixed precision.
+        computing: In what the engine differs from Trainer (see :class:`ftsdk.forecast.Computing`): ``logit_rows`` where
+            its loss takes a chunk of logits at a time, ``plain_width`` where it widens what quantization leaves.
+    """
+    way = Computing(
+        width=2 if halves else 4,
+        checkpointing=spec.compute.gradient_checkpointing is not False,
+        cuda=machine.cuda,
+        score_matrix=spec.compute.attention == "eager",
+        **computing,
+    )
+    return outlook(spec, config_of(model), way, rows=rows)
 
 
 def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
