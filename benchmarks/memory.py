@@ -75,7 +75,12 @@ def measure(shape: str, quantization: str | None, dtype: str, checkpointing: boo
         if quantization == "nf4":
             options["bnb_4bit_use_double_quant"] = True
         settings = ModelSettings(
-            name=folder, revision=None, dtype="bfloat16" if dtype == "mixed" else dtype, quantization=options, attention="auto", trust_remote_code=False
+            name=folder,
+            revision=None,
+            dtype="bfloat16" if dtype == "mixed" else dtype,
+            quantization=options,
+            attention="auto",
+            trust_remote_code=False,
         )
         base = load_base(settings, torch.device("cpu"), trains=rank == 0)
         lora = {"r": rank, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} if rank else None

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from ftsdk.backend import Plan
     from ftsdk.client import (
         Client,
+        Estimate,
         Job,
         cancel,
+        estimate,
         events,
         fetch,
         jobs,
@@ -55,8 +57,10 @@ _HOME_OF = {
     "ftsdk.backend": ("Plan",),
     "ftsdk.client": (
         "Client",
+        "Estimate",
         "Job",
         "cancel",
+        "estimate",
         "events",
         "fetch",
         "jobs",
@@ -109,6 +113,7 @@ __all__ = [
     "Compute",
     "DataError",
     "Dataset",
+    "Estimate",
     "Event",
     "FtsdkError",
     "Imported",
@@ -129,6 +134,7 @@ __all__ = [
     "WaitTimeout",
     "backend_names",
     "cancel",
+    "estimate",
     "events",
     "fetch",
     "import_config",

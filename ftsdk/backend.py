@@ -75,6 +75,10 @@ class Plan(Section):
     """What ``memory`` was forecast from; ``ftsdk.estimate`` tries other settings by it."""
     not_forecast: str = ""
     """Why ``memory`` is not known."""
+    device: str = ""
+    """What it runs on, where this is known beforehand."""
+    device_memory: int | None = None
+    """Bytes that this device has."""
     price: float | None = None
     """The estimated price in US dollars. None: not known; 0: free."""
     charge: str = ""

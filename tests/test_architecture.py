@@ -39,7 +39,7 @@ FOR_BACKENDS = {
     "artifact",
     "backend",
     "data",
-    "estimate",
+    "forecast",
     "importer",
     "job",
     "kit",

@@ -144,7 +144,10 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         set_aside=tuple(ledger.set_aside),
         backends_own=(*ledger.own, *(terms.own if terms else ())),
         command="autotrain --config job.yaml",
+        device=machine.name,
+        device_memory=machine.memory,
         price=None if terms else 0.0,
+        charge=terms.cost if terms else "",
         warnings=(
             *warnings(known.pins),
             *_warnings(spec, machine),

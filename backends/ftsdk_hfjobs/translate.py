@@ -79,6 +79,8 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         set_aside=tuple(ledger.set_aside),
         backends_own=(*made.own, *terms.own),
         **made.outlook.fields,
+        device=terms.flavor.title,
+        device_memory=terms.flavor.memory,
         charge=terms.cost,
         warnings=(*warnings(known.pins), terms.cost),
     )

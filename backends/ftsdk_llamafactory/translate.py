@@ -105,6 +105,8 @@ def plan(
         backends_own=tuple(ledger.own),
         command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
         **memory.fields,
+        device=machine.name,
+        device_memory=machine.memory,
         price=0.0,
         warnings=(*warnings(pins), *SAID.get(method, ())),
     )

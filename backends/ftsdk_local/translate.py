@@ -14,7 +14,7 @@ from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
-from ftsdk_local.methods import PAIRED, SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
+from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import DataSettings, ModelSettings, Settings
 from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
 
@@ -108,6 +108,8 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         set_aside=tuple(ledger.set_aside),
         backends_own=made.own,
         **made.outlook.fields,
+        device=machine.name,
+        device_memory=machine.memory,
         price=0.0,
         warnings=tuple(warnings(pins)),
     )

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import RenderableType
 
 import ftsdk
 from ftsdk.cli.arguments import BackendName, Overrides, SpecFile, Strict
+from ftsdk.cli.compare import on_all_backends
 from ftsdk.cli.reading import read_spec
 from ftsdk.cli.screen import Screen, heading, pairs, table, words
 from ftsdk.cli.units import dollars, size
@@ -16,26 +18,53 @@ from ftsdk.cli.verb import Answer
 
 if TYPE_CHECKING:
     from ftsdk.backend import Note, Plan
+    from ftsdk.client import Estimate
     from ftsdk.data.report import DataReport
     from ftsdk.forecast import MemoryForecast
 
 
-def plan(spec: SpecFile, overrides: Overrides = None, *, backend: BackendName = None, strict: Strict = False) -> Answer:
+AllBackends = Annotated[
+    bool, typer.Option("--all-backends", help="One row for each backend: can it, memory, time, price.")
+]
+Card = Annotated[
+    str | None, typer.Option("--memory", metavar="SIZE", help="Say what fits on a card of this size, such as 24GiB.")
+]
+
+
+def plan(
+    spec: SpecFile,
+    overrides: Overrides = None,
+    *,
+    backend: BackendName = None,
+    strict: Strict = False,
+    memory: Card = None,
+    all_backends: AllBackends = False,
+) -> Answer:
     """Show what would be sent and what it needs; nothing is spent."""
-    found = ftsdk.plan(read_spec(spec, overrides), backend=backend, strict=strict)
+    if all_backends and (backend or strict or memory):
+        raise typer.BadParameter("--all-backends goes with no other option")
+    given = read_spec(spec, overrides)
+    if all_backends:
+        return on_all_backends(given)
+    found = ftsdk.plan(given, backend=backend, strict=strict)
+    card = ftsdk.estimate(given, memory, backend=backend) if memory else None
 
     def show(screen: Screen) -> None:
         for part in _page(found):
             screen.out.print(part)
+        if card:
+            screen.out.print(heading(f"On a card of {size(card.limit)}"))
+            screen.out.print(pairs(_card(card)))
 
-    return Answer(data=lambda: _document(found), show=show)
+    return Answer(data=lambda: _document(found, card), show=show)
 
 
-def _document(found: "Plan") -> dict[str, Any]:
+def _document(found: "Plan", card: "Estimate | None") -> dict[str, Any]:
     """The plan as JSON data: notes with their names, and the sum of the memory's parts."""
     notes = {name: [note._asdict() for note in getattr(found, name)] for name in ("set_aside", "backends_own")}
     memory = found.memory and {**found.memory.model_dump(), "total": found.memory.total}
-    return {**found.model_dump(mode="json"), **notes, "memory": memory}
+    document = {**found.model_dump(mode="json"), **notes, "memory": memory}
+    return document if card is None else {**document, "card": _card_document(card)}
 
 
 def _page(found: "Plan") -> Iterator[RenderableType]:
@@ -51,6 +80,9 @@ def _page(found: "Plan") -> Iterator[RenderableType]:
     if found.memory:
         yield heading("Memory on one device")
         yield pairs(_memory(found.memory))
+    elif found.not_forecast:
+        yield heading("Memory on one device")
+        yield f"not known: {found.not_forecast}"
     yield heading("Native request")
     yield json.dumps(found.model_dump(mode="json")["native"], indent=2, ensure_ascii=False)
     if found.command:
@@ -63,7 +95,7 @@ def _summary(found: "Plan") -> Iterator[tuple[str, RenderableType]]:
     yield "backend", found.backend
     yield "model", spec.model
     yield "method", spec.method.type + (f" with LoRA of rank {spec.adapter.r}" if spec.adapter else ", every weight")
-    yield "price", dollars(found.price)
+    yield "price", found.charge if found.price is None and found.charge else dollars(found.price)
     yield from (("warning", words(warning, "yellow")) for warning in found.warnings)
 
 
@@ -118,3 +150,21 @@ def _data(report: "DataReport") -> Iterator[tuple[str, RenderableType]]:
 def _memory(forecast: "MemoryForecast") -> Iterator[tuple[str, RenderableType]]:
     yield from ((part, size(count)) for part, count in forecast.model_dump().items())
     yield "total", words(size(forecast.total), "bold")
+
+
+def _card(found: "Estimate") -> Iterator[tuple[str, RenderableType]]:
+    """Whether it fits, how much more would, and what to change where it does not."""
+    yield "total", words(size(found.total), "bold")
+    yield "fits", words("yes", "green") if found.fits else words("no", "yellow")
+    yield "largest", f"{found.largest_micro_batch} rows at a time, or one row of {found.largest_length:,} tokens"
+    yield from (("with", f"{change}: {size(change.memory.total)}") for change in found.changes)
+
+
+def _card_document(found: "Estimate") -> dict[str, Any]:
+    changes = [{"settings": dict(change.settings), "total": change.memory.total} for change in found.changes]
+    return {
+        **found.model_dump(mode="json", exclude={"changes"}),
+        "total": found.total,
+        "fits": found.fits,
+        "changes": changes,
+    }

@@ -15,11 +15,14 @@ from ftsdk.client.client import (
     submit,
     wait,
 )
+from ftsdk.client.estimation import Estimate, estimate
 
 __all__ = [
     "Client",
+    "Estimate",
     "Job",
     "cancel",
+    "estimate",
     "events",
     "fetch",
     "job",

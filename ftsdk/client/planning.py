@@ -34,27 +34,55 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
         BackendNotFound: No installed backend has the name.
         MissingExtra: A package that the backend needs is not installed.
     """
-    spec = read_spec(source)
-    name, configured = _chosen(spec, backend)
-    system = registry.load_backend(name)
-    if configured:  # the spec tells the whole story: what the job is run with is stored with it
-        merged = {**configured, **spec.backend_options.get(name, {})}
-        spec = spec.model_copy(update={"backend_options": {**spec.backend_options, name: merged}})
-    options = _validated(system, spec.backend_options.get(name, {}))
+    system, spec, options = _settled(read_spec(source), backend)
+    name = system.name
     warnings = list(_check_other_options(spec, name))
-    report = _checked(spec.dataset, "dataset", spec, warnings)
-    if report is not None and spec.val_size >= max(report.rows, 1):
-        problem = Problem("val_size", f"it would hold out {spec.val_size:g} of {report.rows} rows", "lower it")
-        raise SpecError("no rows would be left to train on", problems=[problem])
-    if spec.eval_dataset is not None:
-        second = _checked(spec.eval_dataset, "eval_dataset", spec, warnings)
-        report = _with_files_of(report, second)
+    report = check_rows(spec, warnings)
     plan = _translated(system, spec, options)
     if strict and plan.set_aside:
         raise UnsupportedSpec(name, [Problem(note.field, note.text) for note in plan.set_aside])
     plan = plan.model_copy(update={"data": report, "warnings": (*plan.warnings, *warnings)})
     _refuse_secrets(plan)
     return system, plan
+
+
+def request(spec: JobSpec, *, backend: str | None = None, others: bool = True) -> Plan:
+    """The request alone, without a look at the rows; errors as of :func:`draft`, but for those of the rows.
+
+    Args:
+        spec: The spec.
+        backend: As for :func:`draft`.
+        others: Whether a refusal names the backends that can.
+    """
+    system, spec, options = _settled(spec, backend)
+    return _translated(system, spec, options) if others else system.plan(spec, options)
+
+
+def check_rows(spec: JobSpec, warnings: list[str] | None = None) -> DataReport | None:
+    """The report on the rows to train on, where they are on this machine; warnings are added to the list.
+
+    Raises:
+        DataError: The rows are wrong.
+        SpecError: None would be left to train on.
+    """
+    warnings = [] if warnings is None else warnings
+    report = _checked(spec.dataset, "dataset", spec, warnings)
+    if report is not None and spec.val_size >= max(report.rows, 1):
+        problem = Problem("val_size", f"it would hold out {spec.val_size:g} of {report.rows} rows", "lower it")
+        raise SpecError("no rows would be left to train on", problems=[problem])
+    if spec.eval_dataset is not None:
+        report = _with_files_of(report, _checked(spec.eval_dataset, "eval_dataset", spec, warnings))
+    return report
+
+
+def _settled(spec: JobSpec, backend: str | None) -> tuple[Backend, JobSpec, Options]:
+    """The backend, and the spec with its options, wherever they are written."""
+    name, configured = _chosen(spec, backend)
+    system = registry.load_backend(name)
+    if configured:  # the spec tells the whole story: what the job is run with is stored with it
+        merged = {**configured, **spec.backend_options.get(name, {})}
+        spec = spec.model_copy(update={"backend_options": {**spec.backend_options, name: merged}})
+    return system, spec, _validated(system, spec.backend_options.get(name, {}))
 
 
 def read_spec(source: SpecLike) -> JobSpec:

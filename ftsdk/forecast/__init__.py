@@ -3,6 +3,7 @@
 :class:`Shape` is the model, :class:`Computing` the trainer, and :func:`forecast` the one formula.
 """
 
+from ftsdk.forecast.changes import Change, changes_that_fit
 from ftsdk.forecast.computing import LOGIT_ROWS, Computing
 from ftsdk.forecast.fit import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
 from ftsdk.forecast.memory import MOST_RESPONSES, MemoryForecast, forecast, row_tokens
@@ -13,11 +14,13 @@ __all__ = [
     "LOGIT_ROWS",
     "MOST_RESPONSES",
     "Basis",
+    "Change",
     "Computing",
     "Linear",
     "MemoryForecast",
     "Outlook",
     "Shape",
+    "changes_that_fit",
     "forecast",
     "length_that_fits",
     "outlook",

@@ -1,4 +1,4 @@
-"""How a trainer computes a step: what differs between engines and machines, and decides how much memory a step takes."""
+"""How a trainer computes a step: what differs between engines and machines, and decides about memory."""
 
 from ftsdk.spec.base import Section
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ftsdk.forecast.computing import Computing
 from ftsdk.forecast.memory import forecast, one_response, row_tokens
+from ftsdk.forecast.outlook import Basis
 from ftsdk.forecast.shape import Shape
 from ftsdk.spec import JobSpec
 
@@ -38,20 +39,15 @@ def tokens_that_fit(spec: JobSpec, shape: Shape, computing: Computing, *, limit:
     return largest(fits)
 
 
-def rows_that_fit(spec: JobSpec, shape: Shape, computing: Computing, *, limit: int) -> int:
+def rows_that_fit(spec: JobSpec, basis: Basis, *, limit: int) -> int:
     """The largest micro-batch, in rows of the spec's length; 0 where not even one row fits."""
-    each = row_tokens(spec)
-    return largest(lambda rows: forecast(spec, shape, computing, tokens=rows * each).total <= limit, _MOST // each)
+    most = _MOST // row_tokens(spec)
+    return largest(lambda rows: basis.but(rows=rows).forecast(spec).total <= limit, max(most, 1))
 
 
-def length_that_fits(spec: JobSpec, shape: Shape, computing: Computing, *, limit: int) -> int:
-    """The largest ``training.max_length`` at one row at a time; 0 where none fits."""
-
-    def fits(length: int) -> bool:
-        tried = with_length(spec, length)
-        return forecast(tried, shape, computing, tokens=row_tokens(tried)).total <= limit
-
-    return largest(fits)
+def length_that_fits(spec: JobSpec, basis: Basis, *, limit: int) -> int:
+    """The largest ``training.max_length`` with as many rows at a time as the basis has; 0 where none fits."""
+    return largest(lambda length: basis.forecast(with_length(spec, length)).total <= limit)
 
 
 def with_length(spec: JobSpec, length: int) -> JobSpec:

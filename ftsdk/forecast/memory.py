@@ -6,7 +6,7 @@ point that we know.
 
 from ftsdk.forecast.computing import Computing
 from ftsdk.forecast.shape import Linear, Shape
-from ftsdk.spec import GRPO, PPO, JobSpec, RewardModeling
+from ftsdk.spec import DPO, GRPO, KTO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function
 
@@ -116,7 +116,7 @@ def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """The base: packed linears with their scales, the rest as computed; all float32 where the base itself trains."""
     plain = shape.others + (0 if _scores(spec) else shape.head)
     if spec.adapter is None:
-        return 4 * (shape.linear_weights + plain)
+        return 4 * (shape.linear_weights + plain) * (2 if _has_copy(spec) else 1)
     quantization = spec.compute.quantization
     if quantization is None:
         return computing.width * (shape.linear_weights + plain)
@@ -124,6 +124,12 @@ def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     scales = 0.0 if quantization == "int8" else (1 + 4 / 256) / 64 if spec.compute.double_quantization else 4 / 64
     packed = (BYTES_PER_WEIGHT[quantization] + scales) * shape.linear_weights
     return int(packed) + (computing.plain_width or computing.width) * plain
+
+
+def _has_copy(spec: JobSpec) -> bool:
+    """Whether a full fine-tune is held to a frozen copy of the whole model; an adapter is only switched off."""
+    method = spec.method
+    return isinstance(method, DPO | KTO) or (isinstance(method, GRPO) and method.beta > 0)
 
 
 def _adapted(spec: JobSpec, shape: Shape) -> tuple[Linear, ...]:
@@ -139,9 +145,7 @@ def _adapter_weights(spec: JobSpec, shape: Shape) -> int:
     if (lora := spec.adapter) is None:
         return 0
     adapted = _adapted(spec, shape)
-    return shape.layers * sum(
-        lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted
-    )
+    return shape.layers * sum(lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted)
 
 
 def _trained_weights(spec: JobSpec, shape: Shape) -> int:
@@ -157,7 +161,7 @@ def _frozen_adapter(spec: JobSpec, shape: Shape) -> int:
 
 
 def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
-    """The input of each layer and what the micro-batch before has left, or all that each layer's backward pass needs."""
+    """The inputs of layers and what the micro-batch before has left, or all that each layer's backward pass needs."""
     if computing.checkpointing:
         return (shape.layers + _LEFT) * shape.hidden * computing.width * tokens
     return shape.layers * tokens * _saved(spec, shape, computing)

@@ -24,10 +24,10 @@ class Basis(Section):
         """Bytes at the peak of a spec, which may be another than the plan's."""
         return forecast(spec, self.shape, self.computing, tokens=self.rows * row_tokens(spec))
 
-    def but(self, **changes: Any) -> "Basis":
-        """The same with other rows, or with another way of computing."""
-        own = {name: changes.pop(name) for name in ("shape", "rows") if name in changes}
-        return self.model_copy(update={**own, "computing": self.computing.model_copy(update=changes)})
+    def but(self, *, rows: int | None = None, **computing: Any) -> "Basis":
+        """The same with other rows at a time, or with another way of computing."""
+        changes = {"computing": self.computing.model_copy(update=computing)}
+        return self.model_copy(update=changes if rows is None else {**changes, "rows": rows})
 
 
 class Outlook(NamedTuple):

@@ -112,9 +112,7 @@ _FAMILIES: Mapping[str, _Family] = {
     "phi": _Family(needs=(), norms=1, norm_parts=2, plain=("dense", "fc1", "fc2"), biases="*", head_bias=True),
     "starcoder2": _Family(tied=True, norm_parts=2, plain=("o_proj", "c_fc", "c_proj"), biases="*"),
     "mixtral": _Family(experts=True),
-    "qwen3_moe": _Family(
-        needs=_GROUPED, head_norms="head", experts=True, expert_size="moe_intermediate_size"
-    ),
+    "qwen3_moe": _Family(needs=_GROUPED, head_norms="head", experts=True, expert_size="moe_intermediate_size"),
     "gpt2": _Family(needs=(), tied=True, norm_parts=2, joined=True, plain=("c_proj", "c_fc", "c_proj"), biases="*"),
 }
 """From ``model_type`` to what is different."""

@@ -1,0 +1,120 @@
+"""One spec held against every installed backend at the same time: which can run it, what it needs, takes and costs."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ftsdk import registry
+from ftsdk.backend import Plan
+from ftsdk.client import pace, planning
+from ftsdk.client.planning import SpecLike
+from ftsdk.errors import FtsdkError
+from ftsdk.spec import JobSpec, Section
+
+if TYPE_CHECKING:
+    from ftsdk.data.report import DataReport
+    from ftsdk.store.store import Store
+
+PATIENCE = 30.0
+"""Seconds for all backends together."""
+TESTING = "fake"
+"""The backend that trains nothing."""
+
+
+class Offer(Section):
+    """What one backend makes of a spec."""
+
+    backend: str
+    can: bool
+    """Whether it would take the job now."""
+    why_not: str = ""
+    """The first reason."""
+    memory: int | None = None
+    """Bytes at the peak, by forecast."""
+    device: str = ""
+    """What it would run on, where this is known beforehand."""
+    fits: bool | None = None
+    """Whether it fits on that device. None: one of the two is not known."""
+    seconds: float | None = None
+    """The training alone, by an earlier job that was trained in the same way."""
+    measured_by: str = ""
+    """That job."""
+    price: float | None = None
+    """US dollars. None: not known; 0: free."""
+    charge: str = ""
+    """What the price depends on."""
+    set_aside: tuple[str, ...] = ()
+    """Advice that it would not follow."""
+
+
+def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = PATIENCE) -> tuple[Offer, ...]:
+    """Plan a job on every installed backend; nothing is sent but questions, and nothing is spent.
+
+    Args:
+        spec: A spec, its fields, or the file that it is in.
+        store: Records of earlier jobs, for the time. None: it stays unknown.
+        patience: Seconds after which a backend that has not answered is given up.
+
+    Raises:
+        SpecError: The spec is wrong.
+        DataError: The rows are wrong.
+    """
+    wanted = planning.read_spec(spec)
+    report = planning.check_rows(wanted)
+    names = [name for name in registry.backend_names() if name != TESTING or wanted.backend == TESTING]
+    found: dict[str, Offer] = {}
+
+    def ask(name: str) -> None:
+        found[name] = _offer(wanted, name, report, store)
+
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    _join(threads, patience)
+    late = f"no answer within {patience:g} seconds"
+    return tuple(found.get(name) or Offer(backend=name, can=False, why_not=late) for name in names)
+
+
+def _join(threads: Sequence[threading.Thread], patience: float) -> None:
+    end = time.monotonic() + patience
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+
+
+def _offer(spec: JobSpec, name: str, report: "DataReport | None", store: "Store | None") -> Offer:
+    try:
+        problems = [str(problem) for problem in registry.load_backend(name).check()]
+        plan = planning.request(spec, backend=name, others=False).model_copy(update={"data": report})
+    except FtsdkError as error:
+        return Offer(backend=name, can=False, why_not=_first(error))
+    except Exception as error:  # noqa: BLE001 - a stranger's plug-in that breaks is a row, too
+        return Offer(backend=name, can=False, why_not=f"it broke with {type(error).__name__}: {error}")
+    time_taken = pace.expected(plan, store) if store else None
+    memory = plan.memory and plan.memory.total
+    return Offer(
+        backend=name,
+        can=not problems,
+        why_not=problems[0] if problems else "",
+        memory=memory,
+        device=plan.device,
+        fits=_fits(plan),
+        seconds=time_taken and time_taken.seconds,
+        measured_by=time_taken.ref if time_taken else "",
+        price=plan.price,
+        charge=plan.charge,
+        set_aside=tuple(note.field for note in plan.set_aside),
+    )
+
+
+def _fits(plan: Plan) -> bool | None:
+    room = plan.spec.compute.memory_limit or plan.device_memory
+    return None if plan.memory is None or room is None else plan.memory.total <= room
+
+
+def _first(error: FtsdkError) -> str:
+    """Its first finding, or what it says, with the next step."""
+    if error.problems:
+        more = len(error.problems) - 1
+        return str(error.problems[0]) + (f" (and {more} more)" if more else "")
+    return f"{error.message} -> {error.hint}" if error.hint else error.message

@@ -1,0 +1,91 @@
+"""How long a training will take on this machine: by an earlier job that was trained in the same way, or not known."""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ftsdk import registry
+from ftsdk.backend import Plan
+from ftsdk.errors import FtsdkError
+from ftsdk.job import Event, JobState
+from ftsdk.spec import GRPO, PPO, JobSpec
+
+if TYPE_CHECKING:
+    from ftsdk.store.record import JobRecord
+    from ftsdk.store.store import Store
+
+_MOST_JOBS = 200
+"""The newest jobs that are looked through."""
+
+
+class Pace(NamedTuple):
+    """What an earlier job has shown."""
+
+    seconds: float
+    """The training alone: without loading, and without what comes behind it."""
+    ref: str
+    """The job."""
+
+
+def expected(plan: Plan, store: "Store") -> Pace | None:
+    """The time that a plan's training takes, by the newest job here with the same model, method and machine settings.
+
+    Its pace is counted in characters of the rows, because tokens are known only once they are made. None: there is no
+    such job, or its rows or steps cannot be compared.
+    """
+    if plan.price != 0 or plan.data is None or isinstance(plan.spec.method, PPO | GRPO):
+        return None
+    for record in _alike(plan, store):
+        speed = _characters_per_second(record)
+        work = _characters(plan.spec, plan.data.characters, plan.data.rows)
+        if speed and work:
+            return Pace(work / speed, record.ref)
+    return None
+
+
+def _alike(plan: Plan, store: "Store") -> Iterator["JobRecord"]:
+    wanted = _way(plan.spec)
+    for job in store.summaries(_MOST_JOBS):
+        if (job.backend, job.model, job.state) == (plan.backend, plan.spec.model, JobState.SUCCEEDED):
+            record = store.get(job.id)
+            if record.attempt == 1 and _way(JobSpec.model_validate(record.spec)) == wanted:
+                yield record
+
+
+def _way(spec: JobSpec) -> dict[str, Any]:
+    """All that decides how long one character takes."""
+    fields = spec.model_dump(mode="json", include={"model", "model_revision", "method", "adapter", "compute"})
+    training = spec.training.model_dump(mode="json", include={"max_length", "packing", "optim", "global_batch_size"})
+    return {**fields, "training": training}
+
+
+def _characters_per_second(record: "JobRecord") -> float | None:
+    """Of an earlier job, by the times of its steps."""
+    data = record.plan.get("data") or {}
+    try:
+        seconds = _seconds_per_step(registry.load_backend(record.backend).events(str(record.native_id)))
+    except FtsdkError:  # its folder is gone, or on another machine
+        return None
+    if not seconds or not data.get("rows"):
+        return None
+    spec = JobSpec.model_validate(record.spec)
+    return float(spec.training.global_batch_size * data.get("characters", 0) / data["rows"] / seconds)
+
+
+def _seconds_per_step(events: Iterable[Event]) -> float | None:
+    """The median over what lies between two looks at the metrics, so that saving and evaluating weigh little."""
+    seen = [(event.step, event.time) for event in events if event.kind == "metrics" and event.step and event.metrics]
+    spans = [(later[1] - one[1]) / (later[0] - one[0]) for one, later in pairwise(seen) if later[0] > one[0]]
+    return median(spans) if spans and median(spans) > 0 else None
+
+
+def _characters(spec: JobSpec, characters: int, rows: int) -> float:
+    """That a job trains on: steps times rows."""
+    if not rows:
+        return 0.0
+    batch, held = spec.training.global_batch_size, spec.val_size
+    training_rows = rows - (math.ceil(rows * held) if held < 1 else held)
+    steps = spec.training.max_steps or math.ceil(training_rows / batch) * spec.training.num_train_epochs
+    return steps * min(batch, training_rows) * characters / rows
