@@ -23,8 +23,9 @@ _OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd
 """Of state for each trained weight; AdamW's is 8."""
 
 _CUDA_CONTEXT = 600 * 2**20
-_LOST = 8
-"""One in so many bytes of a step is lost to the CUDA allocator's blocks, at the worst published point."""
+_EIGHTHS_LOST = {False: 1, True: 3}
+"""From whether attention keeps its scores to the share of a step's bytes that the CUDA allocator's blocks lose: at the
+worst published point."""
 
 
 _SLOPES = {2: (3, 2), 4: (2, -1)}
@@ -99,7 +100,8 @@ def forecast(spec: JobSpec, shape: Shape, computing: Computing, *, tokens: int) 
         generation=_generation(spec, shape, computing),
         overhead=0,
     )
-    return found.model_copy(update={"overhead": _CUDA_CONTEXT + found.step // _LOST if computing.cuda else 0})
+    lost = found.step * _EIGHTHS_LOST[computing.score_matrix] // 8
+    return found.model_copy(update={"overhead": _CUDA_CONTEXT + lost if computing.cuda else 0})
 
 
 def row_tokens(spec: JobSpec) -> int:
@@ -116,7 +118,8 @@ def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """The base: packed linears with their scales, the rest as computed; all float32 where the base itself trains."""
     plain = shape.others + (0 if _scores(spec) else shape.head)
     if spec.adapter is None:
-        return 4 * (shape.linear_weights + plain) * (2 if _has_copy(spec) else 1)
+        casts = computing.width * shape.linear_weights if computing.width == 2 else 0  # autocast keeps its copies
+        return 4 * (shape.linear_weights + plain) * (2 if _has_copy(spec) else 1) + casts
     quantization = spec.compute.quantization
     if quantization is None:
         return computing.width * (shape.linear_weights + plain)
@@ -163,7 +166,8 @@ def _frozen_adapter(spec: JobSpec, shape: Shape) -> int:
 def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
     """The inputs of layers and what the micro-batch before has left, or all that each layer's backward pass needs."""
     if computing.checkpointing:
-        return (shape.layers + _LEFT) * shape.hidden * computing.width * tokens
+        width = 4 if spec.adapter is None else computing.width  # hidden states are as wide as the weights
+        return (shape.layers + _LEFT) * shape.hidden * width * tokens
     return shape.layers * tokens * _saved(spec, shape, computing)
 
 
@@ -183,18 +187,17 @@ def _saved(spec: JobSpec, shape: Shape, computing: Computing) -> int:
 def _saved_inputs(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     """Bytes of the inputs that trained weights need for their gradient.
 
-    Layers that read the same share it, but not where adapters in float32 each make a copy of it in another width.
+    Layers that read the same share it, but not where weights in float32 have each a copy of it made in another width.
     """
     width = computing.width
-    if spec.adapter is None:
-        shared = sum({each.reads: each.inputs for each in shape.linears}.values())
-        return width * (shared + 2 * shape.hidden)  # the norms' weights train, too
-    adapted = _adapted(spec, shape)
+    trained = shape.linears if spec.adapter is None else _adapted(spec, shape)
+    rank = 0 if spec.adapter is None else spec.adapter.r
+    norms = 8 * shape.hidden if spec.adapter is None else 0  # their weights train, too
     if width == 4:
-        shared = sum({each.reads: each.inputs for each in adapted}.values())
-        return 4 * (shared + spec.adapter.r * len(adapted))
-    copy = 2 if computing.autocast else 4
-    return copy * sum(each.inputs + spec.adapter.r for each in adapted)
+        shared = sum({each.reads: each.inputs for each in trained}.values())
+        return norms + 4 * (shared + rank * len(trained))
+    copy = 2 if computing.autocast or spec.adapter is None else 4
+    return norms + copy * sum(each.inputs + rank for each in trained)
 
 
 def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
@@ -218,7 +221,8 @@ def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> i
     if computing.logit_rows is None:
         return tokens * shape.vocabulary * (computing.width + 12)
     rows, further = min(tokens, computing.logit_rows), tokens > computing.logit_rows
-    return rows * shape.vocabulary * (12 if further else 8) + 4 * tokens * shape.hidden * computing.width
+    head = (4 + computing.width) * shape.vocabulary * shape.hidden if spec.adapter is None else 0  # slope and copy
+    return rows * shape.vocabulary * (12 if further else 8) + 4 * tokens * shape.hidden * computing.width + head
 
 
 def _generation(spec: JobSpec, shape: Shape, computing: Computing) -> int:

@@ -1,0 +1,206 @@
+"""The forecast's parts, against counts of real models and against closed forms."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftsdk import JobSpec
+from ftsdk.forecast import LOGIT_ROWS, Computing, Shape, forecast, responses_that_fit, tokens_that_fit
+
+LLAMA_3_8B = {
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "vocab_size": 128256,
+}
+SHAPE = Shape.from_config(LLAMA_3_8B)
+OURS = Computing(logit_rows=LOGIT_ROWS)
+GIB = 2**30
+
+
+def spec(**changes):
+    return JobSpec(**{"model": "a", "dataset": "b.jsonl", **changes})
+
+
+def need(job, tokens=1024, **changes):
+    return forecast(job, SHAPE, OURS.model_copy(update=changes), tokens=tokens)
+
+
+def test_weights_of_llama_3_8b():
+    """The counts are those of the real model, built on the meta device."""
+    assert (SHAPE.linear_weights, SHAPE.weights) == (6_979_321_856, 8_030_261_248)
+
+
+def test_nf4_with_double_quantization():
+    """0.5159 bytes for each packed weight, two for the rest."""
+    expected = 6_979_321_856 * (0.5 + 1 / 64 + 4 / (64 * 256)) + 2 * 1_050_939_392
+
+    assert need(spec(compute={"quantization": "nf4"})).weights == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_quantization_leaves_may_be_widened():
+    """A trainer that makes float32 of embedding, head and norms holds two bytes more for each of their weights."""
+    job = spec(compute={"quantization": "nf4"})
+
+    assert need(job, plain_width=4).weights - need(job).weights == 2 * 1_050_939_392
+
+
+def test_lora_weights():
+    """2,621,440 trained weights for each unit of rank: 4 bytes, 4 of gradient and 8 of Adam."""
+    found = need(spec(adapter={"r": 16}))
+
+    one = 16 * 2_621_440
+    assert (found.adapter, found.gradients, found.optimizer) == (4 * one, 4 * one, 8 * one)
+
+
+def test_lora_on_some_layers():
+    """Only the named layers count: queries and values of Llama-3-8B."""
+    found = need(spec(adapter={"r": 4, "target_modules": ["q_proj", "v_proj"]}))
+
+    assert found.adapter == 4 * 32 * 4 * ((4096 + 4096) + (4096 + 1024))
+
+
+def test_dora_adds_a_magnitude_for_each_output():
+    """DoRA trains one number more for each output of an adapted layer."""
+    plain, dora = need(spec()), need(spec(adapter={"use_dora": True}))
+
+    assert dora.adapter - plain.adapter == 4 * 32 * (4096 * 3 + 1024 * 2 + 14336 * 2)
+
+
+@pytest.mark.parametrize(("optim", "each"), [("adamw_torch", 8), ("adamw_8bit", 2), ("adafactor", 0), ("sgd", 0)])
+def test_states_of_the_optimizer(optim, each):
+    """Bytes of state for each trained weight."""
+    assert need(spec(training={"optim": optim})).optimizer == each * 16 * 2_621_440
+
+
+def test_full_fine_tune():
+    """Every weight in float32 with gradient and Adam: 16 bytes; computing in 16 bits keeps a copy of the linears."""
+    found = need(spec(adapter=None))
+
+    held = found.weights + found.adapter + found.gradients + found.optimizer
+    assert held == 16 * 8_030_261_248 + 2 * 6_979_321_856
+
+
+def test_a_full_dpo_holds_a_frozen_copy():
+    """Where every weight trains, the reference is a second model; with an adapter it is the base itself."""
+    whole = need(spec(adapter=None, method="dpo")).weights - need(spec(adapter=None)).weights
+
+    assert whole == 4 * 8_030_261_248
+    assert need(spec(method="dpo")).weights == need(spec()).weights
+
+
+def test_chunked_logits_stop_growing():
+    """Beyond two chunks, more tokens need no more logits: only their hidden states."""
+    more = need(spec(), tokens=8192).logits - need(spec(), tokens=4096).logits
+
+    assert more == 4 * 4096 * 2 * 4096
+
+
+def test_whole_logits():
+    """Transformers' own loss: logits in 16 bits, and three times in float32."""
+    assert need(spec(), tokens=1000, logit_rows=None).logits == 1000 * 128256 * 14
+
+
+def test_checkpointing_keeps_one_input_for_each_layer():
+    """With checkpointing it is a fraction of what autograd keeps of all layers."""
+    kept, all_kept = need(spec()).activations, need(spec(), checkpointing=False).activations
+
+    assert kept == (32 + 2) * 4096 * 2 * 1024
+    assert all_kept > 20 * kept
+
+
+def test_eager_attention_grows_with_the_square():
+    """Its scores: heads x length x tokens."""
+    job = spec(training={"max_length": 2048})
+
+    assert need(job, 2048, score_matrix=True).layer - need(job, 2048).layer == 15 * 32 * 2048 * 2048
+
+
+def test_qlora_of_8b_fits_24_gb():
+    """The promise of the example: Llama-3-8B in nf4 trains on 24 GB, with room."""
+    assert need(spec(compute={"quantization": "nf4"})).total < 24e9 / 2
+
+
+@given(st.integers(1, 10**5), st.booleans(), st.sampled_from([2, 4]), st.sampled_from([None, LOGIT_ROWS]))
+def test_more_tokens_never_need_less(tokens, checkpointing, width, logit_rows):
+    """The forecast grows with the tokens, so that a search for what fits is right."""
+    way = {"checkpointing": checkpointing, "width": width, "logit_rows": logit_rows}
+
+    assert need(spec(), tokens, **way).total <= need(spec(), tokens + 1, **way).total
+
+
+@given(st.integers(1, 1023), st.sampled_from([None, "nf4", "int8"]), st.sampled_from(["sft", "dpo", "kto", "orpo"]))
+def test_more_rank_never_needs_less(rank, quantization, method):
+    """The forecast grows with the rank, whatever the method."""
+    jobs = [
+        spec(adapter={"r": r}, method=method, compute={"quantization": quantization}) for r in (rank, rank + 1)
+    ]
+
+    assert need(jobs[0]).total < need(jobs[1]).total
+
+
+@given(st.integers(6 * GIB, 80 * GIB))
+def test_tokens_that_fit(limit):
+    """The number found fits, and one more would not."""
+    job = spec(compute={"quantization": "nf4"})
+
+    tokens = tokens_that_fit(job, SHAPE, OURS, limit=limit)
+
+    assert tokens == 0 or need(job, tokens).total <= limit
+    assert tokens == 1 << 20 or need(job, tokens + 1).total > limit
+
+
+PPO_8B = {
+    "method": {"type": "ppo", "reward": "out/reward", "max_new_tokens": 512},
+    "compute": {"quantization": "nf4"},
+    "training": {"global_batch_size": 32, "max_length": 1024},
+}
+
+
+def test_ppo_holds_two_trained_adapters_and_a_frozen_one():
+    """Policy and value train; the reward model's adapter only speaks; there is one base."""
+    function = {**PPO_8B, "method": {**PPO_8B["method"], "reward": "module:function"}}
+    sft = need(spec(compute={"quantization": "nf4"}))
+
+    with_model, with_function = need(spec(**PPO_8B)), need(spec(**function))
+
+    adapter = 4 * 16 * 2_621_440
+    assert (with_model.weights, with_function.adapter) == (sft.weights, 2 * adapter)
+    assert (with_model.adapter, with_model.gradients) == (3 * adapter, 2 * adapter)
+
+
+def test_a_reward_model_has_no_output_head():
+    """It is lighter than a language model by the head, and by all logits."""
+    found, sft = need(spec(method="reward_modeling")), need(spec())
+
+    assert (sft.weights - found.weights, found.logits) == (2 * 128256 * 4096, 0)
+
+
+def test_the_cache_of_responses():
+    """131,072 bytes for each token of Llama-3-8B's cache in bfloat16, for every response in full."""
+    cache = 32 * 1024 * 131_072
+
+    found = need(spec(**PPO_8B)).generation
+
+    assert cache < found < 2 * cache
+
+
+def test_ppo_of_8b_fits_24_gb():
+    """The promise of the docs: PPO of Llama-3-8B in nf4, with a reward model, on one card of 24 GB."""
+    assert need(spec(**PPO_8B)).total < 24e9
+
+
+@given(st.integers(10 * GIB, 80 * GIB))
+def test_responses_that_fit(limit):
+    """The responses that are sampled at a time fit beside the weights; at least one is tried."""
+    job = spec(**PPO_8B)
+    found = need(job)
+    held, one = found.allocated - found.step, found.generation / 32
+
+    count = responses_that_fit(job, SHAPE, OURS, limit=limit)
+
+    assert count == 1 or held + count * one <= limit
+    assert held + (count + 1) * one > limit
