@@ -100,8 +100,10 @@ def page(old: str) -> str:
 
 
 def _summary() -> Iterable[str]:
-    yield "| source | base | attention | points | smallest | median | largest | of the process: smallest | median | largest |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield from _heading(
+        *("source", "base", "attention", "points", "smallest", "median", "largest"),
+        *("of the process: smallest", "median", "largest"),
+    )
     found = points()
     for group in dict.fromkeys(point.group for point in found):
         mine = [point for point in found if point.group == group]
@@ -112,20 +114,22 @@ def _summary() -> Iterable[str]:
 
 def _spread(ratios: list[float]) -> str:
     if not ratios:
-        return " | | "
+        return "| |"
     return f"{min(ratios):.3f} | {median(ratios):.3f} | {max(ratios):.3f}"
 
 
 def _limits() -> Iterable[str]:
-    yield from ("| source | card | model | LoRA rank | tokens | published | forecast by card |", "|---|---|---|---|---|---|---|")
+    yield from _heading("source", "card", "model", "LoRA rank", "tokens", "published", "forecast by card")
     for row, share in limits():
         claim = f"{row['claim']} | {share:.3f}"
         yield f"| {row['source']} | {row['card_gb']} GB | {row['model']} | {row['rank']} | {row['length']} | {claim} |"
 
 
 def _points() -> Iterable[str]:
-    yield "| source | machine | model | base | attention | computed in | loss | checkpointing | rows x tokens | LoRA rank | measured MiB | forecast by measured |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    yield from _heading(
+        *("source", "machine", "model", "base", "attention", "computed in", "loss", "checkpointing"),
+        *("rows x tokens", "LoRA rank", "measured MiB", "forecast by measured"),
+    )
     for point in points():
         row = point.row
         size = f"{row['rows']} x {row['length']}"
@@ -133,6 +137,10 @@ def _points() -> Iterable[str]:
         cells = [row[name] or "not quantized" for name in names]
         rank = row["rank"] if row["rank"] != "0" else "all weights"
         yield f"| {' | '.join([*cells, size, rank, row['allocated_mib']])} | {point.allocated:.3f} |"
+
+
+def _heading(*titles: str) -> Iterable[str]:
+    return f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"
 
 
 def _models() -> dict[str, Any]:

@@ -135,9 +135,7 @@ def test_more_tokens_never_need_less(tokens, checkpointing, width, logit_rows):
 @given(st.integers(1, 1023), st.sampled_from([None, "nf4", "int8"]), st.sampled_from(["sft", "dpo", "kto", "orpo"]))
 def test_more_rank_never_needs_less(rank, quantization, method):
     """The forecast grows with the rank, whatever the method."""
-    jobs = [
-        spec(adapter={"r": r}, method=method, compute={"quantization": quantization}) for r in (rank, rank + 1)
-    ]
+    jobs = [spec(adapter={"r": r}, method=method, compute={"quantization": quantization}) for r in (rank, rank + 1)]
 
     assert need(jobs[0]).total < need(jobs[1]).total
 
