@@ -3,15 +3,15 @@
     python examples/qlora_24gb.py rows.jsonl [MODEL] [OUT]
 
 ``rows.jsonl`` holds ``{"instruction": ..., "input": ..., "output": ...}``. The model is gated: ask for access on its
-page and set HF_TOKEN. Memory at the peak, as forecast by ``ftsdk.plan`` for micro-batches of 1,024 tokens with gradient
-checkpointing (``ftsdk.estimate``; not measured on a card):
+page and set HF_TOKEN. Memory at the peak, as forecast by ``ftsdk.estimate`` for micro-batches of 1,024 tokens with
+gradient checkpointing (not measured on a card):
 
     base in nf4, embeddings and head in bf16    5.3 GiB
     LoRA r 16, gradients, Adam                  0.6 GiB (float32)
-    activations of one micro-batch              0.6 GiB
+    activations: one input for each layer       0.3 GiB
     logits, 1,024 rows at a time                1.0 GiB
-    CUDA context and fragmentation              1.0 GiB
-    in all                                      8.4 GiB
+    CUDA context and fragmentation              0.8 GiB
+    in all                                      8.0 GiB
 
 so the engine takes larger micro-batches, and drops checkpointing, as far as 24 GB allow.
 """

@@ -47,6 +47,7 @@ def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     (tmp_path / "config.json").write_text(
         json.dumps(
             {
+                "model_type": "llama",
                 "num_attention_heads": 32,
                 "num_key_value_heads": 8,
                 "hidden_size": 4096,

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_a_plan_tells_what_becomes_of_every_field(cli, write_spec):
     """Native names, advice that is set aside with the reason, rows, price and the request are on the page."""
@@ -31,7 +33,8 @@ def test_the_memory_forecast_is_summed_up(cli, write_spec, monkeypatch):
     import ftsdk
     from ftsdk.forecast import MemoryForecast
 
-    forecast = MemoryForecast(weights=2**30, adapter=2**20, activations=0, logits=0, overhead=0)
+    parts = dict.fromkeys(MemoryForecast.model_fields, 0) | {"weights": 2**30, "adapter": 2**20}
+    forecast = MemoryForecast.model_validate(parts)
     plan = ftsdk.plan(write_spec()).model_copy(update={"memory": forecast, "command": "fake run job.json"})
     monkeypatch.setattr("ftsdk.plan", lambda spec, **how: plan)
 
@@ -40,3 +43,69 @@ def test_the_memory_forecast_is_summed_up(cli, write_spec, monkeypatch):
     assert "1.0 GiB" in page
     assert "fake run job.json" in page
     assert 2**30 + 2**20 == told["memory"]["total"]
+
+
+LLAMA_3_8B = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
+
+
+@pytest.fixture
+def llama_8b(tmp_path, write_spec):
+    """A job for the local backend, on the configuration of Llama-3-8B."""
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "config.json").write_text(json.dumps(LLAMA_3_8B))
+    return write_spec(fields={"model": "llama", "backend": "local", "backend_options": {}})
+
+
+CARD = """\
+On a card of 16.0 GiB
+total       17.6 GiB
+fits        no
+largest     0 rows at a time, or one row of 0 tokens
+with        compute.quantization=nf4: 8.0 GiB
+"""
+
+
+def test_a_card_that_is_too_small(cli, llama_8b):
+    """The page ends with the verdict and what to change; the document has the same."""
+    page, told = cli("plan", llama_8b, "--memory", "16GiB"), cli("plan", llama_8b, "--memory", "16GiB", "--json")
+
+    end = page.stdout[page.stdout.index("On a card") :]
+    card = json.loads(told.stdout)["card"]
+    assert CARD.splitlines() == [line.rstrip() for line in end.splitlines()]
+    assert (False, 16 * 2**30) == (card["fits"], card["limit"])
+    assert {"compute.quantization": "nf4"} == card["changes"][0]["settings"]
+
+
+def test_a_memory_that_is_not_known(cli, llama_8b, tmp_path):
+    """Where a model's weights cannot be counted, the plan says why."""
+    (tmp_path / "llama" / "config.json").write_text(json.dumps({**LLAMA_3_8B, "model_type": "mamba"}))
+
+    assert "not known: how many weights a model of the type 'mamba' has" in cli("plan", llama_8b).stdout
+
+
+def test_all_backends_side_by_side(cli, llama_8b):
+    """A row for each backend: what cannot run says why, and the exit code is 0."""
+    page, told = cli("plan", llama_8b, "--all-backends"), cli("plan", llama_8b, "--all-backends", "--json")
+
+    offers = {offer["backend"]: offer for offer in json.loads(told.stdout)}
+    assert (0, True, 0.0) == (page.exit_code, offers["local"]["can"], offers["local"]["price"])
+    assert "HF_HUB_OFFLINE is set" in offers["hfjobs"]["why_not"]
+    assert "Together trains its own models" in offers["together"]["why_not"]
+    assert offers["local"]["seconds"] is None
+    for name in offers:
+        assert name in page.stdout
+
+
+def test_all_backends_goes_alone(cli, llama_8b):
+    """An option about one backend contradicts it."""
+    result = cli("plan", llama_8b, "--all-backends", "--backend", "local")
+
+    assert (2, True) == (result.exit_code, "goes with no other option" in result.stderr)

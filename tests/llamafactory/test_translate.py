@@ -174,3 +174,20 @@ def test_batches_are_kept(whole, asked):
         assert whole % asked
     else:
         assert whole == config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
+
+
+def test_the_forecast_is_of_whole_logits(tiny_model):
+    """Trainer's own loss holds all logits of a batch: 16 bytes each in float32."""
+    spec = JobSpec(model=str(tiny_model), dataset="rows.jsonl", training={"max_length": 64, "global_batch_size": 4})
+    plan = translate.plan(spec, LlamaFactoryOptions(), CPU, "0.9.5")
+
+    rows = plan.native["config"]["per_device_train_batch_size"]
+    assert plan.memory.logits == rows * 64 * plan.basis.shape.vocabulary * 16
+    assert (plan.device, plan.device_memory) == (CPU.name, CPU.memory)
+
+
+def test_no_forecast_without_a_configuration():
+    """A model that is elsewhere has no forecast, and the plan says why."""
+    plan = translate.plan(JobSpec(**BASE), LlamaFactoryOptions(), CPU, "0.9.5")
+
+    assert (plan.memory, plan.not_forecast) == (None, "the configuration of org/base is not on this machine")
