@@ -8,8 +8,10 @@ import pytest
 import ftsdk
 from ftsdk import registry
 from ftsdk.client.comparison import compare
+from ftsdk.client.pace import _seconds_per_step
 from ftsdk.errors import MissingExtra, Problem
 from ftsdk.forecast import MemoryForecast
+from ftsdk.job import Event
 from ftsdk.store.store import Store
 from ftsdk.testing import FakeBackend
 
@@ -140,6 +142,19 @@ def test_time_is_that_of_an_earlier_job(offers, spec):
     assert str(done) == once.measured_by
     assert 2 * once.seconds == pytest.approx(twice.seconds)
     assert unlike.seconds is None
+
+
+def metrics(step, time, **values):
+    return Event(cursor=str(step), time=time, kind="metrics", step=step, metrics=values)
+
+
+def test_the_time_of_a_step_is_that_of_its_tokens():
+    """Where a job counts tokens, what lies between two steps beside them, such as saving, has no weight."""
+    pace = {"tokens_per_step": 100.0, "tokens_per_second": 400.0}
+
+    assert 0.25 == _seconds_per_step([metrics(5, 10.0, **pace), metrics(10, 90.0, **pace)])
+    assert 16.0 == _seconds_per_step([metrics(5, 10.0, loss=1.0), metrics(10, 90.0, loss=1.0)])
+    assert _seconds_per_step([metrics(5, 10.0, loss=1.0)]) is None
 
 
 def test_time_is_not_known_without_an_earlier_job(offers, spec):

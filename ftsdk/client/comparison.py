@@ -63,17 +63,18 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
     wanted = planning.read_spec(spec)
     report = planning.check_rows(wanted)
     names = [name for name in registry.backend_names() if name != TESTING or wanted.backend == TESTING]
-    found: dict[str, Offer] = {}
+    found: dict[str, tuple[Offer, Plan | None]] = {}
 
     def ask(name: str) -> None:
-        found[name] = _offer(wanted, name, report, store)
+        found[name] = _offer(wanted, name)
 
     threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in names]
     for thread in threads:
         thread.start()
     _join(threads, patience)
     late = f"no answer within {patience:g} seconds"
-    return tuple(found.get(name) or Offer(backend=name, can=False, why_not=late) for name in names)
+    answers = [found.get(name) or (Offer(backend=name, can=False, why_not=late), None) for name in names]
+    return tuple(_timed(offer, plan, report, store) for offer, plan in answers)
 
 
 def _join(threads: Sequence[threading.Thread], patience: float) -> None:
@@ -82,29 +83,34 @@ def _join(threads: Sequence[threading.Thread], patience: float) -> None:
         thread.join(max(end - time.monotonic(), 0))
 
 
-def _offer(spec: JobSpec, name: str, report: "DataReport | None", store: "Store | None") -> Offer:
+def _offer(spec: JobSpec, name: str) -> tuple[Offer, Plan | None]:
     try:
         problems = [str(problem) for problem in registry.load_backend(name).check()]
-        plan = planning.request(spec, backend=name, others=False).model_copy(update={"data": report})
+        plan = planning.request(spec, backend=name, others=False)
     except FtsdkError as error:
-        return Offer(backend=name, can=False, why_not=_first(error))
+        return Offer(backend=name, can=False, why_not=_first(error)), None
     except Exception as error:  # noqa: BLE001 - a stranger's plug-in that breaks is a row, too
-        return Offer(backend=name, can=False, why_not=f"it broke with {type(error).__name__}: {error}")
-    time_taken = pace.expected(plan, store) if store else None
-    memory = plan.memory and plan.memory.total
-    return Offer(
+        return Offer(backend=name, can=False, why_not=f"it broke with {type(error).__name__}: {error}"), None
+    offer = Offer(
         backend=name,
         can=not problems,
         why_not=problems[0] if problems else "",
-        memory=memory,
+        memory=plan.memory and plan.memory.total,
         device=plan.device,
         fits=_fits(plan),
-        seconds=time_taken and time_taken.seconds,
-        measured_by=time_taken.ref if time_taken else "",
         price=plan.price,
         charge=plan.charge,
         set_aside=tuple(note.field for note in plan.set_aside),
     )
+    return offer, plan
+
+
+def _timed(offer: Offer, plan: Plan | None, report: "DataReport | None", store: "Store | None") -> Offer:
+    """With the time, where an earlier job tells it."""
+    if plan is None or store is None:
+        return offer
+    found = pace.expected(plan.model_copy(update={"data": report}), store)
+    return offer.model_copy(update={"seconds": found.seconds, "measured_by": found.ref}) if found else offer
 
 
 def _fits(plan: Plan) -> bool | None:

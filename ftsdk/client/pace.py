@@ -24,7 +24,7 @@ class Pace(NamedTuple):
     """What an earlier job has shown."""
 
     seconds: float
-    """The training alone: without loading, and without what comes behind it."""
+    """The steps alone: without loading, saving and evaluating."""
     ref: str
     """The job."""
 
@@ -75,10 +75,17 @@ def _characters_per_second(record: "JobRecord") -> float | None:
 
 
 def _seconds_per_step(events: Iterable[Event]) -> float | None:
-    """The median over what lies between two looks at the metrics, so that saving and evaluating weigh little."""
-    seen = [(event.step, event.time) for event in events if event.kind == "metrics" and event.step and event.metrics]
-    spans = [(later[1] - one[1]) / (later[0] - one[0]) for one, later in pairwise(seen) if later[0] > one[0]]
-    return median(spans) if spans and median(spans) > 0 else None
+    """The median: by the tokens of a step and their pace, or else by what lies between two looks at the metrics."""
+    seen = [event for event in events if event.kind == "metrics" and event.step]
+    counted = [
+        event.metrics["tokens_per_step"] / event.metrics["tokens_per_second"]
+        for event in seen
+        if event.metrics.get("tokens_per_step") and event.metrics.get("tokens_per_second")
+    ]
+    steps = [(event.step or 0, event.time) for event in seen]
+    spans = [(later[1] - one[1]) / (later[0] - one[0]) for one, later in pairwise(steps) if later[0] > one[0]]
+    found = median(counted or spans or [0.0])
+    return found if found > 0 else None
 
 
 def _characters(spec: JobSpec, characters: int, rows: int) -> float:
