@@ -230,7 +230,7 @@ def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> i
     """
     if _scores(spec):
         return 0
-    if computing.logit_rows is None:
+    if computing.logit_rows is None or not shape.bare_head:
         return tokens * shape.vocabulary * (computing.width + 12)
     rows, further = min(tokens, computing.logit_rows), tokens > computing.logit_rows
     head = (4 + computing.width) * shape.vocabulary * shape.hidden if spec.adapter is None else 0  # slope and copy

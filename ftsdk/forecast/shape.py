@@ -43,6 +43,8 @@ class Shape(Section):
     """The linear layers of one block: what quantization packs, and what adapters stand beside."""
     head: int
     """Weights of the output head that are no embedding's, too."""
+    bare_head: bool
+    """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
     others: int
     """All further weights: embedding, norms, biases, experts that are no linear layers."""
 
@@ -152,6 +154,9 @@ def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
         vocabulary=vocabulary,
         linears=linears,
         head=(0 if tied else vocabulary * hidden) + (vocabulary if family.head_bias else 0),
+        bare_head=not (
+            family.head_bias or config.get("final_logit_softcapping") or config.get("logits_scaling", 1.0) != 1.0
+        ),
         others=vocabulary * hidden + small,
     )
 

@@ -104,6 +104,13 @@ def test_whole_logits():
     assert need(spec(), tokens=1000, logit_rows=None).logits == 1000 * 128256 * 14
 
 
+def test_a_head_that_does_more_cannot_be_cut():
+    """Gemma 2 caps its logits, so even our loss takes them whole."""
+    capped = SHAPE.model_copy(update={"bare_head": False})
+
+    assert forecast(spec(), capped, OURS, tokens=1000).logits == 1000 * 128256 * 14
+
+
 def test_checkpointing_keeps_one_input_for_each_layer():
     """With checkpointing it is a fraction of what autograd keeps of all layers."""
     kept, all_kept = need(spec()).activations, need(spec(), checkpointing=False).activations

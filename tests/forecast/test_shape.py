@@ -91,3 +91,18 @@ def test_counts_are_those_of_the_model(kind, changes):
 def test_what_is_not_known_is_not_guessed(config):
     """A model of another type, or whose configuration leaves something to a default, gets no forecast."""
     assert Shape.from_config(config) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "bare"),
+    [
+        ("llama", {}, True),
+        ("gemma2", {"head_dim": 32, "final_logit_softcapping": 30.0}, False),
+        ("gemma3_text", {"head_dim": 32, "final_logit_softcapping": None}, True),
+        ("granite", {"logits_scaling": 8.0}, False),
+        ("phi", {}, False),
+    ],
+)
+def test_heads_that_do_more(kind, changes, bare):
+    """A cap, a scale or a bias on the logits is seen."""
+    assert bare == Shape.from_config({**SIZE, "model_type": kind, **changes}).bare_head
