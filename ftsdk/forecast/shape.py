@@ -43,10 +43,10 @@ class Shape(Section):
     """The linear layers of one block: what quantization packs, and what adapters stand beside."""
     head: int
     """Weights of the output head that are no embedding's, too."""
-    bare_head: bool
-    """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
     others: int
     """All further weights: embedding, norms, biases, experts that are no linear layers."""
+    bare_head: bool = True
+    """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Shape | None":
