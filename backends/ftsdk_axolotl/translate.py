@@ -115,6 +115,9 @@ def plan(
     fields.refuse_the_usual(ledger, "Axolotl")
     ledger.set_advice_aside(ADVICE, "Axolotl has no setting for it")
     ledger.close()
+    memory = fields.memory_of(
+        spec, model, machine, rows=config["micro_batch_size"], halves=config["bf16"] or config["fp16"]
+    )
     return Plan(
         backend=NAME,
         spec=spec,
@@ -128,6 +131,9 @@ def plan(
         set_aside=tuple(ledger.set_aside),
         backends_own=tuple(ledger.own),
         command="PYTHONPATH=tools axolotl train job.yaml --launcher python",
+        **memory.fields,
+        device=machine.name,
+        device_memory=machine.memory,
         price=0.0,
         warnings=tuple(warnings(pins)),
     )

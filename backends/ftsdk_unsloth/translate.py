@@ -113,7 +113,7 @@ def plan(
     model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
     precision = _precision(ledger, machine)
     recomputed = _recomputed(ledger, options)
-    config = {
+    config: dict[str, Any] = {
         "method": spec.method.type,
         "from_pretrained": _from_pretrained(ledger, machine, model.name, precision, recomputed),
         "get_peft_model": _get_peft_model(ledger, recomputed),
@@ -137,6 +137,8 @@ def plan(
     }
     _refuse(ledger)
     ledger.close()
+    rows = config["arguments"]["per_device_train_batch_size"]
+    memory = fields.memory_of(spec, model, machine, rows=rows, halves=any(precision.values()))
     return Plan(
         backend=NAME,
         spec=spec,
@@ -150,6 +152,9 @@ def plan(
         set_aside=tuple(ledger.set_aside),
         backends_own=tuple(ledger.own),
         command=COMMAND,
+        **memory.fields,
+        device=machine.name,
+        device_memory=machine.memory,
         price=0.0,
         warnings=tuple(warnings(pins)),
     )
