@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
-EXTRAS := [local,together,replicate,hf,llamafactory,dev]
+EXTRAS := [local,quantize,together,replicate,hf,llamafactory,dev]
 # tests compute on one thread each
 PARALLEL := -n 2
 

@@ -1,5 +1,6 @@
 """The local backend: fine-tunes on this machine, in a detached worker process."""
 
+import logging
 from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Options, Plan
@@ -12,6 +13,10 @@ from ftsdk.kit.jobs.options import WorkerOptions
 from ftsdk_local import methods, requirements, translate
 
 __all__ = ["LocalBackend"]
+
+# Where torchao is installed, Transformers imports it, and it tells which kernels of other machines it lacks here.
+for chatty in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 class LocalBackend(WorkerBackend):

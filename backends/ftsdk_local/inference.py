@@ -1,21 +1,17 @@
 """Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
 
-import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
-from ftsdk.artifact import MANIFEST
 from ftsdk.errors import ArtifactError
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
+from ftsdk_local.after.loading import quietly
+from ftsdk_local.base import base_of
 from ftsdk_local.engine.model import load_base, pick_device
-from ftsdk_local.settings import ModelSettings
 
 Prompt = str | list[dict[str, Any]]
 
@@ -88,21 +84,8 @@ def load(folder: Path) -> Generator:
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    with _quietly():
+    with quietly():
         return Generator(_load_model(folder), tokenizer)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without Transformers' bars, and PEFT's warnings of its next version, between a question and its answer."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _load_model(folder: Path) -> Any:
@@ -114,21 +97,4 @@ def _load_model(folder: Path) -> Any:
 def _with_adapter(folder: Path) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - a whole model does not need it
 
-    return PeftModel.from_pretrained(load_base(_base_of(folder), pick_device(), trains=False), folder)
-
-
-def _base_of(folder: Path) -> ModelSettings:
-    """The base as it was held in training; for a stranger's adapter, unquantized."""
-    if (folder / MANIFEST).is_file():
-        plan = json.loads((folder / MANIFEST).read_text("utf-8")).get("plan", {})
-        if "model" in plan:
-            return ModelSettings.model_validate(plan["model"])
-    adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-    return ModelSettings(
-        name=adapter["base_model_name_or_path"],
-        revision=adapter.get("revision"),
-        dtype="auto",
-        quantization=None,
-        attention="auto",
-        trust_remote_code=False,
-    )
+    return PeftModel.from_pretrained(load_base(base_of(folder), pick_device(), trains=False), folder)
