@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftsdk.artifact import Artifact
+    from ftsdk.artifact import Artifact, merge, quantize
     from ftsdk.backend import Plan
     from ftsdk.client import (
         Client,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "ftsdk.artifact": ("Artifact",),
+    "ftsdk.artifact": ("Artifact", "merge", "quantize"),
     "ftsdk.backend": ("Plan",),
     "ftsdk.client": (
         "Client",
@@ -135,7 +135,9 @@ __all__ = [
     "jobs",
     "load_spec",
     "logs",
+    "merge",
     "plan",
+    "quantize",
     "resume",
     "status",
     "submit",

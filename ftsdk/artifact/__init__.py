@@ -4,9 +4,21 @@ A folder with a PEFT adapter or a whole model in safetensors, and ``ftsdk.json``
 from and holds a hash of every other file.
 """
 
-from ftsdk.artifact.artifact import Artifact, seal, verify
+from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify
 from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
 from ftsdk.artifact.placement import place
 from ftsdk.artifact.safetensors import check_safetensors
 
-__all__ = ["MANIFEST", "Artifact", "FileRecord", "Kind", "Manifest", "check_safetensors", "place", "seal", "verify"]
+__all__ = [
+    "MANIFEST",
+    "Artifact",
+    "FileRecord",
+    "Kind",
+    "Manifest",
+    "check_safetensors",
+    "merge",
+    "place",
+    "quantize",
+    "seal",
+    "verify",
+]

@@ -87,9 +87,13 @@ def model_card(manifest: Manifest) -> str:
             *_front_matter(manifest),
             "---",
             "",
-            f"# {manifest.spec.get('name') or manifest.job}",
+            f"# {manifest.spec.get('name') or manifest.job or _public(manifest.base_model)}",
             "",
-            f"Fine-tuned from `{_public(manifest.base_model)}` with ftsdk ({manifest.method}).",
+            *(
+                [f"Fine-tuned from `{_public(manifest.base_model)}` with ftsdk ({manifest.method})."]
+                * _is_trained(manifest)
+            ),
+            *(f"{note}." for note in manifest.plan.get("notes", ())),
             "",
             "| | |",
             "|---|---|",
@@ -103,14 +107,9 @@ def model_card(manifest: Manifest) -> str:
             "",
             _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
             "",
-            "## Training",
-            "",
-            "```json",
-            json.dumps(_training(manifest.plan), indent=2, ensure_ascii=False),
-            "```",
-            "",
+            *(_training(manifest) if _is_trained(manifest) else ()),
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
-            "All metrics are in `metrics.jsonl`, hashes and the spec in `ftsdk.json`.",
+            "Hashes, the spec and where all of it comes from are in `ftsdk.json`.",
             "",
         ]
     )
@@ -118,7 +117,8 @@ def model_card(manifest: Manifest) -> str:
 
 def _front_matter(manifest: Manifest) -> list[str]:
     library = "peft" if manifest.kind == "adapter" else "transformers"
-    lines = [f"library_name: {library}", f"pipeline_tag: {_task(manifest)}", f"tags: [ftsdk, {manifest.method}]"]
+    tags = ", ".join(filter(None, ("ftsdk", manifest.method)))
+    lines = [f"library_name: {library}", f"pipeline_tag: {_task(manifest)}", f"tags: [{tags}]"]
     is_hub_id = not Path(manifest.base_model).is_absolute()
     return [f"base_model: {manifest.base_model}", *lines] if is_hub_id else lines
 
@@ -132,6 +132,13 @@ def _public(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def _training(plan: Mapping[str, object]) -> object:
-    """Of a native request, what says how the model was trained."""
-    return {key: plan[key] for key in _TRAINING if plan.get(key)}
+def _is_trained(manifest: Manifest) -> bool:
+    """Whether ftsdk has trained it; a quantized base, for example, it has not."""
+    return manifest.method != ""
+
+
+def _training(manifest: Manifest) -> list[str]:
+    """What says how the model was trained; of a merged or quantized one, the training that it goes back to."""
+    plan: Mapping[str, object] = manifest.plan.get("training", manifest.plan)
+    told = {key: plan[key] for key in _TRAINING if plan.get(key)}
+    return ["## Training", "", "```json", json.dumps(told, indent=2, ensure_ascii=False), "```", ""]

@@ -76,7 +76,7 @@ def merged(config: LoraConfig, layer: nn.Module, path: str, weight: Tensor, part
     Raises:
         ArtifactError: They do not fit, or the result holds no numbers.
     """
-    base = copy.deepcopy(layer)
+    base: Any = copy.deepcopy(layer)
     base.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
     base.bias = None  # no adapter of this kind touches it
     root = _nested(path, base)

@@ -9,7 +9,6 @@ from transformers import GenerationConfig
 
 from ftsdk.artifact import MANIFEST
 from ftsdk.errors import ArtifactError
-from ftsdk.files import write_json
 from ftsdk.kit.model_files import is_model_file
 from ftsdk.kit.sources import ADAPTER_CONFIG
 from ftsdk_local.after.loading import load_tokenizer, told
@@ -55,7 +54,8 @@ def settle_tokenizer(target: Path, trained: Path, *, trust_remote_code: bool) ->
     wanted = load_tokenizer(trained, trust_remote_code=trust_remote_code).chat_template
     if wanted is not None:
         config = json.loads((target / _TOKENIZER).read_text("utf-8"))
-        write_json(target / _TOKENIZER, {**config, "chat_template": wanted})
+        text = json.dumps({**config, "chat_template": wanted}, indent=2, ensure_ascii=False)
+        (target / _TOKENIZER).write_text(text + "\n", "utf-8")
     tokenizer = load_tokenizer(target, trust_remote_code=trust_remote_code)
     if tokenizer.chat_template != wanted:
         raise ArtifactError(f"{target} does not give the chat template of {trained}", hint="report this")
@@ -68,10 +68,8 @@ def write_generation(model: Path, target: Path, tokenizer: Any) -> None:
     Without it, a server that has not been told would talk on behind the answer.
     """
     with told(model):
-        if (model / GENERATION).is_file():
-            generation = GenerationConfig.from_pretrained(model)
-        else:
-            generation = GenerationConfig()
+        has_some = (model / GENERATION).is_file()
+        generation = GenerationConfig.from_pretrained(model) if has_some else GenerationConfig()
     if tokenizer.chat_template is not None:
         stops = sorted(stop_tokens(tokenizer, generation))
         generation.eos_token_id = stops if len(stops) > 1 else next(iter(stops), None)

@@ -2,37 +2,37 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, Manifest, place
 from ftsdk.errors import ArtifactError, InputError
-from ftsdk_local.after.origin import Origin
 
 IDENTITY = ("step", "from", "base", "kind")
 """Parts of a result's plan that say what was asked for; the others say how it went."""
 
 
-def make_once(origin: Origin, target: Path, asked: dict[str, Any], fill: Callable[[Path], object]) -> Artifact:
+def make_once(
+    target: Path, asked: dict[str, Any], fill: Callable[[Path], object], *, reads: Sequence[Path]
+) -> Artifact:
     """The result of a step, made now or by an earlier call.
 
     Args:
-        origin: What it is made of.
         target: Where it shall be.
         asked: What was asked for: a plan's parts in :data:`IDENTITY`.
         fill: Makes and seals it in an empty folder.
+        reads: The folders that it is made of; the last one is about as large as the result.
 
     Raises:
         InputError: The target lies in what it is made of.
         ArtifactError: It cannot be made, or the target holds something else; the target is as it was.
     """
     target = target.expanduser().resolve()
-    if target.is_relative_to(origin.folder):
-        raise InputError(
-            f"{target} lies in {origin.folder}, which this step only reads", hint="give a folder outside it"
-        )
-    _check_room(target, origin)
+    for folder in reads:
+        if target != folder and target.is_relative_to(folder):
+            raise InputError(f"{target} lies in {folder}, which is only read", hint="give a folder outside it")
+    _check_room(target, reads[-1])
 
     def same(present: Manifest) -> bool:
         return {name: present.plan.get(name) for name in IDENTITY} == {name: asked.get(name) for name in IDENTITY}
@@ -40,12 +40,12 @@ def make_once(origin: Origin, target: Path, asked: dict[str, Any], fill: Callabl
     return place(fill, target, same=same)
 
 
-def _check_room(target: Path, origin: Origin) -> None:
-    """See beforehand that the disk has room for as much as the origin holds; what is made is seldom larger."""
+def _check_room(target: Path, like: Path) -> None:
+    """See beforehand that the disk has room for as much as a folder holds."""
     if target.exists():
         return
     above = next(folder for folder in target.parents if folder.is_dir())
-    needed = sum(entry.stat().st_size for entry in os.scandir(origin.folder) if entry.is_file())
+    needed = sum(entry.stat().st_size for entry in os.scandir(like) if entry.is_file())
     if (free := shutil.disk_usage(above).free) < needed:
         raise ArtifactError(
             f"{above} has {free / 2**30:.1f} GiB free, and {target.name} needs up to {needed / 2**30:.1f} GiB",

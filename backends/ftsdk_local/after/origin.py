@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.artifact import MANIFEST, Manifest, verify
-from ftsdk.errors import ArtifactError
+from ftsdk.errors import ArtifactError, RejectedError, UnreachableError
 from ftsdk.files import sha256
 from ftsdk.kit.http import Timing
 from ftsdk.kit.hub.connection import connected
@@ -86,7 +86,10 @@ def _in_folder(folder: Path) -> Origin:
 
 
 def _from_hub(name: str, revision: str | None) -> Origin:
-    folder = _cached(name, revision) or _brought(name, revision)
+    try:
+        folder = _cached(name, revision) or _brought(name, revision)
+    except (RejectedError, UnreachableError) as error:
+        raise type(error)(f"there is no folder {name} here, and {error.message}", hint=error.hint) from error
     return Origin(folder, None, _hashes(folder), name, folder.name)
 
 

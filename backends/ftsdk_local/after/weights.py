@@ -18,7 +18,6 @@ from torch import Tensor
 from ftsdk.artifact import check_safetensors
 from ftsdk.artifact.manifest import SAFE_NAME
 from ftsdk.errors import ArtifactError
-from ftsdk.files import write_json
 
 INDEX = "model.safetensors.index.json"
 
@@ -101,7 +100,7 @@ def rewrite(shard: Shard, target: Path, layouts: Mapping[str, Layout], change: C
         file.write(len(text).to_bytes(8, "little") + text)
         for name in layouts:
             found = source.get_tensor(name) if name in shard.tensors else torch.empty(0)
-            file.write(change(name, found).contiguous().reshape(-1).view(torch.uint8).numpy())
+            file.write(change(name, found).contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def write_index(folder: Path, files: Mapping[str, Mapping[str, Layout]]) -> None:
@@ -110,4 +109,5 @@ def write_index(folder: Path, files: Mapping[str, Mapping[str, Layout]]) -> None
         return
     size = sum(layout.size for layouts in files.values() for layout in layouts.values())
     where = {name: file for file, layouts in files.items() for name in layouts}
-    write_json(folder / INDEX, {"metadata": {"total_size": size}, "weight_map": dict(sorted(where.items()))})
+    index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(where.items()))}
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", "utf-8")
