@@ -1,6 +1,7 @@
 """A LoRA adapter in a folder: what it changes in its base, weight by weight."""
 
 import copy
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ftsdk.errors import ArtifactError
+from ftsdk.kit.sources import ADAPTER_CONFIG
 from ftsdk_local.after.loading import quietly
 from ftsdk_local.engine.adapter import ADAPTER_WEIGHTS
 
@@ -41,12 +43,7 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         ArtifactError: It is none that can be merged.
     """
-    with quietly():
-        config = PeftConfig.from_pretrained(folder)
-    if not isinstance(config, LoraConfig):
-        raise _cannot(folder, f"it is no LoRA adapter but {config.peft_type}")
-    if not _STARTS.fullmatch(str(config.init_lora_weights)):
-        raise _cannot(folder, f"init_lora_weights={config.init_lora_weights} has changed its base in a way of its own")
+    config = _read_config(folder)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise _cannot(folder, f"it holds no {ADAPTER_WEIGHTS}, and a pickle is never loaded")
     parts: dict[str, dict[str, Tensor]] = {}
@@ -58,6 +55,21 @@ def read_adapter(folder: Path) -> Adapter:
         else:
             whole[layer] = tensor
     return Adapter(config, dict(parts), whole)
+
+
+def _read_config(folder: Path) -> LoraConfig:
+    said = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    if said.get("peft_type") != "LORA":
+        raise _cannot(folder, f"it is no LoRA adapter but {said.get('peft_type')}")
+    start = str(said.get("init_lora_weights"))
+    if not _STARTS.fullmatch(start):
+        raise _cannot(folder, f"its start, init_lora_weights={start}, has changed the base in a way of its own")
+    try:
+        with quietly():
+            config: LoraConfig = PeftConfig.from_pretrained(folder)
+            return config
+    except (ImportError, TypeError, ValueError) as error:
+        raise _cannot(folder, str(error).partition("\n")[0]) from error
 
 
 def merged(config: LoraConfig, layer: nn.Module, path: str, weight: Tensor, part: Part) -> Tensor:
@@ -86,7 +98,7 @@ def merged(config: LoraConfig, layer: nn.Module, path: str, weight: Tensor, part
     _fill(tuned, path, part)
     try:
         tuned.merge(safe_merge=True)
-    except ValueError as error:
+    except (NotImplementedError, ValueError) as error:
         raise ArtifactError(f"the adapter breaks {path}: {error}", hint="the training has diverged") from error
     result: Tensor = tuned.get_base_layer().weight.data.to(weight.dtype)
     return result
