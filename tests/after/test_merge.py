@@ -145,7 +145,7 @@ def test_the_manifest_tells_the_whole_way(train, tmp_path):
 
 
 def test_a_folder_that_servers_take(train, tmp_path):
-    """The trained chat template is there, also where older servers look, and answers end where they ended in training."""
+    """The trained chat template is there, also where older servers look, and answers end as in training."""
     template = tmp_path / "template.jinja"
     template.write_text(
         "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
@@ -202,13 +202,13 @@ def test_again_is_nothing_to_do(base, adapter, tmp_path, monkeypatch):
     """A second call finds what the first has made."""
     tuned = adapter(base())
     first = ftsdk.merge(tuned, tmp_path / "out")
-    before = os.stat(first.path / "model.safetensors")
+    before = (first.path / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr("ftsdk_local.after.merge.ready", None)  # it would fail if it began anew
 
     again = ftsdk.merge(tuned, tmp_path / "out")
 
     assert first == again
-    assert before.st_mtime_ns == os.stat(again.path / "model.safetensors").st_mtime_ns
+    assert before == (again.path / "model.safetensors").stat().st_mtime_ns
 
 
 def test_another_result_is_in_the_way(base, adapter, tmp_path):

@@ -27,6 +27,8 @@ class Kind(NamedTuple):
     """What Transformers is given."""
     dtype: torch.dtype | None = None
     """The only type of the other weights that it goes with; None: the model's own."""
+    group: int = 1
+    """Weights of a row that share a scale; a row must be a multiple of them."""
     on_gpu: bool = False
     """Whether it is made and run on NVIDIA GPUs alone."""
 
@@ -65,12 +67,14 @@ KINDS: Mapping[str, Kind] = {
         "torchao",
         lambda: _torchao("Int4WeightOnlyConfig", group_size=_GROUP, int4_packing_format="tile_packed_to_4d"),
         dtype=torch.bfloat16,
+        group=_GROUP,
         on_gpu=True,
     ),
     "int4-unpacked": Kind(
         f"weights in 4 bits, one to a byte, a scale for every {_GROUP}: shows on any machine what int4 answers",
         "torchao",
         lambda: _by_group("IntxWeightOnlyConfig"),
+        group=_GROUP,
     ),
     "nf4": Kind("weights in 4 bits, two to a byte, as in QLoRA", "bitsandbytes", _nf4),
 }

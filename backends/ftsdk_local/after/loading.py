@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from ftsdk.errors import ArtifactError
@@ -34,6 +35,24 @@ def load_model(folder: Path, *, scores: bool, trust_remote_code: bool = False, *
     return model.eval()
 
 
+def skeleton_of(folder: Path, *, scores: bool, trust_remote_code: bool = False, **config: Any) -> Any:
+    """A model's layers, without numbers.
+
+    Args:
+        folder: Holds its configuration.
+        scores: As for :func:`load_model`.
+        trust_remote_code: As for :func:`load_model`.
+        config: Changes to the configuration.
+
+    Raises:
+        ArtifactError: There is no such model.
+    """
+    auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    with told(folder), quietly(), torch.device("meta"):
+        settings = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **config)
+        return auto.from_config(settings, trust_remote_code=trust_remote_code)
+
+
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer that a folder holds.
 
@@ -49,17 +68,13 @@ def told(folder: Path) -> Iterator[None]:
     """Turn the libraries' errors into one that names the folder."""
     try:
         yield
-    except (ImportError, OSError, SafetensorError, ValueError) as error:
+    except (ImportError, MemoryError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        if is_out_of_memory(error):
+            raise ArtifactError(f"{folder} does not fit into memory: {why}", hint="use a machine with more") from error
         raise ArtifactError(
-            f"the model in {folder} cannot be loaded: {str(error).partition(chr(10))[0]}",
+            f"the model in {folder} cannot be loaded: {why}",
             hint="give the folder of a model that Transformers loads, with weights in safetensors",
-        ) from error
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ArtifactError(
-            f"the model in {folder} does not fit into memory: {str(error).partition(chr(10))[0]}",
-            hint="use a machine with more memory",
         ) from error
 
 

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from ftsdk.errors import ArtifactError
 from ftsdk_local.after.adapter import Adapter, merged, read_adapter
-from ftsdk_local.after.loading import quietly, told
+from ftsdk_local.after.loading import skeleton_of
 from ftsdk_local.after.origin import Origin
 from ftsdk_local.after.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, write_index
 
@@ -33,7 +32,9 @@ class Merger(NamedTuple):
 def ready(origin: Origin, base: Origin) -> Merger:
     """Read what is small, and see that adapter and base fit together."""
     adapter = read_adapter(origin.folder)
-    skeleton = _skeleton(origin, base, adapter)
+    heads = [len(tensor) for name, tensor in adapter.whole.items() if name.endswith("score.weight")]
+    labels = {"num_labels": next(iter(heads), 1)} if origin.scores else {}
+    skeleton = skeleton_of(base.folder, scores=origin.scores, trust_remote_code=origin.trust_remote_code, **labels)
     shards = shards_of(base.folder)
     present = {name: layout for shard in shards for name, layout in shard.tensors.items()}
     for path in adapter.parts:
@@ -54,19 +55,6 @@ def ready(origin: Origin, base: Origin) -> Merger:
     return Merger(origin, base, adapter, skeleton, shards, DTYPES[_main_dtype(shards)])
 
 
-def _skeleton(origin: Origin, base: Origin, adapter: Adapter) -> nn.Module:
-    trust = origin.trust_remote_code
-    with told(base.folder), quietly(), torch.device("meta"):
-        if not origin.scores:
-            config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust)
-            model: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-            return model
-        labels = next((len(tensor) for name, tensor in adapter.whole.items() if name.endswith("score.weight")), 1)
-        config = AutoConfig.from_pretrained(base.folder, trust_remote_code=trust, num_labels=labels)
-        scorer: nn.Module = AutoModelForSequenceClassification.from_config(config, trust_remote_code=trust)
-        return scorer
-
-
 def write_weights(merger: Merger, aside: Path) -> None:
     """Write the base's files with the adapter in them: without heads that a scorer lacks, with a new one at the end."""
     own = merger.skeleton.state_dict().keys()
@@ -79,8 +67,9 @@ def write_weights(merger: Merger, aside: Path) -> None:
     for shard in merger.shards:
         kept = {name: layout for name, layout in shard.tensors.items() if name not in drop}
         added = new if shard is merger.shards[-1] else {}
-        files[shard.path.name] = {**kept, **added}
-        rewrite(shard, aside / shard.path.name, files[shard.path.name], partial(_changed, merger))
+        if kept or added:
+            files[shard.path.name] = {**kept, **added}
+            rewrite(shard, aside / shard.path.name, files[shard.path.name], partial(_changed, merger))
     write_index(aside, files)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ftsdk.artifact import Artifact, Manifest, seal
 from ftsdk.errors import ArtifactError, InputError
@@ -19,7 +20,7 @@ from ftsdk_local.after.agreement import difference, outputs_of
 from ftsdk_local.after.companions import copy_companions, has_tokenizer, settle_tokenizer
 from ftsdk_local.after.finish import make_once
 from ftsdk_local.after.kinds import Kind, kind_of
-from ftsdk_local.after.loading import load_model, quietly, told
+from ftsdk_local.after.loading import load_model, quietly, skeleton_of, told
 from ftsdk_local.after.origin import CONFIG, Origin, origin_of
 from ftsdk_local.after.weights import shards_of
 from ftsdk_local.engine.model import versions
@@ -60,6 +61,7 @@ def quantize(model: Path | str, kind: str, target: Path) -> Artifact:
 def _fill(origin: Origin, kind: Kind, asked: dict[str, Any], aside: Path) -> None:
     """Make the quantized model in an empty folder, check it, and seal it."""
     shards_of(origin.folder)  # damaged files are told as such
+    _check_rows(origin, kind)
     copy_companions(origin, aside)
     _write_quantized(origin, kind, aside)
     trust = origin.trust_remote_code
@@ -75,6 +77,22 @@ def _fill(origin: Origin, kind: Kind, asked: dict[str, Any], aside: Path) -> Non
     manifest = _manifest(origin, kind, {**asked, "check": {"difference": off, "texts": len(after)}})
     (aside / "README.md").write_text(model_card(manifest), "utf-8")
     seal(aside, manifest)
+
+
+def _check_rows(origin: Origin, kind: Kind) -> None:
+    """See that groups of weights divide the rows: torchao leaves other layers as they are, and says nothing.
+
+    Raises:
+        ArtifactError: With the first layer whose rows they do not divide.
+    """
+    model = skeleton_of(origin.folder, scores=origin.scores, trust_remote_code=origin.trust_remote_code)
+    for name, layer in model.named_modules():
+        is_layer = isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings()
+        if is_layer and layer.in_features % kind.group:
+            raise ArtifactError(
+                f"{name} has rows of {layer.in_features} weights, which groups of {kind.group} do not divide",
+                hint="take int8, which has a scale for each row, or nf4",
+            )
 
 
 def _write_quantized(origin: Origin, kind: Kind, aside: Path) -> None:
