@@ -22,7 +22,9 @@ GOOD = {
     "init": (),
     "jobs": (),
     "logs": ("{ref}", "--follow"),
+    "merge": ("out", "--output", "merged"),
     "plan": ("{spec}",),
+    "quantize": ("out", "int8", "--output", "small"),
     "resume": ("{ref}",),
     "schema": (),
     "status": ("{ref}",),
@@ -42,7 +44,9 @@ BAD = {
     "import": ("nowhere.yaml",),
     "init": (),
     "jobs": (),
+    "merge": ("nowhere", "--output", "merged"),
     "plan": ("nowhere.yaml",),
+    "quantize": ("nowhere", "int5", "--output", "small"),
     "submit": ("nowhere.yaml",),
 }
 """For each verb that can fail, arguments with which it does."""
@@ -58,9 +62,12 @@ def given(cli, write_spec, submitted, monkeypatch, tmp_path):
 
     def fill(verb, arguments):
         script = {"outcome": "oom"} if verb == "resume" else {}
-        ref = submitted(**script) if "{ref}" in arguments or verb in ("chat", "jobs") else "fake:"
-        if verb == "chat" and "out" in arguments:
+        takes = verb in ("chat", "merge", "quantize") and "out" in arguments
+        ref = submitted(**script) if "{ref}" in arguments or takes or verb == "jobs" else "fake:"
+        if takes:
             cli("fetch", ref, "out")
+            monkeypatch.setattr("ftsdk.merge", lambda folder, output: Artifact.open(folder))
+            monkeypatch.setattr("ftsdk.quantize", lambda model, kind, output: Artifact.open(model))
         return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
 
     (tmp_path / "foreign.yaml").write_text(FOREIGN)

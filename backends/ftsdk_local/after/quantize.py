@@ -98,7 +98,7 @@ def _check_rows(origin: Origin, kind: Kind) -> None:
 def _write_quantized(origin: Origin, kind: Kind, aside: Path) -> None:
     model = _loaded(origin, kind, origin.folder, quantization_config=kind.config())
     with told(origin.folder), quietly():
-        model.save_pretrained(aside)
+        model.save_pretrained(aside, max_shard_size="5GB")
     for path in aside.glob("*.safetensors"):
         shutil.copymode(aside / CONFIG, path)  # its library lets nobody else read them, and a server is somebody else
 
