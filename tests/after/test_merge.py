@@ -165,6 +165,7 @@ def test_a_folder_that_servers_take(train, tmp_path):
     assert trained.chat_template == json.loads((out / "tokenizer_config.json").read_text())["chat_template"]
     ends = json.loads((out / "generation_config.json").read_text())["eos_token_id"]
     assert trained.convert_tokens_to_ids("<|end|>") in (ends if isinstance(ends, list) else [ends])
+    assert '\nPARAMETER stop "<|end|>"\nTEMPLATE """{{ range .Messages }}' in (out / "Modelfile").read_text()
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in out.iterdir() if path.name != MANIFEST)
 
 

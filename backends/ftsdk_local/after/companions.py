@@ -62,15 +62,18 @@ def settle_tokenizer(target: Path, trained: Path, *, trust_remote_code: bool) ->
     return tokenizer
 
 
-def write_generation(model: Path, target: Path, tokenizer: Any) -> None:
+def write_generation(model: Path, target: Path, tokenizer: Any) -> list[str]:
     """The model's generation settings, with the token that ends an answer in the trained template.
 
     Without it, a server that has not been told would talk on behind the answer.
+
+    Returns:
+        The tokens that end an answer.
     """
     with told(model):
         has_some = (model / GENERATION).is_file()
         generation = GenerationConfig.from_pretrained(model) if has_some else GenerationConfig()
-    if tokenizer.chat_template is not None:
-        stops = sorted(stop_tokens(tokenizer, generation))
-        generation.eos_token_id = stops if len(stops) > 1 else next(iter(stops), None)
+    stops = sorted(stop_tokens(tokenizer, generation))
+    generation.eos_token_id = stops if len(stops) > 1 else next(iter(stops), None)
     generation.save_pretrained(target)
+    return [str(token) for token in tokenizer.convert_ids_to_tokens(stops)]

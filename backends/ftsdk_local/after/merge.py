@@ -18,6 +18,7 @@ from ftsdk_local.after.companions import copy_companions, has_tokenizer, settle_
 from ftsdk_local.after.finish import make_once
 from ftsdk_local.after.loading import load_model, quietly, told
 from ftsdk_local.after.merger import Merger, ready, write_weights
+from ftsdk_local.after.ollama import modelfile
 from ftsdk_local.after.origin import CONFIG, Origin, origin_of
 from ftsdk_local.base import base_of
 from ftsdk_local.engine.model import versions
@@ -83,7 +84,8 @@ def _fill(origin: Origin, base: Origin, asked: dict[str, Any], aside: Path) -> N
 def _write_config(merger: Merger, aside: Path, tokenizer: Any) -> None:
     if not merger.origin.scores:
         shutil.copyfile(merger.base.folder / CONFIG, aside / CONFIG)
-        write_generation(merger.base.folder, aside, tokenizer)
+        stops = write_generation(merger.base.folder, aside, tokenizer)
+        (aside / "Modelfile").write_text(modelfile(tokenizer, stops), "utf-8")
         return
     config: Any = merger.skeleton.config
     config.architectures = [type(merger.skeleton).__name__]
