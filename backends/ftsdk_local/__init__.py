@@ -14,8 +14,8 @@ from ftsdk_local import methods, requirements, translate
 
 __all__ = ["LocalBackend"]
 
-# Where torchao is installed, Transformers imports it, and it tells which kernels of other machines it lacks here.
-for chatty in ("torchao", "torch.utils._pytree"):
+# Transformers imports these where they are installed, and they tell which kernels of other machines they lack here.
+for chatty in ("bitsandbytes.backends.cpu.ops", "torch.utils._pytree", "torchao"):
     logging.getLogger(chatty).setLevel(logging.ERROR)
 
 

@@ -200,13 +200,13 @@ def test_a_trained_reward_model_goes_on_as_a_whole_one(train, tmp_path):
 
 
 def test_again_is_nothing_to_do(base, adapter, tmp_path, monkeypatch):
-    """A second call finds what the first has made."""
+    """A second call finds what the first has made, wherever the adapter lies by now."""
     tuned = adapter(base())
     first = ftsdk.merge(tuned, tmp_path / "out")
     before = (first.path / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr("ftsdk_local.after.merge.ready", None)  # it would fail if it began anew
 
-    again = ftsdk.merge(tuned, tmp_path / "out")
+    again = ftsdk.merge(tuned.rename(tmp_path / "moved"), tmp_path / "out")
 
     assert first == again
     assert before == (again.path / "model.safetensors").stat().st_mtime_ns

@@ -2,15 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.artifact import Artifact, Manifest, place
+from ftsdk.artifact import Artifact, place
 from ftsdk.errors import ArtifactError, InputError
-
-IDENTITY = ("step", "from", "base", "kind")
-"""Parts of a result's plan that say what was asked for; the others say how it went."""
 
 
 def make_once(
@@ -20,7 +17,7 @@ def make_once(
 
     Args:
         target: Where it shall be.
-        asked: What was asked for: a plan's parts in :data:`IDENTITY`.
+        asked: What was asked for: the parts of the result's plan that do not say how it went.
         fill: Makes and seals it in an empty folder.
         reads: The folders that it is made of; the last one is about as large as the result.
 
@@ -34,10 +31,13 @@ def make_once(
             raise InputError(f"{target} lies in {folder}, which is only read", hint="give a folder outside it")
     _check_room(target, reads[-1])
 
-    def same(present: Manifest) -> bool:
-        return {name: present.plan.get(name) for name in IDENTITY} == {name: asked.get(name) for name in IDENTITY}
+    return place(fill, target, same=lambda present: _identity(present.plan) == _identity(asked))
 
-    return place(fill, target, same=same)
+
+def _identity(plan: Mapping[str, Any]) -> list[Any]:
+    """What tells one result from another: what was done to which files, wherever they lie."""
+    files = [(plan.get(source) or {}).get("files") for source in ("from", "base")]
+    return [plan.get("step"), plan.get("kind"), *files]
 
 
 def _check_room(target: Path, like: Path) -> None:

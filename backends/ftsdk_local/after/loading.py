@@ -1,5 +1,6 @@
 """Load a whole model or its tokenizer from a folder, quietly, and say in the user's words why it cannot be done."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def load_model(folder: Path, *, scores: bool, trust_remote_code: bool = False, *
         ArtifactError: It cannot be loaded.
     """
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    with told(folder), quietly():
+    with told(folder), quietly(), _one_by_one():
         model = auto.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=trust_remote_code, **{"device_map": {"": "cpu"}, **options}
         )
@@ -76,6 +77,20 @@ def told(folder: Path) -> Iterator[None]:
             f"the model in {folder} cannot be loaded: {why}",
             hint="give the folder of a model that Transformers loads, with weights in safetensors",
         ) from error
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Let Transformers read one weight at a time: several threads hold many of them at once."""
+    name = "HF_DEACTIVATE_ASYNC_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager
