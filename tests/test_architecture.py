@@ -31,6 +31,7 @@ HEAVY = {
     "replicate",
     "together",
     "torch",
+    "torchao",
     "transformers",
     "trl",
 }
@@ -149,7 +150,7 @@ def test_backends_stand_on_the_contract() -> None:
 
 
 def test_heavy_libraries_stay_in_the_engine() -> None:
-    """Only the engine, what comes after it, inference and the calls of a service import the libraries that take long to load."""
+    """Only engine, steps, inference and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (

@@ -66,6 +66,17 @@ def test_merged_computes_what_unmerged_computes(base, adapter, tmp_path, lora):
     assert made.manifest.plan["check"]["difference"] < 1e-4
 
 
+def test_embeddings_are_adapted_too(base, adapter, tmp_path):
+    """An adapter may sit on the embeddings, where they are not tied to the head."""
+    ground = base("Llama", tie_word_embeddings=False)
+    tuned = adapter(ground, target_modules=["embed_tokens", "lm_head", "v_proj"])
+
+    made = ftsdk.merge(tuned, tmp_path / "out")
+
+    wanted, found = logits(unmerged(ground, tuned)), logits(AutoModelForCausalLM.from_pretrained(made.path))
+    assert torch.allclose(wanted, found, atol=1e-4)
+
+
 ARCHITECTURES = {
     "Qwen2": {},
     "Qwen3": {},
@@ -79,7 +90,7 @@ ARCHITECTURES = {
 def test_other_architectures_merge(base, adapter, tmp_path, name):
     """Layers with biases, norms of their own, tied heads or transposed weights are merged alike."""
     ground = base(name, **ARCHITECTURES[name])
-    tuned = adapter(ground, fan_in_fan_out=name == "GPT2")
+    tuned = adapter(ground, fan_in_fan_out=name == "GPT2", bias="all" if name == "Qwen2" else "none")
 
     made = ftsdk.merge(tuned, tmp_path / "out")
 
@@ -282,6 +293,12 @@ def quantized_base(ground, tuned):
     (ground / "config.json").write_text(json.dumps({**config, "quantization_config": {"load_in_4bit": True}}))
 
 
+def code_of_its_own(ground, tuned):
+    config = json.loads((ground / "config.json").read_text())
+    own = {"model_type": "odd", "auto_map": {"AutoConfig": "odd.Odd", "AutoModelForCausalLM": "odd.OddModel"}}
+    (ground / "config.json").write_text(json.dumps({**config, **own}))
+
+
 def loftq(ground, tuned):
     config = json.loads((tuned / "adapter_config.json").read_text())
     (tuned / "adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": "loftq"}))
@@ -294,6 +311,7 @@ TROUBLE = {
     torn_base: "no sound safetensors file",
     damaged_base: "has changed since it was sealed",
     quantized_base: "is saved in few bits",
+    code_of_its_own: "needs code that comes with it",
     loftq: "has changed the base in a way of its own",
 }
 

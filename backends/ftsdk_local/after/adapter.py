@@ -53,7 +53,7 @@ def read_adapter(folder: Path) -> Adapter:
         if lora:
             parts.setdefault(layer, {})[f"lora_{name}"] = tensor
         else:
-            whole[layer] = tensor
+            whole[layer.replace(".base_layer.", ".")] = tensor  # PEFT saves some adapted layers whole, too
     return Adapter(config, dict(parts), whole)
 
 

@@ -35,7 +35,7 @@ def has_tokenizer(origin: Origin) -> bool:
     return (origin.folder / _TOKENIZER).is_file()
 
 
-def settle_tokenizer(target: Path, trained: Path, *, trust_remote_code: bool) -> Any:
+def settle_tokenizer(target: Path, trained: Path) -> Any:
     """See that a folder's chat template is the trained one, and write it where older readers look for it, too.
 
     Servers that know nothing of ``chat_template.jinja`` read it from ``tokenizer_config.json``.
@@ -43,7 +43,6 @@ def settle_tokenizer(target: Path, trained: Path, *, trust_remote_code: bool) ->
     Args:
         target: What is being made.
         trained: Where the tokenizer of the training is.
-        trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
         The tokenizer, as the folder gives it.
@@ -51,12 +50,12 @@ def settle_tokenizer(target: Path, trained: Path, *, trust_remote_code: bool) ->
     Raises:
         ArtifactError: The template is another one.
     """
-    wanted = load_tokenizer(trained, trust_remote_code=trust_remote_code).chat_template
+    wanted = load_tokenizer(trained).chat_template
     if wanted is not None:
         config = json.loads((target / _TOKENIZER).read_text("utf-8"))
         text = json.dumps({**config, "chat_template": wanted}, indent=2, ensure_ascii=False)
         (target / _TOKENIZER).write_text(text + "\n", "utf-8")
-    tokenizer = load_tokenizer(target, trust_remote_code=trust_remote_code)
+    tokenizer = load_tokenizer(target)
     if tokenizer.chat_template != wanted:
         raise ArtifactError(f"{target} does not give the chat template of {trained}", hint="report this")
     return tokenizer

@@ -1,5 +1,6 @@
 """Load a whole model or its tokenizer from a folder, quietly, and say in the user's words why it cannot be done."""
 
+import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -9,20 +10,25 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging
 
 from ftsdk.errors import ArtifactError
 from ftsdk_local.engine.memory import is_out_of_memory
 
 
-def load_model(folder: Path, *, scores: bool, trust_remote_code: bool = False, **options: Any) -> Any:
+def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
     """A whole model on the CPU, in the precision of its files: these are mapped, not copied into memory.
 
     Args:
         folder: Holds its configuration and its weights, in safetensors.
         scores: Whether it gives scores, or text.
-        trust_remote_code: Whether code that comes with it may run.
         options: More for ``from_pretrained``.
 
     Raises:
@@ -30,38 +36,41 @@ def load_model(folder: Path, *, scores: bool, trust_remote_code: bool = False, *
     """
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     with told(folder), quietly(), _one_by_one():
-        model = auto.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=trust_remote_code, **{"device_map": {"": "cpu"}, **options}
-        )
+        model = auto.from_pretrained(folder, use_safetensors=True, **{"device_map": {"": "cpu"}, **options})
     return model.eval()
 
 
-def skeleton_of(folder: Path, *, scores: bool, trust_remote_code: bool = False, **config: Any) -> Any:
+def skeleton_of(folder: Path, *, scores: bool, **config: Any) -> Any:
     """A model's layers, without numbers.
 
     Args:
         folder: Holds its configuration.
         scores: As for :func:`load_model`.
-        trust_remote_code: As for :func:`load_model`.
         config: Changes to the configuration.
 
     Raises:
-        ArtifactError: There is no such model.
+        ArtifactError: There is no such model in Transformers.
     """
+    said = json.loads((folder / "config.json").read_text("utf-8"))
+    if "auto_map" in said and said.get("model_type") not in CONFIG_MAPPING:
+        raise ArtifactError(
+            f"the model in {folder} needs code that comes with it, and only Transformers' own models are taken here",
+            hint="merge it with PEFT's merge_and_unload, or quantize it with the tool of its makers",
+        )
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     with told(folder), quietly(), torch.device("meta"):
-        settings = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, **config)
-        return auto.from_config(settings, trust_remote_code=trust_remote_code)
+        settings = AutoConfig.from_pretrained(folder, **config)
+        return auto.from_config(settings)
 
 
-def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(folder: Path) -> Any:
     """The tokenizer that a folder holds.
 
     Raises:
         ArtifactError: It cannot be loaded.
     """
     with told(folder):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(folder)
 
 
 @contextmanager

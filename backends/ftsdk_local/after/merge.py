@@ -71,9 +71,7 @@ def _fill(origin: Origin, base: Origin, asked: dict[str, Any], aside: Path) -> N
     if not has_tokenizer(origin):
         copy_companions(base, aside)
     copy_companions(origin, aside)
-    tokenizer = settle_tokenizer(
-        aside, (origin if has_tokenizer(origin) else base).folder, trust_remote_code=origin.trust_remote_code
-    )
+    tokenizer = settle_tokenizer(aside, (origin if has_tokenizer(origin) else base).folder)
     _write_config(merger, aside, tokenizer)
     check = _checked(merger, aside, tokenizer)
     manifest = _manifest(origin, base, {**asked, "check": check, "notes": _notes(origin, base, check)})
@@ -99,9 +97,8 @@ def _checked(merger: Merger, aside: Path, tokenizer: Any) -> dict[str, Any]:
     Raises:
         ArtifactError: They disagree.
     """
-    scores, trust = merger.origin.scores, merger.origin.trust_remote_code
     unmerged = outputs_of(partial(_unmerged, merger), tokenizer)
-    together = outputs_of(partial(load_model, aside, scores=scores, trust_remote_code=trust), tokenizer)
+    together = outputs_of(partial(load_model, aside, scores=merger.origin.scores), tokenizer)
     off, tolerance = difference(unmerged, together), TOLERANCE[merger.dtype]
     if off > tolerance:
         raise ArtifactError(
@@ -118,7 +115,6 @@ def _unmerged(merger: Merger) -> Any:
     base = load_model(
         merger.base.folder,
         scores=merger.origin.scores,
-        trust_remote_code=merger.origin.trust_remote_code,
         **options,
     )
     with told(merger.origin.folder), quietly():

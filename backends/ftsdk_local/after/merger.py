@@ -34,7 +34,7 @@ def ready(origin: Origin, base: Origin) -> Merger:
     adapter = read_adapter(origin.folder)
     heads = [len(tensor) for name, tensor in adapter.whole.items() if name.endswith("score.weight")]
     labels = {"num_labels": next(iter(heads), 1)} if origin.scores else {}
-    skeleton = skeleton_of(base.folder, scores=origin.scores, trust_remote_code=origin.trust_remote_code, **labels)
+    skeleton = skeleton_of(base.folder, scores=origin.scores, **labels)
     shards = shards_of(base.folder)
     present = {name: layout for shard in shards for name, layout in shard.tensors.items()}
     for path in adapter.parts:
@@ -93,7 +93,7 @@ def _changed(merger: Merger, name: str, found: Tensor) -> Tensor:
     """The merged tensor of a name, from the base's."""
     whole = merger.adapter.whole.get(name)
     if whole is not None:
-        return whole.to(found.dtype if found.numel() else merger.dtype)
+        found = whole.to(found.dtype if found.numel() else merger.dtype)
     path = name.removesuffix(".weight")
     part = merger.adapter.parts.get(path)
     if part is None:

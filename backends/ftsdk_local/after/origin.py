@@ -43,11 +43,6 @@ class Origin(NamedTuple):
         """Whether it is a reward model."""
         return gives_scores(self.folder)
 
-    @property
-    def trust_remote_code(self) -> bool:
-        """Whether the user let code that comes with the model run, in the training's spec."""
-        return self.manifest is not None and bool(self.manifest.spec.get("trust_remote_code"))
-
     def config(self) -> dict[str, Any]:
         """The model's ``config.json``."""
         found: dict[str, Any] = json.loads((self.folder / CONFIG).read_text("utf-8"))

@@ -64,9 +64,8 @@ def _fill(origin: Origin, kind: Kind, asked: dict[str, Any], aside: Path) -> Non
     _check_rows(origin, kind)
     copy_companions(origin, aside)
     _write_quantized(origin, kind, aside)
-    trust = origin.trust_remote_code
-    tokenizer = settle_tokenizer(aside, origin.folder, trust_remote_code=trust)
-    before = outputs_of(partial(load_model, origin.folder, scores=origin.scores, trust_remote_code=trust), tokenizer)
+    tokenizer = settle_tokenizer(aside, origin.folder)
+    before = outputs_of(partial(load_model, origin.folder, scores=origin.scores), tokenizer)
     after = outputs_of(partial(_loaded, origin, kind, aside), tokenizer)
     off = difference(before, after)
     if off > _BROKEN:
@@ -85,7 +84,7 @@ def _check_rows(origin: Origin, kind: Kind) -> None:
     Raises:
         ArtifactError: With the first layer whose rows they do not divide.
     """
-    model = skeleton_of(origin.folder, scores=origin.scores, trust_remote_code=origin.trust_remote_code)
+    model = skeleton_of(origin.folder, scores=origin.scores)
     for name, layer in model.named_modules():
         is_layer = isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings()
         if is_layer and layer.in_features % kind.group:
@@ -109,7 +108,6 @@ def _loaded(origin: Origin, kind: Kind, folder: Path, **options: Any) -> Any:
     return load_model(
         folder,
         scores=origin.scores,
-        trust_remote_code=origin.trust_remote_code,
         **place,
         **precision,
         **options,
