@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
-EXTRAS := [local,quantize,together,replicate,hf,llamafactory,dev]
+EXTRAS := [local,evaluate,quantize,together,replicate,hf,axolotl,llamafactory,unsloth,dev]
 # tests compute on one thread each
 PARALLEL := -n 2
 

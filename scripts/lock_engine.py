@@ -38,6 +38,8 @@ class Lock(NamedTuple):
     """Packages that it asks for, and of which nothing is used."""
     options: tuple[str, ...] = ()
     """More for uv."""
+    kept: tuple[str, ...] = ()
+    """Of PyTorch's own, what the engine asks for on a machine without a card, too."""
     tested: bool = False
     """Whether what computes has the versions that our tests run with."""
 
@@ -77,6 +79,31 @@ def locks(backend: str) -> Iterator[Lock]:
             "# PyArrow is held back to one that takes its NumPy.",
             left_out=("torchaudio", "torchvision"),
         )
+    if backend == "unsloth":
+        yield Lock(
+            "lock.txt",
+            wanted=("bitsandbytes==0.50.2", "torch==2.13.0", "unsloth==2026.10.9", "unsloth_zoo==2026.10.9"),
+            python="3.11",
+            about="Unsloth and what it needs to train language models, for Python 3.11. Left out, for nothing of it "
+            "is\n# used: torchvision (images), xformers (attention, which PyTorch has too).",
+            left_out=("torchvision", "xformers"),
+        )
+    if backend == "axolotl":
+        yield Lock(
+            "lock.txt",
+            wanted=("axolotl==0.19.0", "bitsandbytes==0.50.2", "pillow", "sentencepiece", "torch==2.13.0"),
+            python="3.11",
+            about="Axolotl and what it needs to train language models, for Python 3.11. Left out, for nothing of it\n"
+            "# is used: images, sound, web pages, clouds and their stores, trackers, benchmarks; kernels by choice.",
+            left_out=(
+                *("torchaudio", "torchvision", "xformers", "gradio", "trackio", "modal", "tensorboard"),
+                *("adlfs", "gcsfs", "ocifs", "s3fs", "hf-transfer"),
+                *("lm-eval", "langdetect", "immutabledict", "antlr4-python3-runtime"),
+                *("art", "openenv-core", "optimum", "schedulefree", "mistral-common", "liger-kernel", "torchao"),
+                *("kernels", "einops", "fla-core", "flash-linear-attention"),
+            ),
+            kept=("triton",),
+        )
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."
@@ -109,7 +136,8 @@ def resolved(lock: Lock) -> str:
             check=True,
         )
     lines = (line.partition("+")[0] for line in done.stdout.splitlines())
-    torchs_own = () if lock.tested else TORCHS_OWN  # a container's machine is known
+    kept = tuple(f"{package}==" for package in lock.kept)
+    torchs_own = () if lock.tested else tuple({*TORCHS_OWN} - {*kept})  # a container's machine is known
     pins = [line for line in lines if not line.startswith(("#", *torchs_own))]
     return "\n".join([f"# {lock.about}", "# Made by scripts/lock_engine.py.", *pins, ""])
 

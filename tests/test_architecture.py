@@ -20,6 +20,7 @@ PACKAGES = (
     "ftsdk_local",
     "ftsdk_replicate",
     "ftsdk_together",
+    "ftsdk_unsloth",
 )
 HEAVY = {
     "bitsandbytes",
@@ -118,11 +119,13 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     [
         "import ftsdk_autotrain",
         "import ftsdk; ftsdk.import_config",
+        "import ftsdk_axolotl",
         "import ftsdk_hfjobs",
         "import ftsdk_llamafactory",
         "import ftsdk_local",
         "import ftsdk_replicate",
         "import ftsdk_together",
+        "import ftsdk_unsloth",
         "from ftsdk.cli import main",
         "import ftsdk; ftsdk.submit",
     ],
@@ -159,6 +162,9 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk.kit.hub",
         "ftsdk.kit.remote",
         "ftsdk_autotrain.runner",
+        "ftsdk_axolotl.plugin",
+        "ftsdk_axolotl.runner",
+        "ftsdk_axolotl.trainers",
         "ftsdk_llamafactory.runner",
         "ftsdk_llamafactory.scores",
         "ftsdk_local.after",
@@ -166,6 +172,9 @@ def test_heavy_libraries_stay_in_the_engine() -> None:
         "ftsdk_local.inference",
         "ftsdk_replicate.api",
         "ftsdk_together.api",
+        "ftsdk_unsloth.models",
+        "ftsdk_unsloth.runner",
+        "ftsdk_unsloth.train",
     )
 
     assert set() == {name for name in users if not name.startswith(rooms)}

@@ -7,6 +7,7 @@ import pytest
 import ftsdk
 from ftsdk import registry
 from ftsdk.errors import BackendNotFound, DataError, MissingExtra, SpecError, UnsupportedSpec
+from ftsdk.files import sha256
 from ftsdk.testing import FakeBackend
 
 ROW = {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
@@ -53,6 +54,17 @@ def test_plan_shows_the_request_and_the_rows(spec):
     plan = ftsdk.plan(spec())
 
     assert ("fake", 4, True) == (plan.backend, plan.data.rows, "parameters" in plan.native)
+
+
+def test_the_plan_knows_the_held_out_file_too(spec, rows, tmp_path):
+    """The plan, and so the artifact, has a hash of each file: of the rows to learn from, and of those held out."""
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps(ROW) + "\n")
+
+    plan = ftsdk.plan(spec(eval_dataset=str(held)))
+
+    assert {str(rows): sha256(rows), str(held): sha256(held)} == plan.data.sha256
+    assert 4 == plan.data.rows
 
 
 def test_plan_leaves_no_trace(spec, ftsdk_home):

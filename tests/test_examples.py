@@ -64,6 +64,15 @@ def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     assert f"{memory.total / 2**30:.1f} GiB" in module.__doc__
 
 
+@pytest.mark.guest
+def test_unsloth_alpaca(example, alpaca_rows, tiny_model, tmp_path):
+    """Llama 3 on Alpaca with Unsloth runs unchanged but for the model's name: it learns, and its adapter is fetched."""
+    artifact = example("unsloth_alpaca").main(str(alpaca_rows), str(tiny_model), str(tmp_path / "out"))
+
+    losses = [json.loads(line)["loss"] for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
+    assert ("adapter", True) == (artifact.kind, losses[-1] < losses[0])
+
+
 def test_switch_backend(example, tiny_model, alpaca_rows, tmp_path):
     """The spec that Together takes runs here, too (tests/together holds the other half)."""
     artifact = example("switch_backend").main(str(alpaca_rows), "local", str(tiny_model), str(tmp_path / "out"))

@@ -20,10 +20,12 @@ FTSDK = Distribution.from_name("ftsdk")
 NOT_CODE = {
     "ftsdk_autotrain/architectures.txt",
     "ftsdk_autotrain/lock.txt",
+    "ftsdk_axolotl/lock.txt",
     "ftsdk_hfjobs/lock-trackers.txt",
     "ftsdk_hfjobs/lock.txt",
     "ftsdk_llamafactory/lock-ppo.txt",
     "ftsdk_llamafactory/lock.txt",
+    "ftsdk_unsloth/lock.txt",
     "ftsdk/py.typed",
     "ftsdk/cli/starter/job.yaml",
     "ftsdk/cli/starter/train.jsonl",
@@ -60,6 +62,7 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
         "ftsdk_local",
         "ftsdk_replicate",
         "ftsdk_together",
+        "ftsdk_unsloth",
         f"ftsdk-{ftsdk.__version__}.dist-info",
     } == top
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ftsdk.kit.engines import desk, output, tokens
 from ftsdk.kit.engines.desk import Failure, Request, Result
-from ftsdk.kit.engines.tokens import Encoded
+from ftsdk.kit.engines.tokens import Encoded, text_columns
 from ftsdk_llamafactory.scores import from_classifier, to_classifier
 
 _PACKAGES = ("llamafactory", "transformers", "trl", "peft", "torch")
@@ -33,8 +33,8 @@ _RESOLVE = (
 _STAND_INS = "stand-ins"
 """The folder of modules that LLaMA-Factory imports and does not use: its torchaudio fits no PyTorch of today."""
 _ANEW = ("reward_modeling", "ppo")  # see methods.py
-_BEGINNINGS = {"text": "", "chosen": "chosen_", "rejected": "rejected_", "other": "kl_"}
-"""From a text of a row to how LLaMA-Factory's columns for it begin."""
+_BEGINNINGS = {"text": "", "other": "kl_"}
+"""From a text of a row to how LLaMA-Factory's columns for it begin, where not with its name."""
 _READ_OTHERWISE = frozenset({"report_to"})
 """Settings that come back as something else: ``none`` becomes an empty list."""
 
@@ -94,13 +94,8 @@ def prepare(request: Request, rows: int, tokenizer: Any) -> None:
 
 def columns(encoded: Encoded) -> Result:
     """A row as LLaMA-Factory reads it: each text under its name, and no images, videos or sounds."""
-    row: Result = {"images": None, "videos": None, "audios": None}
-    if "label" in encoded.row:
-        row["kto_tags"] = encoded.row["label"]
-    for name, (ids, labels) in encoded.texts.items():
-        begin = _BEGINNINGS[name]
-        row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
-    return row
+    tags = {"kto_tags": encoded.row["label"]} if "label" in encoded.row else {}
+    return {"images": None, "videos": None, "audios": None, **tags, **text_columns(encoded, _BEGINNINGS)}
 
 
 def check_settings(config: dict[str, Any]) -> None:

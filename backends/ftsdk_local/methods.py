@@ -65,7 +65,8 @@ class Unfit(NamedTuple):
     fix: str
 
 
-_NOT_SFT = frozenset(OPTIONS) - {"sft"}
+_SFT = frozenset({"sft"})
+_NOT_SFT = frozenset(OPTIONS) - _SFT
 _UNFIT = (
     Unfit(_NOT_SFT, lambda spec: spec.training.packing, "training.packing", "only sft packs rows", "leave it out"),
     Unfit(
@@ -74,6 +75,31 @@ _UNFIT = (
         "training.neftune_noise_alpha",
         "noise on the embeddings is for sft",
         "leave it out",
+    ),
+    Unfit(
+        _NOT_SFT,
+        lambda spec: spec.training.quantization_aware is not None,
+        "training.quantization_aware",
+        "weights are rounded while they learn in sft alone",
+        "leave it out, or train the last stage with sft",
+    ),
+    Unfit(
+        _SFT,
+        lambda spec: spec.training.quantization_aware is not None and spec.compute.quantization is not None,
+        "training.quantization_aware",
+        "rounds a base in full precision, and compute.quantization holds it in few bits",
+        "compute.quantization=none",
+    ),
+    Unfit(
+        _SFT,
+        lambda spec: (
+            spec.training.quantization_aware is not None
+            and spec.adapter is not None
+            and (spec.adapter.use_dora or spec.adapter.dropout > 0)
+        ),
+        "training.quantization_aware",
+        "rounds the merged weight, which neither DoRA nor dropout in the adapter lets be",
+        "adapter.use_dora=false, adapter.dropout=0",
     ),
     Unfit(
         SAMPLING,

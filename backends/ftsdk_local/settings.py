@@ -81,6 +81,8 @@ class Settings(Section):
     """Recompute activations. None: when the forecast says that it is needed."""
     memory_limit: int | None
     """Most bytes on the device."""
+    quantization_aware: str | None = None
+    """How weights are rounded while they learn; a name in ``ftsdk_local.engine.rounding.RECIPES``."""
     neftune_noise_alpha: float | None
     """Strength of noise on the embeddings."""
     save_steps: int | None

@@ -136,6 +136,7 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         micro_batch_rows=ledger.take("compute.per_device_train_batch_size", "micro_batch_rows"),
         gradient_checkpointing=ledger.take("compute.gradient_checkpointing"),
         memory_limit=ledger.take("compute.memory_limit"),
+        quantization_aware=spec.training.quantization_aware,
         neftune_noise_alpha=ledger.take("training.neftune_noise_alpha"),
         save_steps=ledger.take("training.save_steps"),
         eval_steps=ledger.take("training.eval_steps"),
@@ -247,8 +248,9 @@ def _hub(ledger: Ledger) -> str | None:
 
 def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     spec = ledger.spec
-    if spec.training.quantization_aware is not None:
-        ledger.refuse("training.quantization_aware", "the local engine does not train quantization-aware yet")
+    if ledger.take("training.quantization_aware") and find_spec("torchao") is None:
+        what = "torchao, which rounds the weights, is not installed"
+        ledger.refuse("training.quantization_aware", what, "pip install 'ftsdk[quantize]'")
     if ledger.value("adapter.init") in SPLITTING and spec.compute.quantization is not None:
         why = "it takes a part out of the base's own weights, which quantization holds in few bits"
         ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")

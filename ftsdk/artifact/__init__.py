@@ -5,6 +5,7 @@ from and holds a hash of every other file.
 """
 
 from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify
+from ftsdk.artifact.evaluation import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample, TaskResult
 from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
 from ftsdk.artifact.placement import place
 from ftsdk.artifact.safetensors import check_safetensors
@@ -12,9 +13,15 @@ from ftsdk.artifact.safetensors import check_safetensors
 __all__ = [
     "MANIFEST",
     "Artifact",
+    "Comparison",
+    "Evaluation",
+    "EvaluationSettings",
     "FileRecord",
+    "HeldOut",
     "Kind",
     "Manifest",
+    "Sample",
+    "TaskResult",
     "check_safetensors",
     "merge",
     "place",

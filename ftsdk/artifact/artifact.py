@@ -8,12 +8,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
+from ftsdk.artifact.evaluation import Evaluation, EvaluationSettings
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
 from ftsdk.artifact.safetensors import check_safetensors
 from ftsdk.artifact.steps import step
+from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256, write_atomic
+from ftsdk.spec import Dataset
 from ftsdk.spec.base import Section
+from ftsdk.spec.wording import problems_of
 
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 """Endings of files that run code when they are loaded; none is ever taken in."""
@@ -57,12 +63,12 @@ class Artifact(Section):
         return read_manifest(self.path)
 
     def verify(self) -> None:
-        """See that every file is as it was sealed.
+        """See that every file is as it was sealed, and the chat template the one that it was trained with.
 
         Raises:
             ArtifactError: With the first file that is not.
         """
-        verify(self.path)
+        check_template(self.path, verify(self.path))
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0
@@ -85,6 +91,69 @@ class Artifact(Section):
         sealed = sha256(self.path / MANIFEST) if (self.path / MANIFEST).is_file() else ""
         generator = _load(self.path.absolute(), sealed)
         return generator.generate(prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+
+    def evaluate(
+        self,
+        *,
+        tasks: Sequence[str] = (),
+        dataset: Dataset | Path | str | None = None,
+        limit: int | None = None,
+        samples: int = 3,
+        **more: Any,
+    ) -> Evaluation:
+        """Measure the artifact beside its base, on this machine: the same code, the same precision.
+
+        Args:
+            tasks: Of lm-evaluation-harness: names such as ``mmlu``, or YAML files.
+            dataset: Rows for the loss. None: those that the job held out, where it did.
+            limit: Only the first rows of each task and of the held-out rows, this many.
+            samples: Held-out prompts that both models answer.
+            more: Other fields of :class:`ftsdk.artifact.EvaluationSettings`.
+
+        Raises:
+            InputError: There is nothing to measure, or a setting or a task is wrong.
+            DataError: The held-out rows are gone or have changed.
+            ArtifactError: The artifact is damaged or unsafe, or its base cannot be loaded.
+            MissingExtra: The packages that it takes are not installed.
+            UnreachableError: A task's rows cannot be had.
+        """
+        if isinstance(tasks, str):
+            raise InputError("tasks is one text, not a list of them", hint="evaluate(tasks=[name])")
+        rows = str(dataset) if isinstance(dataset, Path) else dataset
+        try:
+            wanted = EvaluationSettings.model_validate(
+                {"tasks": tuple(map(str, tasks)), "dataset": rows, "limit": limit, "samples": samples, **more}
+            )
+        except ValidationError as error:
+            raise InputError("this cannot be evaluated", problems=problems_of(error)) from error
+        verify(self.path)
+        measure: Callable[[Path, EvaluationSettings], Evaluation] = step("evaluate")
+        try:
+            return measure(self.path.absolute(), wanted)
+        except ModuleNotFoundError as error:
+            raise MissingExtra("local", error.name or str(error)) from error
+
+    def push_to_hub(self, repository: str, *, private: bool = True, evaluation: Evaluation | None = None) -> str:
+        """Upload the artifact to the Hugging Face Hub, with its model card; safe to repeat.
+
+        Args:
+            repository: ``org/name``; made where it does not exist.
+            private: Whether it is made private.
+            evaluation: What :meth:`evaluate` found of it, for the card; its samples stay here.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            ArtifactError: The artifact is damaged, or its chat template is not the trained one.
+            InputError: The evaluation is of another artifact, or the repository's name is none.
+            AuthError: There is no token, or it may not write there.
+            RejectedError: The Hub does not take it.
+            UnreachableError: The Hub does not answer.
+            MissingExtra: The Hub's client is not installed.
+        """
+        publish: Callable[..., str] = step("publish", "hf")
+        return publish(self.path, repository, private=private, evaluation=evaluation)
 
     def merge(self, target: Path | str) -> "Artifact":
         """Merge the adapter into its base, as :func:`ftsdk.merge` does."""
@@ -120,7 +189,7 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
 
     Args:
         model: An artifact, any folder with a model, or the id of a model on the Hub.
-        kind: ``int8``, ``int8-dynamic``, ``int4``, ``int4-unpacked`` or ``nf4``.
+        kind: ``int8``, ``int8-dynamic``, ``int4``, ``int8-dynamic-int4-weight``, ``int4-packed`` or ``nf4``.
         target: Where the quantized model shall be.
 
     Raises:

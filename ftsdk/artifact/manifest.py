@@ -54,12 +54,18 @@ class Manifest(Section):
     """From each package that took part to its version."""
     metrics: dict[str, float] = {}
     """The last value of each metric."""
+    chat_template: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """The sha256 of the chat template that the rows were written with. Empty: it is not known."""
     created: AwareDatetime = Field(default_factory=_now)
     """When the job made it."""
     job: str = ""
     """The job's reference."""
     files: dict[Annotated[str, Field(pattern=SAFE_NAME)], FileRecord] = {}
     """Every other file, by its path in the folder; :func:`ftsdk.artifact.seal` fills it in."""
+
+    def weights(self) -> dict[str, str]:
+        """From each file of weights to its sha256: what tells one artifact from another."""
+        return {name: record.sha256 for name, record in self.files.items() if name.endswith(".safetensors")}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -27,7 +27,7 @@ def merge(
 
 def quantize(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A whole model: a folder, or a Hub id.")],
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="int8, int8-dynamic, int4, int4-unpacked or nf4.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="int8, int8-dynamic, int4, int4-packed, nf4, ...")],
     *,
     output: Output,
 ) -> Answer:

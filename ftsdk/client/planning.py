@@ -47,7 +47,8 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
         problem = Problem("val_size", f"it would hold out {spec.val_size:g} of {report.rows} rows", "lower it")
         raise SpecError("no rows would be left to train on", problems=[problem])
     if spec.eval_dataset is not None:
-        _checked(spec.eval_dataset, "eval_dataset", spec, warnings)
+        second = _checked(spec.eval_dataset, "eval_dataset", spec, warnings)
+        report = _with_files_of(report, second)
     plan = _translated(system, spec, options)
     if strict and plan.set_aside:
         raise UnsupportedSpec(name, [Problem(note.field, note.text) for note in plan.set_aside])
@@ -109,6 +110,13 @@ def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -
     report = check(dataset, spec.method.type)
     warnings += [f"{field}: {warning}" for warning in report.warnings]
     return report
+
+
+def _with_files_of(report: DataReport | None, second: DataReport | None) -> DataReport | None:
+    """The report on the rows to learn from, with the hashes of the held-out rows' files beside its own."""
+    if report is None or second is None:
+        return report
+    return report.model_copy(update={"sha256": {**second.sha256, **report.sha256}})
 
 
 def _translated(system: Backend, spec: JobSpec, options: Options) -> Plan:

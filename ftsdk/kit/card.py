@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ftsdk.artifact import Manifest
+from ftsdk.artifact import Evaluation, Manifest, TaskResult
 
 _WORDS = {
     "eval_loss_before": "held-out loss before",
@@ -75,11 +75,13 @@ model = AutoModelForSequenceClassification.from_pretrained("FOLDER").eval()
 }
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | None = None) -> str:
     """A README in the Hub's format.
 
     Args:
-        manifest: Of the artifact, its files not yet filled in.
+        manifest: Of the artifact; its files need not be filled in yet.
+        plot: The name of its picture of the losses; empty: there is none.
+        evaluation: What was measured of it.
     """
     return "\n".join(
         [
@@ -103,11 +105,14 @@ def model_card(manifest: Manifest) -> str:
                 if name in manifest.metrics and not ("loss" in name and "reward" in manifest.metrics)
             ),
             "",
+            *([f"![Loss over the steps of the training]({plot})", ""] if plot else []),
+            *(_evaluated(evaluation) if evaluation else []),
             "## Use",
             "",
             _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
             "",
             *(_training(manifest) if _is_trained(manifest) else ()),
+            *_data(manifest),
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
             "Hashes, the spec and where all of it comes from are in `ftsdk.json`.",
             "",
@@ -138,7 +143,55 @@ def _is_trained(manifest: Manifest) -> bool:
 
 
 def _training(manifest: Manifest) -> list[str]:
-    """What says how the model was trained; of a merged or quantized one, the training that it goes back to."""
+    """Of a native request, what says how the model was trained; of a hosted one, its numbers.
+
+    A merged or quantized model tells of the training that it goes back to.
+    """
     plan: Mapping[str, object] = manifest.plan.get("training", manifest.plan)
     told = {key: plan[key] for key in _TRAINING if plan.get(key)}
-    return ["## Training", "", "```json", json.dumps(told, indent=2, ensure_ascii=False), "```", ""]
+    numbers = {key: value for key, value in plan.items() if isinstance(value, int | float)}
+    return ["## Training", "", "```json", json.dumps(told or numbers, indent=2, ensure_ascii=False), "```", ""]
+
+
+def _data(manifest: Manifest) -> list[str]:
+    """Which rows it learned from, by the hash of each file; where they lay is nobody's business."""
+    if not manifest.data:
+        return []
+    rows = [f"| `{Path(name).name}` | `{digest}` |" for name, digest in sorted(manifest.data.items())]
+    return ["| data | sha256 |", "|---|---|", *rows, ""]
+
+
+def _evaluated(evaluation: Evaluation) -> list[str]:
+    """Both columns, with standard errors where there are any."""
+    held = evaluation.held_out
+    groups = [("held-out rows", held.rows, held.metrics)] if held else []
+    groups += [(_named(task), task.rows, task.metrics) for task in evaluation.tasks]
+    rows = [
+        f"| {name} | {each.metric} | {_figure(each.base, each.base_stderr)} "
+        f"| {_figure(each.artifact, each.artifact_stderr)} | {count} |"
+        for name, count, metrics in groups
+        for each in metrics
+    ]
+    how = [evaluation.dtype, *([evaluation.quantization] if evaluation.quantization else [])]
+    return [
+        "## Evaluation",
+        "",
+        "| | metric | base | this model | rows |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Both by the same code, in {', '.join(how)}"
+        + (f"; tasks of lm-evaluation-harness {version}." if (version := evaluation.versions.get("lm-eval")) else "."),
+        "",
+    ]
+
+
+def _named(task: TaskResult) -> str:
+    version = f" (version {task.version})" if task.version else ""
+    shots = f", {task.shots}-shot" if task.shots is not None else ""
+    return f"{task.task}{version}{shots}"
+
+
+def _figure(value: float | None, error: float | None) -> str:
+    shown = "-" if value is None else f"{value:.4f}"
+    return shown if error is None else f"{shown} ± {error:.4f}"

@@ -10,7 +10,7 @@ scripts that run in an engine's own Python.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -248,3 +248,21 @@ def _inside(offsets: Sequence[Span], spans: Sequence[Span]) -> Iterator[bool]:
         while span and begin >= span[1]:
             span = next(waiting, None)
         yield span is not None and end > max(begin, span[0]) and begin < span[1]
+
+
+def choose_padding(tokenizer: Any, ends: Iterable[int] = ()) -> None:
+    """Let a tokenizer pad, and where scores are read, with a token that ends no row.
+
+    Transformers reads the score at the last token that is not padding. Where padding is the end-of-text token, as in
+    many tokenizers, that would be one token too early.
+
+    Args:
+        tokenizer: With or without a token to pad with.
+        ends: Tokens that end rows; none where no score is read.
+    """
+    taken = {*ends, tokenizer.eos_token_id} if (ends := set(ends)) else set()
+    named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
+    others = sorted(tokenizer.get_vocab().values(), reverse=True)
+    fitting = next(found for found in (*named, *others) if found is not None and found not in taken)
+    if fitting != tokenizer.pad_token_id:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fitting)

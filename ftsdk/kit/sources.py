@@ -42,7 +42,7 @@ def _artifact_of(ledger: Ledger, field: str, name: str) -> Path | None:
         ledger.refuse(field, error.message, error.hint)
         return None
     if not artifact.is_dir():
-        ledger.refuse(field, f"the job {name} has made nothing on this machine yet", f"see: ftsdk status {name}")
+        ledger.refuse(field, f"the job {name} has made nothing yet on this machine", f"see: ftsdk status {name}")
         return None
     return artifact
 

@@ -119,6 +119,7 @@ _TABLE: Mapping[str, Mapping[str, str]] = {
     "training.optim": {"optimizer": "Axolotl, Oumi, AutoTrain"},
     "training.weight_decay": {"optimizer_weight_decay": "Fireworks"},
     "training.max_grad_norm": {"clip_grad_norm": "torchtune", "gradient_clipping": "DeepSpeed"},
+    "training.seed": {"random_state": "Unsloth"},
     "training.logging_steps": {"log_every_n_steps": "torchtune"},
     "compute.double_quantization": {
         "bnb_4bit_use_double_quant": "Transformers",
@@ -159,6 +160,10 @@ def _dtype(name: str) -> dict[str, Any]:
     return {"compute.dtype": name}
 
 
+def _recomputed(*, yes: bool) -> dict[str, Any]:
+    return {"compute.gradient_checkpointing": yes}
+
+
 class Meant(NamedTuple):
     """A name from another tool whose values say what some of our fields say."""
 
@@ -194,6 +199,9 @@ MEANT: dict[str, Meant] = {
         "AutoTrain", {"bf16": _dtype("bfloat16"), "fp16": _dtype("float16"), "no": _dtype("float32")}
     ),
     "flash_attention": Meant("Axolotl", {True: {"compute.attention": "flash_attention_2"}, False: {}}),
+    "use_gradient_checkpointing": Meant(
+        "Unsloth", {"unsloth": _recomputed(yes=True), True: _recomputed(yes=True), False: _recomputed(yes=False)}
+    ),
     "lora_target_linear": Meant("Axolotl", {True: {"adapter.target_modules": "all-linear"}, False: {}}),
     "train_on_inputs": Meant("Axolotl, Together", _ON_PROMPT),
     "train_on_prompt": Meant("LLaMA-Factory", _ON_PROMPT),

@@ -54,8 +54,8 @@ class Training(Section):
     """Decides the order of rows, dropout and initial weights: the same seed gives the same run."""
     neftune_noise_alpha: Annotated[float, Field(gt=0)] | None = None
     """Strength of noise on the embeddings in training (NEFTune, arXiv 2310.05914). None: no noise."""
-    quantization_aware: Literal["int8", "int4"] | None = None
-    """Train with weights rounded as they will be served (QAT). None: no rounding."""
+    quantization_aware: Literal["int8", "int4", "int8-dynamic-int4-weight"] | None = None
+    """Train with weights rounded as they will be served (QAT); the last rounds activations, too. None: no rounding."""
     logging_steps: Steps = 1
     """Optimizer steps between two metrics events."""
     eval_steps: Steps | None = None

@@ -66,11 +66,11 @@ def test_a_folder_without_a_model_is_told(tmp_path):
 
 
 def test_another_systems_word_for_the_model_is_no_setting(base, adapter):
-    """In the manifest of a hosted job, ``model`` is a name; the base is then what the adapter says."""
+    """In the manifest of a hosted job, ``model`` is a name; the base is then the manifest's."""
     from ftsdk.artifact import Manifest, seal
 
     ground = base()
     tuned = adapter(ground)
-    seal(tuned, Manifest(kind="adapter", base_model="org/tiny", method="sft", plan={"model": "org/tiny"}))
+    seal(tuned, Manifest(kind="adapter", base_model="org/tiny", method="sft", plan={"model": "another/name"}))
 
-    assert str(ground) == base_of(tuned).name
+    assert "org/tiny" == base_of(tuned).name

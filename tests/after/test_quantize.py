@@ -17,6 +17,7 @@ from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256
 from ftsdk_local.after import kinds
 from ftsdk_local.after import quantize as step
+from ftsdk_local.engine import rounding
 
 pytestmark = [
     pytest.mark.engine,
@@ -24,7 +25,7 @@ pytestmark = [
 ]
 
 HERE = [name for name, kind in kinds.KINDS.items() if not kind.on_gpu or torch.cuda.is_available()]
-PACKED = sorted({"int4", "nf4"} & set(HERE))
+PACKED = sorted({"int4-packed", "nf4"} & set(HERE))
 """Kinds of 4 bits that take half a byte for a weight."""
 
 
@@ -131,6 +132,18 @@ def test_a_reward_model_keeps_its_head(train, tmp_path):
     assert torch.equal(before.score.weight, after.score.weight)
 
 
+@pytest.mark.parametrize("kind", rounding.RECIPES)
+def test_it_rounds_as_quantization_aware_training_did(tiny_model, tmp_path, kind):
+    """Each value of ``training.quantization_aware`` is a kind, and makes of a weight what training computed with."""
+    made = ftsdk.quantize(tiny_model, kind, tmp_path / "out")
+
+    before, after = (AutoModelForCausalLM.from_pretrained(folder) for folder in (tiny_model, made.path))
+    _, round_weight = rounding._rounders(kind)
+    for layer, quantized in zip(before.model.layers, after.model.layers, strict=True):
+        wanted, found = round_weight(layer.mlp.up_proj.weight), quantized.mlp.up_proj.weight.dequantize()
+        assert torch.allclose(wanted, found, atol=1e-3)
+
+
 # again, and killed
 
 
@@ -192,7 +205,7 @@ def test_other_kinds_are_refused_with_the_way_on(tiny_model, tmp_path, kind, tol
 def test_packed_int4_needs_a_gpu(tiny_model, tmp_path):
     """Without an NVIDIA GPU, torchao's packed int4 is refused, with what works instead."""
     with pytest.raises(InputError, match="nf4 packs 4 bits on any machine"):
-        ftsdk.quantize(tiny_model, "int4", tmp_path / "out")
+        ftsdk.quantize(tiny_model, "int4-packed", tmp_path / "out")
 
 
 def test_twice_is_refused(tiny_model, tmp_path):
@@ -221,7 +234,7 @@ def test_odd_widths_are_told(base, tmp_path):
     ground = base("Llama", hidden_size=48, head_dim=12)
 
     with pytest.raises(ArtifactError, match="groups of 32 do not divide"):
-        ftsdk.quantize(ground, "int4-unpacked", tmp_path / "out")
+        ftsdk.quantize(ground, "int4", tmp_path / "out")
 
 
 def test_a_model_that_does_not_survive_is_not_kept(tiny_model, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.main import get_command
 
+from ftsdk.artifact import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample
 from ftsdk.cli import app
 
 VERBS = sorted(get_command(app).commands)
@@ -15,6 +16,7 @@ GOOD = {
     "chat": ("out", "--prompt", "hello"),
     "demo": (),
     "doctor": (),
+    "evaluate": ("out", "--tasks", "colours", "--output", "found.json"),
     "events": ("{ref}",),
     "explain": ("training.learning_rate",),
     "fetch": ("{ref}", "out"),
@@ -24,6 +26,7 @@ GOOD = {
     "logs": ("{ref}", "--follow"),
     "merge": ("out", "--output", "merged"),
     "plan": ("{spec}",),
+    "publish": ("out", "me/tuned", "--evaluation", "evaluation.json"),
     "quantize": ("out", "int8", "--output", "small"),
     "resume": ("{ref}",),
     "schema": (),
@@ -39,6 +42,7 @@ BAD = {
     "chat": ("nowhere", "--prompt", "hello"),
     "demo": (),
     "doctor": (),
+    "evaluate": ("nowhere",),
     "explain": ("training.learning_rat",),
     "fetch": ("{ref}nobody", "out"),
     "import": ("nowhere.yaml",),
@@ -46,13 +50,35 @@ BAD = {
     "jobs": (),
     "merge": ("nowhere", "--output", "merged"),
     "plan": ("nowhere.yaml",),
+    "publish": ("out", "me/tuned", "--evaluation", "nowhere.json"),
     "quantize": ("nowhere", "int5", "--output", "small"),
     "submit": ("nowhere.yaml",),
 }
 """For each verb that can fail, arguments with which it does."""
 
 
+ON_AN_ARTIFACT = ("chat", "evaluate", "merge", "publish", "quantize")
 FOREIGN = "base_model: tiny/model\nlearning_rate: 2e-4\ndatasets: [{path: rows.jsonl, type: chat_template}]\n"
+
+EVALUATION = Evaluation(
+    base_model="org/base",
+    base_model_revision=None,
+    job="fake:ft-1",
+    weights={},
+    method="sft",
+    settings=EvaluationSettings(tasks=("colours",)),
+    held_out=HeldOut(
+        origin="job",
+        files={},
+        rows=7,
+        tokens=70,
+        metrics=(Comparison(metric="loss", base=2.0, artifact=1.5, higher_is_better=False),),
+    ),
+    samples=(Sample(prompt="two plus two?", expected="four", base="five", artifact="four"),),
+    dtype="float32",
+    quantization="",
+    versions={},
+)
 
 
 @pytest.fixture
@@ -62,15 +88,17 @@ def given(cli, write_spec, submitted, monkeypatch, tmp_path):
 
     def fill(verb, arguments):
         script = {"outcome": "oom"} if verb == "resume" else {}
-        takes = verb in ("chat", "merge", "quantize") and "out" in arguments
-        ref = submitted(**script) if "{ref}" in arguments or takes or verb == "jobs" else "fake:"
-        if takes:
+        ref = submitted(**script) if "{ref}" in arguments or verb in (*ON_AN_ARTIFACT, "jobs") else "fake:"
+        if verb in ON_AN_ARTIFACT and "out" in arguments:
             cli("fetch", ref, "out")
             monkeypatch.setattr("ftsdk.merge", lambda folder, output: Artifact.open(folder))
             monkeypatch.setattr("ftsdk.quantize", lambda model, kind, output: Artifact.open(model))
         return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
 
     (tmp_path / "foreign.yaml").write_text(FOREIGN)
+    (tmp_path / "evaluation.json").write_text(EVALUATION.model_dump_json())
+    monkeypatch.setattr(Artifact, "evaluate", lambda self, **how: EVALUATION)
+    monkeypatch.setattr(Artifact, "push_to_hub", lambda self, name, **how: f"https://hub.test/{name}/commit/1")
     monkeypatch.setattr(Artifact, "generate", lambda self, prompts, **how: ["hello yourself"] * len(prompts))
     monkeypatch.setattr("ftsdk.demo.run", lambda console, **how: console.print("chatter") or {"ok": True})
     return fill

@@ -6,9 +6,10 @@ import torch
 import transformers
 from engine_scenery import TINY
 
+from ftsdk.kit.encoding import choose_padding
 from ftsdk_local.engine.batches import Example, Pair, bins_of, lay_end_to_end
 from ftsdk_local.engine.objective import find_route
-from ftsdk_local.engine.scoring import PairObjective, choose_padding, scores_of
+from ftsdk_local.engine.scoring import PairObjective, ends_of, scores_of
 
 ARCHITECTURES = {
     "Llama": {},
@@ -96,7 +97,7 @@ def test_padding_ends_no_row(tokenizer, pad, expected):
     tokenizer.pad_token = pad
     ended = Example(np.array([5, tokenizer.eos_token_id]), np.array([5, tokenizer.eos_token_id]))
 
-    choose_padding(tokenizer, [[Pair(ended, ended)]])
+    choose_padding(tokenizer, ends_of([[Pair(ended, ended)]]))
 
     assert expected == tokenizer.pad_token
 
@@ -106,6 +107,6 @@ def test_padding_is_found_where_every_special_token_ends_a_row(tokenizer):
     ids = np.array([*tokenizer.all_special_ids, len(tokenizer) - 1])
     rows_ = [Example(ids[at : at + 1], ids[at : at + 1]) for at in range(len(ids))]
 
-    choose_padding(tokenizer, [rows_])
+    choose_padding(tokenizer, ends_of([rows_]))
 
     assert tokenizer.pad_token_id not in ids

@@ -7,10 +7,10 @@ import signal
 import pytest
 import torch
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from ftsdk.kit.engines.progress import Progress
-from ftsdk.kit.engines.recorder import Recorder
+from ftsdk.kit.engines.recorder import Recorder, _Counter
 
 ROWS = [{"input_ids": [1, 2, 3, 4 + n % 5], "labels": [-100, -100, 3, 4 + n % 5]} for n in range(16)]
 
@@ -54,12 +54,12 @@ def of(lines, key):
 
 
 def test_what_is_trained(record):
-    """The first line has the weights that learn; each step its tokens and those that carry loss."""
+    """The first line has the weights that learn; the values, how many tokens a step taught, and how many carry loss."""
     lines, sizes = record()
 
     assert {"step": 0, "total": 4, "trainable": sizes} == lines[0]
-    assert [(1, 16, 8), (2, 16, 8), (3, 16, 8), (4, 16, 8)] == [
-        (line["step"], line["tokens"], line["labels"]) for line in of(lines, "tokens")
+    assert [(16, 8), (16, 8)] == [
+        (line["values"]["tokens_per_step"], line["values"]["labels_per_step"]) for line in of(lines, "values")[:2]
     ]
 
 
@@ -69,15 +69,26 @@ def test_values_and_checkpoints(record):
     values = [line for line in of(lines, "values") if "loss" in line["values"]]
 
     assert [2, 4] == [line["step"] for line in values]
-    assert {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second"} == values[0]["values"].keys()
+    named = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "tokens_per_step", "labels_per_step"}
+    assert named == values[0]["values"].keys()
     assert ["checkpoint-3", "checkpoint-4"] == [line["checkpoint"] for line in of(lines, "checkpoint")]
+
+
+def test_figures_of_the_machine_are_left_out(tmp_path, monkeypatch):
+    """What an engine says of a card's memory is no value of the training."""
+    monkeypatch.chdir(tmp_path)
+    logs = {"eval_loss": 1.5, "memory/device_reserved (GiB)": 0.0, "eval_num_tokens": 96}
+    Recorder().on_log(None, TrainerState(global_step=1), None, logs=logs)
+
+    assert {"step": 1, "values": {"eval_loss": 1.5}} == json.loads((tmp_path / "record.jsonl").read_text())
 
 
 def test_evaluation_is_no_training(record):
     """Tokens of held-out rows are none that the model was taught with."""
     lines, _ = record(eval_strategy="steps", eval_steps=1)
 
-    assert [16] * 4 == [line["tokens"] for line in of(lines, "tokens")]
+    taught = [line["values"]["tokens_per_step"] for line in of(lines, "values") if "loss" in line["values"]]
+    assert [16, 16] == taught
     assert 4 == len([line for line in of(lines, "values") if "eval_loss" in line["values"]])
 
 
@@ -125,3 +136,14 @@ def test_the_worker_tells_it(tmp_path):
         ("metrics", 2, {"loss": 1.5}),
         ("checkpoint", 2, "checkpoint-2"),
     ] == heard.told
+
+
+def test_tokens_that_are_given_by_their_place():
+    """TRL's ORPO calls its model so; they are counted all the same."""
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_key_value_heads=1, **sizes)).train()
+    counter = _Counter()
+    counter.watch(model)
+    model(torch.ones(2, 3, dtype=torch.long))
+
+    assert {"tokens": 6} == counter.take()

@@ -1,5 +1,6 @@
 """Rows as tokens in an engine's own Python: what every engine is given."""
 
+import hashlib
 import json
 
 import datasets
@@ -57,7 +58,8 @@ def test_one_text(written, tokenizer):
     ids, labels = encode_row(ROWS["sft"][1], tokenizer, "assistant")
 
     assert {"text_ids": ids, "text_labels": labels} == rows[1]
-    assert {"rows": 5, "truncated": 0} == counts
+    template = hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()
+    assert {"rows": 5, "truncated": 0, "chat_template": template} == counts
 
 
 def test_two_answers(written, tokenizer):
@@ -88,7 +90,7 @@ def test_rows_that_are_cut_are_counted(written):
     """They are cut at their end."""
     rows, counts = written("sft", [{"prompt": "Why?", "completion": "Because. " * 100}, *ROWS["sft"]])
 
-    assert ({"rows": 6, "truncated": 1}, 64) == (counts, len(rows[0]["text_ids"]))
+    assert (6, 1, 64) == (counts["rows"], counts["truncated"], len(rows[0]["text_ids"]))
 
 
 BAD = {

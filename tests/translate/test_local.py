@@ -32,6 +32,7 @@ SPECS = {
         "adapter": None,
         "training": {"optim": "paged_adamw_8bit", "max_steps": 100, "warmup_steps": 10, "weight_decay": 0.1},
     },
+    "quantization-aware": {"training": {"quantization_aware": "int8-dynamic-int4-weight"}},
     "packed-early-stopping": {
         "method": {"type": "sft", "train_on": "completion"},
         "eval_dataset": "/data/held_out.jsonl",
@@ -98,7 +99,10 @@ REFUSED = {
         "val_size": 0.1,
         "training": {"early_stopping_patience": 2},
     },
-    "training.quantization_aware": {"training": {"quantization_aware": "int8"}},
+    "training.quantization_aware": {
+        "training": {"quantization_aware": "int8"},
+        "compute": {"quantization": "nf4"},
+    },
     "adapter.init": {"adapter": {"init": "pissa"}, "compute": {"quantization": "nf4"}},
     "dataset.format": {"dataset": {"path": "/data/rows.jsonl", "format": "preference"}},
     "compute.dtype": {"compute": {"dtype": "float16"}},
@@ -141,7 +145,7 @@ def test_a_file_is_no_model(tmp_path):
 
 def test_all_refusals_come_at_once():
     """One error names every field, so that nobody mends them one by one."""
-    spec = JobSpec(**BASE, training={"quantization_aware": "int8"}, compute={"dtype": "float16"})
+    spec = JobSpec(**BASE, method="dpo", training={"quantization_aware": "int8"}, compute={"dtype": "float16"})
 
     with pytest.raises(UnsupportedSpec) as caught:
         translate.plan(spec, CPU)
@@ -196,3 +200,10 @@ def test_a_plan_prints_as_a_page():
     assert page.startswith("plan for local; nothing has been sent")
     assert "adapter.alpha -> lora_alpha" in page
     assert "compute.devices: the local engine trains on one device" in page
+
+
+@pytest.mark.parametrize("adapter", [{"use_dora": True}, {"dropout": 0.1}])
+def test_only_a_merged_weight_can_be_rounded(adapter):
+    """Quantization-aware training rounds base and adapter together, which DoRA and dropout keep apart."""
+    with pytest.raises(UnsupportedSpec, match=r"training\.quantization_aware"):
+        translate.plan(JobSpec(**BASE, adapter=adapter, training={"quantization_aware": "int4"}), CPU)

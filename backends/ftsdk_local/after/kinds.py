@@ -8,9 +8,7 @@ import torch
 from transformers import BitsAndBytesConfig, TorchAoConfig
 
 from ftsdk.errors import InputError, MissingExtra
-
-_GROUP = 32
-"""Weights that share a scale in 4 bits: finer than torchao's 128, which costs small models much of their answers."""
+from ftsdk_local.engine.rounding import GROUP, RECIPES
 
 _AMPERE = (8, 0)
 """The NVIDIA generation, by its compute capability, whose tensor cores torchao's packed int4 is written for."""
@@ -39,11 +37,9 @@ def _torchao(name: str, **options: Any) -> Any:
     return TorchAoConfig(getattr(quantization, name)(**options))
 
 
-def _by_group(name: str, **options: Any) -> Any:
-    from torchao.quantization import PerGroup  # noqa: PLC0415 - an extra of its own
-
-    four_bits = torch.int4  # type: ignore[attr-defined] # torch's own stubs do not know it
-    return _torchao(name, weight_dtype=four_bits, granularity=PerGroup(_GROUP), **options)
+def _trained_for(name: str) -> Callable[[], Any]:
+    """As quantization-aware training rounds: by the same configuration."""
+    return lambda: TorchAoConfig(RECIPES[name]())
 
 
 def _nf4() -> Any:
@@ -63,18 +59,24 @@ KINDS: Mapping[str, Kind] = {
         lambda: _torchao("Int8DynamicActivationInt8WeightConfig"),
     ),
     "int4": Kind(
-        f"weights in 4 bits, two to a byte, a scale for every {_GROUP}",
+        f"weights of 4 bits, a scale for every {GROUP}, but each in a byte of its own, so no smaller than int8",
         "torchao",
-        lambda: _torchao("Int4WeightOnlyConfig", group_size=_GROUP, int4_packing_format="tile_packed_to_4d"),
-        dtype=torch.bfloat16,
-        group=_GROUP,
-        on_gpu=True,
+        _trained_for("int4"),
+        group=GROUP,
     ),
-    "int4-unpacked": Kind(
-        f"weights in 4 bits, one to a byte, a scale for every {_GROUP}: shows on any machine what int4 answers",
+    "int8-dynamic-int4-weight": Kind(
+        f"activations in 8 bits, scaled as they come, and weights of 4 bits, a scale for every {GROUP}, each in a byte",
         "torchao",
-        lambda: _by_group("IntxWeightOnlyConfig"),
-        group=_GROUP,
+        _trained_for("int8-dynamic-int4-weight"),
+        group=GROUP,
+    ),
+    "int4-packed": Kind(
+        f"weights in 4 bits, two to a byte, a scale for every {GROUP}",
+        "torchao",
+        lambda: _torchao("Int4WeightOnlyConfig", group_size=GROUP, int4_packing_format="tile_packed_to_4d"),
+        dtype=torch.bfloat16,
+        group=GROUP,
+        on_gpu=True,
     ),
     "nf4": Kind("weights in 4 bits, two to a byte, as in QLoRA", "bitsandbytes", _nf4),
 }
@@ -103,6 +105,6 @@ def kind_of(name: str) -> Kind:
     if kind.on_gpu and not (torch.cuda.is_available() and torch.cuda.get_device_capability() >= _AMPERE):
         raise InputError(
             f"{name} is made and run on an NVIDIA GPU of the Ampere generation or newer, and there is none here",
-            hint="nf4 packs 4 bits on any machine; int4-unpacked shows there what int4 answers",
+            hint="nf4 packs 4 bits on any machine; int4 answers there much the same, a byte for each weight",
         )
     return kind

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Kind, Manifest, seal
+from ftsdk.artifact.template import template_hash
 from ftsdk.backend import Plan
 from ftsdk.job import JobRef
 from ftsdk.kit.card import model_card
@@ -43,9 +44,10 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
         data=plan.data.sha256 if plan.data else {},
         versions=versions(),
         metrics=last_values(metrics),
+        chat_template=template_hash(tokenizer.chat_template),
         job=str(JobRef(NAME, folder.path.name)),
     )
-    (aside / "README.md").write_text(model_card(manifest), "utf-8")
+    (aside / "README.md").write_text(model_card(manifest, plot="loss.png"), "utf-8")
     seal(aside, manifest)
     shutil.rmtree(folder.artifact, ignore_errors=True)
     return aside.rename(folder.artifact)

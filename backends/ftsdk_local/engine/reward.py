@@ -1,5 +1,6 @@
 """Reward modeling, from the plan to the trained scorer: the stages in their order."""
 
+from ftsdk.kit.encoding import choose_padding
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk.spec import JobSpec
@@ -10,7 +11,7 @@ from ftsdk_local.engine.fit import fit
 from ftsdk_local.engine.model import load_scorer, load_tokenizer
 from ftsdk_local.engine.objective import find_route
 from ftsdk_local.engine.pairs import read_pairs
-from ftsdk_local.engine.scoring import PairObjective, choose_padding
+from ftsdk_local.engine.scoring import PairObjective, ends_of
 from ftsdk_local.engine.sequences import template_of
 from ftsdk_local.engine.stages import (
     Trained,
@@ -40,7 +41,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     reporter.stage("reading data")
     tokenizer = load_tokenizer(settings.model, template_of(settings.data.dataset))
     training, held_out = read_pairs(settings, tokenizer, folder, reporter)
-    choose_padding(tokenizer, [*training, *held_out])
+    choose_padding(tokenizer, ends_of([*training, *held_out]))
 
     # 3. The model
     reporter.stage("loading model")

@@ -8,11 +8,11 @@ from pathlib import Path
 from ftsdk.backend import Plan
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
+from ftsdk.kit.hub.publishing import publish
 from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.report import Reporter
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.export import export
-from ftsdk_local.engine.hub import push
 from ftsdk_local.engine.stages import Trained
 from ftsdk_local.settings import Settings
 
@@ -46,7 +46,7 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: StopRequest) ->
     reporter.log(f"the artifact is in {artifact}")
     if settings.hub_model_id:
         reporter.stage("uploading")
-        reporter.log(f"uploaded to {push(artifact, settings.hub_model_id)}")
+        reporter.log(f"uploaded to {publish(artifact, settings.hub_model_id)}")
 
 
 def _trainer(method: str) -> Callable[..., Trained]:

@@ -52,15 +52,6 @@ def scores_of(model: Any, route: Route, bin_: Bin) -> Tensor:
     return scores_R
 
 
-def choose_padding(tokenizer: Any, units: Iterable[Sequence[Unit]]) -> None:
-    """Let a tokenizer pad with a token that ends no row.
-
-    Transformers reads the score at the last token that is not padding. Where padding is the end-of-text token, as in
-    many tokenizers, that would be one token too early.
-    """
-    ends = {tokenizer.eos_token_id} | {int(row.input_ids[-1]) for part in units for unit in part for row in unit.rows}
-    named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
-    others = sorted(tokenizer.get_vocab().values(), reverse=True)
-    fitting = next(found for found in (*named, *others) if found is not None and found not in ends)
-    if fitting != tokenizer.pad_token_id:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(fitting)
+def ends_of(units: Iterable[Sequence[Unit]]) -> set[int]:
+    """The tokens that end rows."""
+    return {int(row.input_ids[-1]) for part in units for unit in part for row in unit.rows}

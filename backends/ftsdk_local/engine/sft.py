@@ -9,6 +9,7 @@ from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import fit
 from ftsdk_local.engine.model import load_base, load_tokenizer
 from ftsdk_local.engine.objective import Objective, find_route
+from ftsdk_local.engine.rounding import round_linears
 from ftsdk_local.engine.sequences import read_sequences, template_of
 from ftsdk_local.engine.stages import (
     Trained,
@@ -44,6 +45,9 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     base = load_base(settings.model, device, trains=settings.lora is None)
     check_vocabulary(base, tokenizer)
     model = prepare_adapter(base, settings)
+    if settings.quantization_aware:
+        layers = round_linears(model, settings.quantization_aware)
+        reporter.log(f"{layers} linear layers compute with weights rounded to {settings.quantization_aware}")
 
     # 4. How to compute the loss, and how much at a time
     reporter.stage("preparing")

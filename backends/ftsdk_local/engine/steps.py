@@ -61,8 +61,12 @@ class StepTrainer(Trainer):
         units = [unit for sequence in inputs for unit in sequence]
         means = self._until_it_fits(lambda: self.accumulate(units), units)
         loss = means.pop("loss")
-        self._means.append({name: mean.item() for name, mean in means.items()})
-        self.tokens_seen += sum(map(tokens_of, units))
+        taught = {
+            "tokens_per_step": float(sum(map(tokens_of, units))),
+            "labels_per_step": float(sum(row.labelled for unit in units for row in unit.rows)),
+        }
+        self._means.append({name: mean.item() for name, mean in means.items()} | taught)
+        self.tokens_seen += int(taught["tokens_per_step"])
         self.seconds += time.perf_counter() - began
         return loss
 

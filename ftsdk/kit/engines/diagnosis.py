@@ -11,7 +11,11 @@ from ftsdk.kit.jobs.outcome import Failure
 
 _SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
 _TABLE = (
-    (r"out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|MemoryError", Reason.OOM, _SMALLER),
+    (
+        r"out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|MemoryError|[Cc]an(no|')t allocate memory",
+        Reason.OOM,
+        _SMALLER,
+    ),
     (r"No space left on device|os error 28|Disk quota exceeded", Reason.DISK_FULL, "free some space, then resume"),
     (r"GatedRepoError|gated repo|awaiting a review", Reason.GATED_MODEL, "ask for access on the model's page"),
     (r"401 Client Error|Invalid user token|RepositoryNotFoundError", Reason.AUTH, "set HF_TOKEN, and check the name"),

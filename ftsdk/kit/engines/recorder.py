@@ -16,7 +16,8 @@ from transformers import TrainerCallback
 
 RECORD = "record.jsonl"
 _IGNORED = -100
-_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "num_input_tokens_seen", "step"})
+_SILENT = frozenset({"total_flos", "train_loss", "num_tokens", "eval_num_tokens", "num_input_tokens_seen", "step"})
+_SILENT_BEGINNINGS = ("memory/",)
 _SILENT_ENDINGS = ("_runtime", "_per_second", "_per_second_per_gpu")
 
 
@@ -28,11 +29,13 @@ class Recorder(TrainerCallback):
         self._counter = _Counter()
         self._began = self._seconds = 0.0
         self._told = (0, 0.0)
+        self._taught: list[dict[str, int]] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Tell what is trained, and listen."""
         signal.signal(signal.SIGTERM, self._hear)
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        _keep_unpacked(model)
         self._counter.watch(model)
         self._began = time.monotonic()
         trainable = sum(size for size, learned in sizes if learned)
@@ -46,7 +49,8 @@ class Recorder(TrainerCallback):
         """Tell the step; save and end, once it was asked for."""
         now = time.monotonic()
         self._seconds, self._began = self._seconds + now - self._began, now
-        _write(step=state.global_step, total=state.max_steps, **self._counter.take())
+        self._taught.append(self._counter.take())
+        _write(step=state.global_step, total=state.max_steps)
         if self._stop_wanted:
             control.should_log = control.should_save = control.should_training_stop = True
         return control
@@ -55,7 +59,7 @@ class Recorder(TrainerCallback):
         """Tell the values; a loss that is no number ends the training."""
         values = {name: float(value) for name, value in (logs or {}).items() if _is_told(name, value)}
         if "loss" in values:
-            values |= self._tokens_per_second()
+            values |= self._means() | self._tokens_per_second()
         if values.keys() - {"epoch"}:
             _write(step=state.global_step, values=values)
         if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
@@ -68,6 +72,11 @@ class Recorder(TrainerCallback):
 
     def _hear(self, *_: object) -> None:
         self._stop_wanted = True
+
+    def _means(self) -> dict[str, float]:
+        """Of the steps since the last time: what the model was taught with."""
+        taught, self._taught = self._taught, []
+        return {f"{name}_per_step": sum(step[name] for step in taught) / len(taught) for name in (taught or [{}])[0]}
 
     def _tokens_per_second(self) -> dict[str, float]:
         (tokens, seconds), self._told = self._told, (self._counter.tokens, self._seconds)
@@ -93,8 +102,9 @@ class _Counter:
         self.tokens += seen[0] if seen else 0
         return dict(zip(("tokens", "labels"), seen, strict=False))
 
-    def _count(self, module: Any, _: Any, given: dict[str, Any]) -> None:
-        ids, mask, labels = (given.get(name) for name in ("input_ids", "attention_mask", "labels"))
+    def _count(self, module: Any, places: tuple[Any, ...], given: dict[str, Any]) -> None:
+        ids = given.get("input_ids", places[0] if places else None)  # TRL's ORPO gives them by their place
+        mask, labels = given.get("attention_mask"), given.get("labels")
         if ids is None or not module.training or not torch.is_grad_enabled():
             return
         tokens = ids.numel() if mask is None else mask.sum()
@@ -102,8 +112,16 @@ class _Counter:
         self._seen.append((tokens, *learned))
 
 
+def _keep_unpacked(model: Any) -> None:
+    """On a CPU, bitsandbytes packs 4-bit weights when it evaluates, and then trains on them as if they were not."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _is_told(name: str, value: Any) -> bool:
-    return isinstance(value, int | float) and name not in _SILENT and not name.endswith(_SILENT_ENDINGS)
+    silent = name in _SILENT or name.startswith(_SILENT_BEGINNINGS) or name.endswith(_SILENT_ENDINGS)
+    return isinstance(value, int | float) and not silent
 
 
 def _write(**line: Any) -> None:

@@ -4,11 +4,13 @@ So every engine learns the same, whatever it has of templates, masks and cutting
 nothing of ours but the desk and the encoding.
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.kit.encoding import (
@@ -52,6 +54,15 @@ Columns = Callable[[Encoded], dict[str, Any]]
 """Makes a row as an engine reads it."""
 
 
+def text_columns(encoded: Encoded, beginnings: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
+    """Each text with its mask and labels; the columns' names begin as given, or with the text's name."""
+    row: dict[str, Any] = {}
+    for name, (ids, labels) in encoded.texts.items():
+        begin = beginnings.get(name, f"{name}_")
+        row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
+    return row
+
+
 def load_tokenizer(request: Request) -> Any:
     """The model's tokenizer, with the template that the spec names, or a plain one where it has none.
 
@@ -74,7 +85,7 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
     """Write all rows as a dataset into :data:`FOLDER`, with the splits ``train`` and ``validation``.
 
     Returns:
-        ``rows``, and how many of them were ``truncated``.
+        ``rows``, how many of them were ``truncated``, and the sha256 of the ``chat_template``.
 
     Raises:
         Failure: A row cannot be learned from; it is named.
@@ -89,7 +100,7 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
     }
     shutil.rmtree(FOLDER, ignore_errors=True)
     datasets.DatasetDict(encoded).save_to_disk(FOLDER)
-    return counts
+    return {**counts, "chat_template": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest()}
 
 
 def _dataset(rows: Iterator[dict[str, Any]]) -> Any:

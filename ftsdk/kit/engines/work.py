@@ -27,6 +27,7 @@ from ftsdk.spec import Dataset
 
 TOOLS = (
     "ftsdk.kit.encoding",
+    "ftsdk.kit.engines.batches",
     "ftsdk.kit.engines.desk",
     "ftsdk.kit.engines.output",
     "ftsdk.kit.engines.recorder",
@@ -77,7 +78,8 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
     if result["truncated"]:
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]
-    seal_product(folder, plan, desk / task["output"], task["model"], result["versions"])
+    template = result.get("chat_template", "")
+    seal_product(folder, plan, desk / task["output"], task["model"], result["versions"], chat_template=template)
 
 
 def write_request(engine: Engine, desk: Path, plan: Plan, cache: Path) -> Path:

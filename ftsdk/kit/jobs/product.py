@@ -12,7 +12,15 @@ from ftsdk.kit.jobs.measured import Metrics, as_lines, last_values, metrics_by_s
 from ftsdk.kit.model_files import is_model_file
 
 
-def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, versions: Mapping[str, str]) -> Artifact:
+def seal_product(
+    folder: JobFolder,
+    plan: Plan,
+    source: Path,
+    base_model: str,
+    versions: Mapping[str, str],
+    *,
+    chat_template: str = "",
+) -> Artifact:
     """Copy an engine's files into the job's artifact, with metrics and a model card; an earlier one is replaced.
 
     Args:
@@ -21,6 +29,7 @@ def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, v
         source: The folder that the engine has written into.
         base_model: The base's id or folder.
         versions: Of the packages that took part.
+        chat_template: The sha256 of the template that the rows were written with, where it is known.
 
     Raises:
         ArtifactError: Something in it is damaged or unsafe.
@@ -36,6 +45,7 @@ def seal_product(folder: JobFolder, plan: Plan, source: Path, base_model: str, v
         plan=dict(plan.native),
         data=plan.data.sha256 if plan.data else {},
         versions=dict(versions),
+        chat_template=chat_template,
         job=folder.ref,
     )
     assemble(source, aside, metrics_by_step(folder), manifest)

@@ -1,0 +1,13 @@
+"""Unsloth's own environment; its lock file was resolved by uv for Python 3.11 (scripts/lock_engine.py)."""
+
+from pathlib import Path
+
+from ftsdk.kit.engines.house import House
+
+HOUSE = House(
+    name="unsloth",
+    package="unsloth",
+    lock=Path(__file__).with_name("lock.txt"),
+    python="3.11",
+    size=2_500_000_000,
+)

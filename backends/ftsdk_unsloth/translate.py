@@ -1,0 +1,311 @@
+"""Translate a spec into Unsloth's calls and TRL's arguments. Pure but for reading the model's config file."""
+
+from types import MappingProxyType
+from typing import Any
+
+from ftsdk.backend import Note, Plan
+from ftsdk.kit.batches import cut_batch
+from ftsdk.kit.engines import fields
+from ftsdk.kit.engines.fields import OUTPUT
+from ftsdk.kit.hardware import Machine
+from ftsdk.kit.hub.pins import Pins, revisions, warnings
+from ftsdk.kit.ledger import Ledger
+from ftsdk.spec import JobSpec
+from ftsdk_unsloth.gaps import ADVICE, NOTES, ONLY
+from ftsdk_unsloth.options import UnslothOptions
+
+NAME = "unsloth"
+
+METHODS: dict[str, dict[str, str]] = {
+    "sft": {},
+    "dpo": {"method.beta": "beta", "method.label_smoothing": "label_smoothing"},
+    "kto": {
+        "method.beta": "beta",
+        "method.desirable_weight": "desirable_weight",
+        "method.undesirable_weight": "undesirable_weight",
+    },
+    "orpo": {"method.beta": "beta"},
+    "reward_modeling": {"method.center_rewards_coefficient": "center_rewards_coefficient"},
+}
+"""From a method to its fields that are sent as they are."""
+
+_REFERENCE = {"precompute_ref_log_probs": False, "sync_ref_model": False}
+FIXED: dict[str, dict[str, Any]] = {
+    "sft": {"loss_type": "nll", "packing": False, "eval_packing": False, "padding_free": False},
+    "dpo": {"disable_dropout": False, "padding_free": False, **_REFERENCE},
+    "kto": {"disable_dropout": False, "loss_type": "kto", **_REFERENCE},
+    "orpo": {"disable_dropout": False, "generate_during_eval": False},
+    "reward_modeling": {"disable_dropout": False},
+}
+"""From a method to what TRL would else decide for us."""
+
+SENT = {
+    "training.learning_rate": "learning_rate",
+    "training.lr_scheduler_type": "lr_scheduler_type",
+    "training.num_train_epochs": "num_train_epochs",
+    "training.max_length": "max_length",
+    "training.adam_beta1": "adam_beta1",
+    "training.adam_beta2": "adam_beta2",
+    "training.adam_epsilon": "adam_epsilon",
+    "training.weight_decay": "weight_decay",
+    "training.max_grad_norm": "max_grad_norm",
+    "training.seed": "seed",
+    "training.logging_steps": "logging_steps",
+    "training.save_total_limit": "save_total_limit",
+    "training.neftune_noise_alpha": "neftune_noise_alpha",
+}
+"""Fields that are sent as they are."""
+
+ADAPTER = {
+    "adapter.r": "r",
+    "adapter.dropout": "lora_dropout",
+    "adapter.use_dora": "use_dora",
+    "adapter.use_rslora": "use_rslora",
+}
+INITS = {"default": True, "gaussian": "gaussian"}
+_WHOLE_LAYERS = frozenset({"embed_tokens", "lm_head"})
+
+QUANTIZATIONS = {"nf4": "load_in_4bit", "int8": "load_in_8bit"}
+
+ON_CPU = {"adamw_torch": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
+"""The optimizers that Unsloth keeps on a CPU, by the names that it gives them."""
+
+COMMAND = "UNSLOTH_DISABLE_STATISTICS=1 HF_HUB_OFFLINE=1 PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json"
+"""The training by hand, in the job's folder of the engine."""
+
+ENVIRONMENT = {
+    "UNSLOTH_DISABLE_STATISTICS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "UNSLOTH_USE_MODELSCOPE": "0",
+    "UNSLOTH_DISABLE_AUTO_PADDING_FREE": "1",
+    "UNSLOTH_COMPILE_LOCATION": "unsloth_compiled_cache",
+    "TRITON_CACHE_DIR": "triton_cache",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor_cache",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+"""Nothing is told to anybody, and nothing is written but in the job's folder."""
+
+
+def plan(
+    spec: JobSpec,
+    options: UnslothOptions,
+    machine: Machine,
+    version: str,
+    pins: Pins = MappingProxyType({}),
+) -> Plan:
+    """Unsloth's request for a spec, and what becomes of each field.
+
+    Args:
+        spec: What the user means.
+        options: What Unsloth alone has.
+        machine: What it runs on.
+        version: Unsloth's.
+        pins: What the Hub says of the names in the spec.
+
+    Raises:
+        UnsupportedSpec: With every field that Unsloth cannot honour.
+    """
+    ledger = Ledger(NAME, spec)
+    commits = revisions(ledger, pins)
+    if spec.method.type not in METHODS:
+        ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
+    model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
+    precision = _precision(ledger, machine)
+    recomputed = _recomputed(ledger, options)
+    config = {
+        "method": spec.method.type,
+        "from_pretrained": _from_pretrained(ledger, machine, model.name, precision, recomputed),
+        "get_peft_model": _get_peft_model(ledger, recomputed),
+        "arguments": {
+            "output_dir": OUTPUT,
+            **_method(ledger),
+            **{native: ledger.take(field, f"arguments.{native}") for field, native in SENT.items()},
+            "max_steps": ledger.take("training.max_steps") or -1,
+            "warmup_steps": fields.warmup_steps(ledger),
+            "data_seed": ledger.value("training.seed"),
+            "optim": _optim(ledger, machine),
+            **_cadence(ledger),
+            **_batch(ledger),
+            **precision,
+            "gradient_checkpointing": bool(recomputed),
+            **_ALWAYS,
+        },
+        "early_stopping": _early_stopping(ledger),
+        "tokens": "tokens",
+        "tokenizer": "tokenizer",
+    }
+    _refuse(ledger)
+    ledger.close()
+    return Plan(
+        backend=NAME,
+        spec=spec,
+        native={
+            "engine": f"unsloth {version}",
+            "config": config,
+            "environment": ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
+            "task": fields.task_of(ledger, commits, model),
+        },
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=tuple(ledger.own),
+        command=COMMAND,
+        price=0.0,
+        warnings=tuple(warnings(pins)),
+    )
+
+
+_ALWAYS = {
+    "train_sampling_strategy": "random",
+    "dataloader_drop_last": False,
+    "dataloader_num_workers": 0,
+    "remove_unused_columns": False,
+    "logging_nan_inf_filter": False,
+    "disable_tqdm": True,
+    "report_to": "none",
+    "push_to_hub": False,
+}
+"""What is the same in every job: each row is learned from as it is, and nothing is uploaded."""
+
+
+def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
+    told = fields.precision(ledger, machine, "Unsloth")
+    if machine.cuda and not any(told.values()):
+        ledger.refuse("compute.dtype", "Unsloth trains in 16 bits on GPUs, whatever it is told", "auto")
+    return told
+
+
+def _recomputed(ledger: Ledger, options: UnslothOptions) -> bool | str:
+    """Unsloth's ``use_gradient_checkpointing``: its own way, PyTorch's, or none."""
+    if ledger.take("compute.gradient_checkpointing", "use_gradient_checkpointing") is False:
+        return False
+    return "unsloth" if options.gradient_checkpointing == "unsloth" else True
+
+
+def _from_pretrained(
+    ledger: Ledger, machine: Machine, model: str, precision: dict[str, bool], recomputed: bool | str
+) -> dict[str, Any]:
+    """Arguments of ``FastLanguageModel.from_pretrained``."""
+    whole = ledger.spec.adapter is None
+    return {
+        "model_name": model,
+        "max_seq_length": ledger.value("training.max_length"),
+        "dtype": "bfloat16" if precision["bf16"] else "float16" if precision["fp16"] else "float32",
+        **_quantization(ledger, machine),
+        "full_finetuning": whole,
+        "trust_remote_code": ledger.take("trust_remote_code"),
+        "use_exact_model_name": True,
+        "use_gradient_checkpointing": recomputed,
+        **({"float32_mixed_precision": True} if whole and machine.cuda else {}),
+        **_attention(ledger, machine),
+    }
+
+
+def _quantization(ledger: Ledger, machine: Machine) -> dict[str, bool]:
+    wanted = ledger.take("compute.quantization", "load_in_4bit, load_in_8bit")
+    if wanted != "nf4" or ledger.value("compute.double_quantization"):
+        ledger.take("compute.double_quantization", "load_in_4bit")
+    if wanted == "fp4":
+        ledger.refuse("compute.quantization", "4 bits of Unsloth's are nf4", "nf4")
+    if wanted == "int8" and not machine.cuda:
+        ledger.refuse("compute.quantization", "Unsloth holds a base in 8 bits on GPUs only", "nf4")
+    return {native: wanted == name for name, native in QUANTIZATIONS.items()}
+
+
+def _attention(ledger: Ledger, machine: Machine) -> dict[str, str]:
+    """A card's is Unsloth's own, but for reward models, which Transformers loads."""
+    if machine.cuda and ledger.spec.method.type != "reward_modeling":
+        return {}
+    wanted = fields.attention(ledger, machine, "attn_implementation")
+    return {} if wanted == "auto" else {"attn_implementation": wanted}
+
+
+def _get_peft_model(ledger: Ledger, recomputed: bool | str) -> dict[str, Any] | None:
+    """Arguments of ``FastLanguageModel.get_peft_model``."""
+    if ledger.take("adapter", "get_peft_model") is None:
+        return None
+    modules = ledger.take("adapter.target_modules", "target_modules")
+    if not isinstance(modules, str) and _WHOLE_LAYERS & set(modules):
+        what = "Unsloth trains these layers whole where they are named, and puts no adapter on them"
+        ledger.refuse("adapter.target_modules", what, f"leave out {', '.join(sorted(_WHOLE_LAYERS & set(modules)))}")
+    start, alpha = ledger.take("adapter.init", "init_lora_weights"), ledger.take("adapter.alpha", "lora_alpha")
+    if start not in INITS:
+        what = f"{start} changes the base's weights, so the adapter would fit no base but that"
+        ledger.refuse("adapter.init", what, ", ".join(INITS))
+    return {
+        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
+        "target_modules": modules if isinstance(modules, str) else list(modules),
+        "bias": "none",
+        "init_lora_weights": INITS.get(start),
+        "random_state": ledger.value("training.seed"),
+        "use_gradient_checkpointing": recomputed,
+    }
+
+
+def _method(ledger: Ledger) -> dict[str, Any]:
+    ledger.take("method", "the trainer's class")
+    ledger.take("method.type", "the trainer's class")
+    method = ledger.spec.method.type
+    told = {native: ledger.take(field, native) for field, native in METHODS.get(method, {}).items()}
+    if method == "sft":
+        ledger.take("method.train_on", "the labels of the rows")
+    if method == "dpo":
+        loss = ledger.take("method.loss_type", "loss_type")
+        told["loss_type"] = [loss]
+        if told["label_smoothing"] and loss != "sigmoid":
+            ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
+    if method in NOTES:
+        ledger.own.append(Note(*NOTES[method]))
+    return {**told, **FIXED.get(method, {})}
+
+
+def _optim(ledger: Ledger, machine: Machine) -> str | None:
+    wanted: str = ledger.take("training.optim", "optim")
+    if machine.cuda:
+        return wanted
+    if wanted not in ON_CPU:
+        ledger.refuse("training.optim", "runs on GPUs only", ", ".join(ON_CPU))
+    return ON_CPU.get(wanted)
+
+
+def _cadence(ledger: Ledger) -> dict[str, Any]:
+    """When to save and to evaluate; early stopping needs a checkpoint of every evaluation."""
+    told = fields.cadence(ledger)
+    if ledger.spec.training.early_stopping_patience is None:
+        return told
+    if ledger.is_given("training.save_steps"):
+        what = "early stopping saves at each evaluation"
+        ledger.refuse("training.save_steps", what, "leave it out, and set training.eval_steps")
+    saved = {name.replace("eval", "save"): value for name, value in told.items() if name.startswith("eval")}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+    return {**told, **saved, **best, "restore_callback_states_from_checkpoint": True}
+
+
+def _early_stopping(ledger: Ledger) -> dict[str, Any]:
+    """Arguments of Transformers' ``EarlyStoppingCallback``, which there is where there is patience."""
+    names = ("early_stopping_patience", "early_stopping_threshold")
+    return {name: ledger.take(f"training.{name}", f"early_stopping.{name}") for name in names}
+
+
+def _batch(ledger: Ledger) -> dict[str, int]:
+    """Rows at a time; KTO compares those of a batch with one another, so it needs two of them."""
+    size, accumulation = "per_device_train_batch_size", "gradient_accumulation_steps"
+    cut = cut_batch(ledger, size, accumulation)
+    if ledger.spec.method.type != "kto":
+        return {**cut, "per_device_eval_batch_size": 1}
+    whole: int = ledger.value("training.global_batch_size")
+    if cut[size] == 1 and ledger.value("compute.per_device_train_batch_size") != 1 and whole > 1:
+        rows = next(rows for rows in range(2, whole + 1) if whole % rows == 0)
+        cut = {size: rows, accumulation: whole // rows}
+    if cut[size] == 1:
+        field = "training.global_batch_size" if whole == 1 else f"compute.{size}"
+        ledger.refuse(field, "KTO needs two rows at a time", "2 or more")
+    return {**cut, "per_device_eval_batch_size": cut[size]}
+
+
+def _refuse(ledger: Ledger) -> None:
+    """All that Unsloth cannot be told, from the tables."""
+    ledger.hold_to(ONLY)
+    fields.refuse_the_usual(ledger, "Unsloth")
+    ledger.set_advice_aside(ADVICE, "Unsloth has no setting for it")

@@ -1,0 +1,18 @@
+"""The process that does an Unsloth job on this machine: ``python -P -m ftsdk_unsloth.worker FOLDER``."""
+
+import sys
+from functools import partial
+
+from ftsdk.kit.engines.work import Engine, train
+from ftsdk.kit.jobs import worker
+from ftsdk_unsloth.installation import HOUSE
+
+ENGINE = Engine(
+    HOUSE,
+    runner="ftsdk_unsloth.runner",
+    file="job.json",
+    tools=("ftsdk_unsloth.models", "ftsdk_unsloth.train", "ftsdk_unsloth.trainers"),
+)
+
+if __name__ == "__main__":
+    sys.exit(worker.main(sys.argv[1:], partial(train, ENGINE)))

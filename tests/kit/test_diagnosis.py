@@ -1,0 +1,23 @@
+"""From an engine's last words to the reason of its failure."""
+
+import pytest
+
+from ftsdk.job import Reason
+from ftsdk.kit.engines.diagnosis import diagnose
+
+WORDS = {
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": Reason.OOM,
+    "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes": Reason.OOM,
+    "OSError: [Errno 12] Cannot allocate memory": Reason.OOM,
+    "SafetensorError: Error while serializing: No space left on device (os error 28)": Reason.DISK_FULL,
+    "FloatingPointError: the loss or its gradient is non-finite at step 3": Reason.DIVERGED,
+    "ValueError: something else": Reason.ENGINE_ERROR,
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_what_last_words_mean(words):
+    """A traceback's last line decides, whatever was printed before it."""
+    found = diagnose(["step 2 of 3", "Traceback (most recent call last):", words])
+
+    assert (WORDS[words], words) == (found.reason, found.message)
