@@ -80,7 +80,7 @@ def test_embeddings_and_heads_stay(base, tmp_path):
     before, after = (AutoModelForCausalLM.from_pretrained(folder) for folder in (ground, made.path))
     assert torch.equal(before.lm_head.weight, after.lm_head.weight)
     assert torch.equal(before.model.embed_tokens.weight, after.model.embed_tokens.weight)
-    assert "Int8Tensor" == type(after.model.layers[0].mlp.up_proj.weight).__name__
+    assert "IntxUnpackedToInt8Tensor" == type(after.model.layers[0].mlp.up_proj.weight).__name__
 
 
 def test_the_manifest_tells_the_whole_way(tiny_model, tmp_path):

@@ -52,7 +52,7 @@ def _nf4() -> Any:
 
 
 KINDS: Mapping[str, Kind] = {
-    "int8": Kind("weights in 8 bits, a scale for each row", "torchao", lambda: _torchao("Int8WeightOnlyConfig")),
+    "int8": Kind("weights in 8 bits, a scale for each row", "torchao", _trained_for("int8")),
     "int8-dynamic": Kind(
         "weights in 8 bits, and activations too, scaled as they come",
         "torchao",
