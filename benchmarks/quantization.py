@@ -1,11 +1,11 @@
 """What few bits cost: size and held-out loss of one fine-tune, whole and in every kind that this machine makes.
 
-    python benchmarks/quantization.py [--qat FOLDER ...]
+    python benchmarks/quantization.py
 
-The packaged tiny model, in float32, learns on an nf4 base to talk like a pirate (the rows and settings of ``ftsdk
-demo``); the adapter is merged, cast to bfloat16 and quantized. Printed for each: bytes of the weights, of them those
-of the layers alone, the mean loss per token of the held-out answers, and how many greedy answers are the whole model's.
-A model that was trained quantization-aware, given with --qat, gets a row of its own.
+The packaged tiny model, in float32, learns to talk like a pirate (the rows and settings of ``ftsdk demo``, without its
+nf4); the adapter is merged, cast to bfloat16 and quantized. The same is done after each quantization-aware training.
+Printed for each: bytes of the weights, of them those of the layers alone, the mean loss per token of the held-out
+answers, and how many greedy answers are the whole model's.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from ftsdk.demo.persona import Example, examples
 from ftsdk.demo.tour import tiny_model
 from ftsdk_local.after.kinds import KINDS
 from ftsdk_local.after.weights import shards_of
+from ftsdk_local.engine.rounding import RECIPES
 
 CHOSEN = [name for name, kind in KINDS.items() if not kind.on_gpu or torch.cuda.is_available()]
 
@@ -47,16 +48,18 @@ def cast(model: Path, target: Path) -> Path:
     return target
 
 
-def trained(base: Path, folder: Path, rows: Sequence[Example]) -> Path:
-    """The adapter of the demo's training on a base."""
+def trained(base: Path, folder: Path, rows: Sequence[Example], aware: str | None = None) -> Path:
+    """The adapter of the demo's training on a base, aware of a quantization or not."""
+    folder.mkdir()
     os.environ["FTSDK_HOME"] = str(folder / "state")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row.row()) + "\n" for row in rows))
     spec = ftsdk.JobSpec(
         model=str(base),
         dataset=ftsdk.Dataset(path=str(folder / "rows.jsonl")),
         adapter=ftsdk.LoRA(r=16),
-        training=ftsdk.Training(max_steps=120, learning_rate=3e-3, global_batch_size=16, max_length=128),
-        compute=ftsdk.Compute(quantization="nf4"),
+        training=ftsdk.Training(
+            max_steps=120, learning_rate=3e-3, global_batch_size=16, max_length=128, quantization_aware=aware
+        ),
     )
     job = ftsdk.submit(spec, backend="local")
     job.wait()
@@ -95,25 +98,26 @@ def row(name: str, folder: Path, held_out: Sequence[Example], whole: list[str] |
 
 def main() -> None:
     """Train, merge, quantize, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--qat", nargs="*", type=Path, default=[], help="models trained quantization-aware")
-    options = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     rows, held_out = examples()
     print("| weights | all | layers | held-out loss | perplexity | same answers |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        adapter = trained(in_float32(folder / "base"), folder, rows)
-        merged = ftsdk.merge(adapter, folder / "merged").path
+        base = in_float32(folder / "base")
+        merged = ftsdk.merge(trained(base, folder / "plain", rows), folder / "merged").path
         whole = row("float32", merged, held_out, None)
         half = cast(merged, folder / "bfloat16")
         row("bfloat16", half, held_out, whole)
         for kind in CHOSEN:
-            row(kind, ftsdk.quantize(half, kind, folder / kind).path, held_out, whole)
-        row("before the training, float32", folder / "base", held_out, whole)
-    for model in options.qat:
-        row(f"quantization-aware: {model.name}", model, held_out, whole)
+            row(f"`{kind}`", ftsdk.quantize(half, kind, folder / kind).path, held_out, whole)
+        for kind in RECIPES:
+            aware = trained(base, folder / f"aware-{kind}", rows, kind)
+            half = cast(ftsdk.merge(aware, folder / f"merged-{kind}").path, folder / f"half-{kind}")
+            made = ftsdk.quantize(half, kind, folder / f"quantized-{kind}")
+            row(f"`{kind}`, trained quantization-aware", made.path, held_out, whole)
+        row("base before the training, float32", base, held_out, whole)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
 
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.errors import ArtifactError, MissingExtra
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
-from ftsdk_local.after.loading import quietly
+from ftsdk_local.after.loading import quantized_by, quietly
 from ftsdk_local.base import base_of
 from ftsdk_local.engine.model import load_base, pick_device
 
@@ -93,15 +92,9 @@ def load(folder: Path) -> Generator:
 def _load_model(folder: Path) -> Any:
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(folder)
-    if _quantized_by(folder) == "torchao" and find_spec("torchao") is None:
+    if quantized_by(folder) == "torchao" and find_spec("torchao") is None:
         raise MissingExtra("quantize", "torchao")
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
-
-
-def _quantized_by(folder: Path) -> str | None:
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    by: str | None = (config.get("quantization_config") or {}).get("quant_method")
-    return by
 
 
 def _with_adapter(folder: Path) -> Any:

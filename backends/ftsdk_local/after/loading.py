@@ -73,6 +73,14 @@ def load_tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder)
 
 
+def quantized_by(folder: Path) -> str | None:
+    """The library that has quantized the model in a folder; None: it is in full precision, or no model."""
+    config = folder / "config.json"
+    said = json.loads(config.read_text("utf-8")) if config.is_file() else {}
+    by: str | None = (said.get("quantization_config") or {}).get("quant_method")
+    return by
+
+
 @contextmanager
 def told(folder: Path) -> Iterator[None]:
     """Turn the libraries' errors into one that names the folder."""
