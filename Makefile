@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
-EXTRAS := [local,evaluate,together,replicate,hf,axolotl,llamafactory,unsloth,dev]
+EXTRAS := [local,evaluate,quantize,together,replicate,hf,axolotl,llamafactory,unsloth,dev]
 # tests compute on one thread each
 PARALLEL := -n 2
 

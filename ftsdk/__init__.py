@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ftsdk.artifact import Artifact
+    from ftsdk.artifact import Artifact, merge, quantize
     from ftsdk.backend import Plan
     from ftsdk.client import (
         Client,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "ftsdk.artifact": ("Artifact",),
+    "ftsdk.artifact": ("Artifact", "merge", "quantize"),
     "ftsdk.backend": ("Plan",),
     "ftsdk.client": (
         "Client",
@@ -141,7 +141,9 @@ __all__ = [
     "jobs",
     "load_spec",
     "logs",
+    "merge",
     "plan",
+    "quantize",
     "resume",
     "status",
     "submit",

@@ -32,6 +32,7 @@ HEAVY = {
     "replicate",
     "together",
     "torch",
+    "torchao",
     "transformers",
     "trl",
 }
@@ -152,7 +153,7 @@ def test_backends_stand_on_the_contract() -> None:
 
 
 def test_heavy_libraries_stay_in_the_engine() -> None:
-    """Only the engine, inference and the calls of a service import the libraries that take long to load."""
+    """Only engine, steps, inference and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
     rooms = (

@@ -1,5 +1,6 @@
 """The local backend: fine-tunes on this machine, in a detached worker process."""
 
+import logging
 from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Options, Plan
@@ -12,6 +13,10 @@ from ftsdk.kit.jobs.options import WorkerOptions
 from ftsdk_local import methods, requirements, translate
 
 __all__ = ["LocalBackend"]
+
+# Transformers imports these where they are installed, and they tell which kernels of other machines they lack here.
+for chatty in ("bitsandbytes.backends.cpu.ops", "torch.utils._pytree", "torchao"):
+    logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 class LocalBackend(WorkerBackend):

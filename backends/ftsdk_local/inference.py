@@ -1,23 +1,18 @@
 """Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
 
-import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
-from ftsdk.artifact import MANIFEST
-from ftsdk.artifact.manifest import read_manifest
-from ftsdk.errors import ArtifactError
+from ftsdk.errors import ArtifactError, MissingExtra
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
+from ftsdk_local.after.loading import quantized_by, quietly
+from ftsdk_local.base import base_of
 from ftsdk_local.engine.model import load_base, pick_device
-from ftsdk_local.settings import ModelSettings
 
 Prompt = str | list[dict[str, Any]]
 
@@ -94,22 +89,11 @@ def load(folder: Path) -> Generator:
         return Generator(_load_model(folder), tokenizer)
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without Transformers' bars, and PEFT's warnings of its next version, between a question and its answer."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
 def _load_model(folder: Path) -> Any:
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(folder)
+    if quantized_by(folder) == "torchao" and find_spec("torchao") is None:
+        raise MissingExtra("quantize", "torchao")
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
 
 
@@ -117,26 +101,3 @@ def _with_adapter(folder: Path) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - a whole model does not need it
 
     return PeftModel.from_pretrained(load_base(base_of(folder), pick_device(), trains=False), folder)
-
-
-def base_of(folder: Path) -> ModelSettings:
-    """The base as it was held in training; where the plan is not the local engine's own, unquantized."""
-    if not (folder / MANIFEST).is_file():
-        adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-        return _unquantized(adapter["base_model_name_or_path"], adapter.get("revision"))
-    manifest = read_manifest(folder)
-    try:
-        return ModelSettings.model_validate(manifest.plan.get("model"))
-    except ValidationError:  # another backend's plan has words of its own
-        return _unquantized(manifest.base_model, manifest.base_model_revision)
-
-
-def _unquantized(name: str, revision: str | None) -> ModelSettings:
-    return ModelSettings(
-        name=name,
-        revision=revision,
-        dtype="auto",
-        quantization=None,
-        attention="auto",
-        trust_remote_code=False,
-    )

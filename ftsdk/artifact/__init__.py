@@ -4,7 +4,7 @@ A folder with a PEFT adapter or a whole model in safetensors, and ``ftsdk.json``
 from and holds a hash of every other file.
 """
 
-from ftsdk.artifact.artifact import Artifact, seal, verify
+from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify
 from ftsdk.artifact.evaluation import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample, TaskResult
 from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
 from ftsdk.artifact.placement import place
@@ -23,7 +23,9 @@ __all__ = [
     "Sample",
     "TaskResult",
     "check_safetensors",
+    "merge",
     "place",
+    "quantize",
     "seal",
     "verify",
 ]

@@ -155,6 +155,51 @@ class Artifact(Section):
         publish: Callable[..., str] = step("publish", "hf")
         return publish(self.path, repository, private=private, evaluation=evaluation)
 
+    def merge(self, target: Path | str) -> "Artifact":
+        """Merge the adapter into its base, as :func:`ftsdk.merge` does."""
+        return merge(self.path, target)
+
+    def quantize(self, kind: str, target: Path | str) -> "Artifact":
+        """Hold the model in few bits, as :func:`ftsdk.quantize` does."""
+        return quantize(self.path, kind, target)
+
+
+def merge(folder: Path | str, target: Path | str) -> Artifact:
+    """Merge an adapter into its base: a whole model, checked to compute what the two of them compute.
+
+    The adapter and its base are only read. Called again, it gives what is there.
+
+    Args:
+        folder: An artifact, or any folder with a LoRA adapter of PEFT's.
+        target: Where the model shall be.
+
+    Raises:
+        MissingExtra: The packages that merge are not installed.
+        InputError: It is no adapter.
+        ArtifactError: Adapter or base are missing or damaged, or merged and unmerged disagree; the target is as it was.
+    """
+    made: Artifact = step("merge")(Path(folder), Path(target))
+    return made
+
+
+def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
+    """Hold a whole model in few bits, in a form that plain Transformers loads.
+
+    The model is only read. Called again, it gives what is there.
+
+    Args:
+        model: An artifact, any folder with a model, or the id of a model on the Hub.
+        kind: ``int8``, ``int8-dynamic``, ``int4``, ``int8-dynamic-int4-weight``, ``int4-packed`` or ``nf4``.
+        target: Where the quantized model shall be.
+
+    Raises:
+        MissingExtra: The packages that quantize are not installed.
+        InputError: There is no such kind, or not on this machine; or the model is an adapter, or quantized already.
+        ArtifactError: The model is damaged, or does not survive; the target is as it was.
+    """
+    made: Artifact = step("quantize", extra="quantize")(model, kind, Path(target))
+    return made
+
 
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path, sealed: str) -> Generator:  # noqa: ARG001 - a part of the key

@@ -14,15 +14,17 @@ from ftsdk.errors import ArtifactError
 from ftsdk.files import sync_folder
 
 _HINTS = {
-    errno.ENOSPC: "free some disk space and fetch again; nothing half-made was left behind",
-    errno.EDQUOT: "your disk quota is used up: free some space and fetch again",
+    errno.ENOSPC: "free some disk space and try again; nothing half-made was left behind",
+    errno.EDQUOT: "your disk quota is used up: free some space and try again",
     errno.EACCES: "choose a folder that you may write to",
     errno.EROFS: "choose a folder on a disk that can be written to",
     errno.EBUSY: "choose a folder that is no mount point and that no program works in",
 }
 
 
-def place(source: Path | Callable[[Path], object], target: Path) -> Artifact:
+def place(
+    source: Path | Callable[[Path], object], target: Path, *, same: Callable[[Manifest], bool] | None = None
+) -> Artifact:
     """Bring an artifact to ``target``: made or copied beside it, verified, made durable, renamed into place.
 
     Of several calls with one target, in any process, one works and the others wait. What a killed call leaves behind
@@ -31,6 +33,8 @@ def place(source: Path | Callable[[Path], object], target: Path) -> Artifact:
     Args:
         source: A sealed folder to copy, or a function that fills the empty folder it is given and seals it.
         target: Where the artifact shall be: missing, empty, or holding this same artifact already.
+        same: Tells by its manifest whether what is there is what shall be made, so that it is not made again; without
+            it, ``source`` makes it again, and the files are compared.
 
     Raises:
         ArtifactError: What came is damaged or unsafe, ``target`` holds something else, or the disk refuses;
@@ -43,6 +47,8 @@ def place(source: Path | Callable[[Path], object], target: Path) -> Artifact:
             present = Artifact.open(target) if (target / MANIFEST).is_file() else None
             if present is not None and isinstance(source, Path):
                 return _same(present, read_manifest(source))
+            if present is not None and same is not None:
+                return _same(present, present.manifest if same(present.manifest) else None)
             _fill(source, aside)
             made = Artifact.open(aside)
             if present is not None:
@@ -54,7 +60,7 @@ def place(source: Path | Callable[[Path], object], target: Path) -> Artifact:
     except OSError as error:
         raise ArtifactError(
             f"the artifact cannot be put into {target}: {error.strerror or error}",
-            hint=_HINTS.get(error.errno or 0, "fetch again, or into another folder"),
+            hint=_HINTS.get(error.errno or 0, "try again, or with another folder"),
         ) from error
 
 
@@ -66,8 +72,8 @@ def _check_free(target: Path) -> None:
         raise ArtifactError(f"{target} is not empty, and holds no artifact", hint="give another folder, or empty it")
 
 
-def _same(present: Artifact, made: Manifest) -> Artifact:
-    if present.manifest.files != made.files:
+def _same(present: Artifact, made: Manifest | None) -> Artifact:
+    if made is None or present.manifest.files != made.files:
         raise ArtifactError(f"{present.path} holds another artifact", hint="give another folder, or empty it")
     return present
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import ftsdk
-from ftsdk.cli import bring, demo, doctor, init, judging, learn, look, plan, submitting, taking
+from ftsdk.cli import after, bring, demo, doctor, init, judging, learn, look, plan, submitting, taking
 from ftsdk.cli.door import Program
 from ftsdk.cli.verb import Answer, verb
 
@@ -14,7 +14,7 @@ _GROUPS: dict[str, tuple[Callable[..., Answer], ...]] = {
     "Begin": (doctor.doctor, demo.demo, init.init, bring.import_),
     "Run a job": (plan.plan, submitting.submit, submitting.wait, submitting.cancel, submitting.resume),
     "See how it goes": (look.status, look.jobs, look.logs, look.events),
-    "Take what it made": (taking.fetch, taking.chat, judging.evaluate, judging.publish),
+    "Take what it made": (taking.fetch, taking.chat, judging.evaluate, after.merge, after.quantize, judging.publish),
     "Learn what there is": (learn.backends, learn.explain, learn.schema),
 }
 

@@ -1,6 +1,7 @@
 """The model card: what was trained, how, and how to use it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from ftsdk.artifact import Evaluation, Manifest, TaskResult
@@ -88,9 +89,13 @@ def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | N
             *_front_matter(manifest),
             "---",
             "",
-            f"# {manifest.spec.get('name') or manifest.job}",
+            f"# {manifest.spec.get('name') or manifest.job or _public(manifest.base_model)}",
             "",
-            f"Fine-tuned from `{_public(manifest.base_model)}` with ftsdk ({manifest.method}).",
+            *(
+                [f"Fine-tuned from `{_public(manifest.base_model)}` with ftsdk ({manifest.method})."]
+                * _is_trained(manifest)
+            ),
+            *(f"{note}." for note in manifest.plan.get("notes", ())),
             "",
             "| | |",
             "|---|---|",
@@ -106,15 +111,10 @@ def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | N
             "",
             _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
             "",
-            "## Training",
-            "",
-            "```json",
-            json.dumps(_training(manifest), indent=2, ensure_ascii=False),
-            "```",
-            "",
+            *(_training(manifest) if _is_trained(manifest) else ()),
             *_data(manifest),
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
-            "All metrics are in `metrics.jsonl`, hashes and the spec in `ftsdk.json`.",
+            "Hashes, the spec and where all of it comes from are in `ftsdk.json`.",
             "",
         ]
     )
@@ -122,7 +122,8 @@ def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | N
 
 def _front_matter(manifest: Manifest) -> list[str]:
     library = "peft" if manifest.kind == "adapter" else "transformers"
-    lines = [f"library_name: {library}", f"pipeline_tag: {_task(manifest)}", f"tags: [ftsdk, {manifest.method}]"]
+    tags = ", ".join(filter(None, ("ftsdk", manifest.method)))
+    lines = [f"library_name: {library}", f"pipeline_tag: {_task(manifest)}", f"tags: [{tags}]"]
     is_hub_id = not Path(manifest.base_model).is_absolute()
     return [f"base_model: {manifest.base_model}", *lines] if is_hub_id else lines
 
@@ -136,10 +137,20 @@ def _public(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def _training(manifest: Manifest) -> object:
-    """Of a native request, what says how the model was trained; of a hosted one, its numbers."""
-    told = {key: manifest.plan[key] for key in _TRAINING if manifest.plan.get(key)}
-    return told or {key: value for key, value in manifest.plan.items() if isinstance(value, int | float)}
+def _is_trained(manifest: Manifest) -> bool:
+    """Whether ftsdk has trained it; a quantized base, for example, it has not."""
+    return manifest.method != ""
+
+
+def _training(manifest: Manifest) -> list[str]:
+    """Of a native request, what says how the model was trained; of a hosted one, its numbers.
+
+    A merged or quantized model tells of the training that it goes back to.
+    """
+    plan: Mapping[str, object] = manifest.plan.get("training", manifest.plan)
+    told = {key: plan[key] for key in _TRAINING if plan.get(key)}
+    numbers = {key: value for key, value in plan.items() if isinstance(value, int | float)}
+    return ["## Training", "", "```json", json.dumps(told or numbers, indent=2, ensure_ascii=False), "```", ""]
 
 
 def _data(manifest: Manifest) -> list[str]:

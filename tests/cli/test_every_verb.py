@@ -24,8 +24,10 @@ GOOD = {
     "init": (),
     "jobs": (),
     "logs": ("{ref}", "--follow"),
+    "merge": ("out", "--output", "merged"),
     "plan": ("{spec}",),
     "publish": ("out", "me/tuned", "--evaluation", "evaluation.json"),
+    "quantize": ("out", "int8", "--output", "small"),
     "resume": ("{ref}",),
     "schema": (),
     "status": ("{ref}",),
@@ -46,14 +48,16 @@ BAD = {
     "import": ("nowhere.yaml",),
     "init": (),
     "jobs": (),
+    "merge": ("nowhere", "--output", "merged"),
     "plan": ("nowhere.yaml",),
     "publish": ("out", "me/tuned", "--evaluation", "nowhere.json"),
+    "quantize": ("nowhere", "int5", "--output", "small"),
     "submit": ("nowhere.yaml",),
 }
 """For each verb that can fail, arguments with which it does."""
 
 
-ON_AN_ARTIFACT = ("chat", "evaluate", "publish")
+ON_AN_ARTIFACT = ("chat", "evaluate", "merge", "publish", "quantize")
 FOREIGN = "base_model: tiny/model\nlearning_rate: 2e-4\ndatasets: [{path: rows.jsonl, type: chat_template}]\n"
 
 EVALUATION = Evaluation(
@@ -87,6 +91,8 @@ def given(cli, write_spec, submitted, monkeypatch, tmp_path):
         ref = submitted(**script) if "{ref}" in arguments or verb in (*ON_AN_ARTIFACT, "jobs") else "fake:"
         if verb in ON_AN_ARTIFACT and "out" in arguments:
             cli("fetch", ref, "out")
+            monkeypatch.setattr("ftsdk.merge", lambda folder, output: Artifact.open(folder))
+            monkeypatch.setattr("ftsdk.quantize", lambda model, kind, output: Artifact.open(model))
         return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
 
     (tmp_path / "foreign.yaml").write_text(FOREIGN)

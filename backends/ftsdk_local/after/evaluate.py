@@ -16,11 +16,11 @@ from ftsdk.kit.encoding import encode_prompt, prompt_and_answer
 from ftsdk.kit.sources import gives_scores
 from ftsdk.spec import JobSpec
 from ftsdk_local.after import tasks
+from ftsdk_local.after.loading import quietly
 from ftsdk_local.after.measures import MEASURES, Units
 from ftsdk_local.after.rows import HeldRows, prompts_of, rows_of, spec_of
 from ftsdk_local.after.sides import both, dtype_name, settings_of
 from ftsdk_local.engine.model import pick_device, pick_dtype, versions
-from ftsdk_local.inference import quietly
 
 
 class Work(NamedTuple):

@@ -13,9 +13,10 @@ from ftsdk.artifact import Manifest
 from ftsdk.errors import ArtifactError
 from ftsdk.kit.jobs.outcome import Failure
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
+from ftsdk_local.after.loading import load_model, quantized_by
+from ftsdk_local.base import base_of
 from ftsdk_local.engine.memory import empty_cache, is_out_of_memory
 from ftsdk_local.engine.model import load_base, load_scorer, pick_device
-from ftsdk_local.inference import base_of
 from ftsdk_local.methods import SPLITTING
 from ftsdk_local.settings import ModelSettings
 
@@ -69,6 +70,8 @@ def both(folder: Path, manifest: Manifest, measure: Callable[[Any], Found]) -> t
 
 
 def _loaded(settings: ModelSettings, folder: Path) -> Any:
+    if quantized_by(Path(settings.name)):  # it computes in the precision that it was saved in, and in no other
+        return load_model(Path(settings.name), scores=gives_scores(folder), device_map={"": pick_device()})
     load = load_scorer if gives_scores(folder) else load_base
     return load(settings, pick_device(), trains=False).eval()
 
