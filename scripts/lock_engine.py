@@ -48,7 +48,7 @@ def ours(*extras: str) -> tuple[str, ...]:
     """What our own package asks for, with some extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     optional = (need for extra in extras for need in project["optional-dependencies"][extra])
-    return (*project["dependencies"], *optional)
+    return (*project["dependencies"], *(need for need in optional if not need.startswith("ftsdk[")))
 
 
 def locks(backend: str) -> Iterator[Lock]:
@@ -107,9 +107,11 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."
-        yield Lock("lock.txt", ours("local"), "3.12", about, options=linux, tested=True)
+        yield Lock("lock.txt", ours("local", "quantize"), "3.12", about, options=linux, tested=True)
         about = "The same, and the experiment trackers."
-        yield Lock("lock-trackers.txt", ours("local", "trackers"), "3.12", about, options=linux, tested=True)
+        yield Lock(
+            "lock-trackers.txt", ours("local", "quantize", "trackers"), "3.12", about, options=linux, tested=True
+        )
 
 
 def _computing() -> Iterator[str]:
