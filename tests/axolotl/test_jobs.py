@@ -7,6 +7,7 @@ from operator import mul
 
 import pytest
 import torch
+from engine_jobs import JUDGED, PAIRS, desk_of, finished, metrics
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -33,24 +34,6 @@ CHAT = [
     }
     for n in range(48)
 ]
-PAIRS = [{"prompt": f"What is {n}?", "chosen": "Arr matey!", "rejected": "It is a number."} for n in range(16)]
-JUDGED = [{"prompt": f"What is {n}?", "completion": "Arr!", "label": n % 2 == 0} for n in range(16)]
-
-
-def finished(spec, folder):
-    """The artifact of a job that was left to its end."""
-    job = ftsdk.submit(spec)
-    job.wait(timeout=300)
-    return ftsdk.fetch(job, folder / "out")
-
-
-def desk_of(home):
-    return next((home / "jobs").glob("*/engine"))
-
-
-def metrics(artifact, name):
-    rows = [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
-    return [row[name] for row in rows if name in row]
 
 
 def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):

@@ -1,11 +1,10 @@
 """The real LLaMA-Factory trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
 
-import json
 import shutil
-import subprocess
 from itertools import pairwise
 
 import pytest
+from engine_jobs import CHAT, PAIRS, desk_of, finished, metrics, tokens_of
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -13,51 +12,12 @@ import ftsdk
 from ftsdk.errors import JobFailed
 from ftsdk.job import JobState, Reason
 from ftsdk.kit.encoding import encode_pair, encode_row
-from ftsdk.kit.environment import guest_environment
 
 pytestmark = [
     pytest.mark.guest,
     pytest.mark.usefixtures("factory_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]
-
-CHAT = [
-    {
-        "messages": [
-            {"role": "user", "content": f"What is {n}?"},
-            {"role": "assistant", "content": "Arr!"},
-            {"role": "user", "content": "And now?"},
-            {"role": "assistant", "content": "Arr matey!"},
-        ]
-    }
-    for n in range(16)
-]
-PAIRS = [{"prompt": f"What is {n}?", "chosen": "Arr matey!", "rejected": "It is a number."} for n in range(16)]
-
-
-def finished(spec, folder):
-    """The artifact of a job that was left to its end."""
-    job = ftsdk.submit(spec)
-    job.wait(timeout=300)
-    return ftsdk.fetch(job, folder / "out")
-
-
-def desk_of(home):
-    return next((home / "jobs").glob("*/engine"))
-
-
-def metrics(artifact, name):
-    rows = [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
-    return [row[name] for row in rows if name in row]
-
-
-def tokens_of(python, desk):
-    """The rows as LLaMA-Factory was given them, read in its own Python."""
-    program = "import datasets, json; print(json.dumps(datasets.load_from_disk('tokens')['train'].to_list()))"
-    told = subprocess.run(
-        [python, "-c", program], cwd=desk, env=guest_environment(python, (), {}), capture_output=True, check=True
-    )
-    return json.loads(told.stdout.splitlines()[-1])
 
 
 def test_chats_as_every_engine_sees_them(factory_spec, factory_python, tiny_model, ftsdk_home, tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from engine_jobs import metrics
 from older_model import older_model
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
@@ -50,11 +51,6 @@ def ended(spec):
     job = ftsdk.submit(spec)
     job.wait(timeout=300)
     return job
-
-
-def metrics(artifact, name):
-    rows = [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
-    return [row[name] for row in rows if name in row]
 
 
 def loss_of(model, tokenizer):
