@@ -186,3 +186,12 @@ def test_holding_out_all_rows_is_refused(spec):
         ftsdk.plan(spec(val_size=4))
 
     assert [problem.where for problem in caught.value.problems] == ["val_size"]
+
+
+def test_a_misspelt_option_names_the_nearest():
+    """An option that a backend does not have is told with the one that was meant."""
+    spec = {"model": "m", "dataset": "d.jsonl", "backend": "local", "backend_options": {"local": {"grce_seconds": 3}}}
+    with pytest.raises(SpecError) as caught:
+        ftsdk.plan(spec)
+
+    assert ("backend_options.local.grce_seconds", "did you mean 'grace_seconds'?") == caught.value.problems[0][::2]

@@ -71,6 +71,7 @@ class Progress:
         if not heard.is_bar:
             self._last.append(line)
             print(line)  # noqa: T201 - the worker's log
+            self._reporter.log(line)
         if heard.bar:
             self._reporter.progress(heard.bar.step, heard.bar.total, heard.bar.left)
         if heard.step is not None:

@@ -1,5 +1,7 @@
 """Translate a spec into LLaMA-Factory's own YAML. Pure but for reading the model's config file."""
 
+import json
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +13,7 @@ from ftsdk.kit.engines.fields import OUTPUT
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import scorer_in
+from ftsdk.kit.sources import ADAPTER_CONFIG, config_of, scorer_in
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
 from ftsdk_llamafactory import methods
@@ -108,7 +110,7 @@ def plan(
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *SAID.get(method, ())),
+        warnings=(*warnings(pins), *fields.cautions(spec, model), *SAID.get(method, ())),
     )
 
 
@@ -162,6 +164,13 @@ def _fixed(options: LlamaFactoryOptions) -> dict[str, Any]:
     }
 
 
+def _config_under(folder: Path) -> dict[str, Any]:
+    """The config of the weights that a reward model stands on: an adapter's base, or its own."""
+    adapter = folder / ADAPTER_CONFIG
+    told = json.loads(adapter.read_text("utf-8")) if adapter.is_file() else {}
+    return config_of(told.get("base_model_name_or_path", str(folder)), told.get("revision")) or {}
+
+
 def _method(ledger: Ledger) -> dict[str, Any]:
     method = ledger.spec.method.type
     for field in ("method", "method.type"):
@@ -181,7 +190,7 @@ def _method(ledger: Ledger) -> dict[str, Any]:
 
 def _check_age(ledger: Ledger, model: fields.Model) -> None:
     """Refuse what the older Transformers of PPO's environment would misread."""
-    config = fields.config_of(model)
+    config = config_of(*model)
     if config and (trouble := too_new(config, methods.PPOS_TRANSFORMERS)):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or the local backend")
 
@@ -195,6 +204,9 @@ def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
         ledger.refuse("method.reward", "LLaMA-Factory's PPO takes a reward model, and no function", "give its artifact")
         return None
     folder = scorer_in(ledger, "method.reward", name)
+    if folder and (trouble := too_new(_config_under(folder), methods.PPOS_TRANSFORMERS)):
+        fix = "a reward model on a base that Transformers 4 has saved, or the local backend"
+        ledger.refuse("method.reward", trouble, fix)
     return {"name": str(folder or name), "revision": None if folder else commit}
 
 

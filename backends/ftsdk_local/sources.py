@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from ftsdk.artifact import MANIFEST
 from ftsdk.files import sha256
-from ftsdk.kit.hub.pins import cached_config
 from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import ADAPTER_CONFIG, folder_of, scorer_in
+from ftsdk.kit.sources import ADAPTER_CONFIG, check_model, folder_of, scorer_in
 from ftsdk.spec.method import is_function
 from ftsdk_local.settings import RewardSettings
 
@@ -44,8 +43,7 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
         return _with_adapter(ledger, folder)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
-    if not (folder / "config.json").is_file():
-        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+    check_model(ledger, "model", folder)
     return Source(str(folder), revision)
 
 
@@ -111,12 +109,3 @@ def _find_module(module: str) -> ModuleSpec | None:
         if search is None and depth < len(parts):
             return None
     return found
-
-
-def config_of(source: Source) -> dict[str, Any] | None:
-    """The base's ``config.json``, where it is on this disk."""
-    path = Path(source.name) / "config.json"
-    if path.is_file():
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return found
-    return cached_config(source.name, source.revision)

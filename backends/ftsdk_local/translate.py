@@ -13,10 +13,11 @@ from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
+from ftsdk.kit.sources import config_of
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import DataSettings, ModelSettings, Settings
-from ftsdk_local.sources import NAME, Source, config_of, reward_of, source_of
+from ftsdk_local.sources import NAME, Source, reward_of, source_of
 
 QUANTIZATIONS: Mapping[str, dict[str, Any]] = {
     "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -299,4 +300,5 @@ def outlook_of(spec: JobSpec, source: Source, machine: Machine) -> Outlook:
         score_matrix=spec.compute.attention == "eager",
         autocast=machine.cuda or spec.adapter is None,
     )
-    return outlook(spec, config_of(source), computing, rows=spec.compute.per_device_train_batch_size or 1)
+    rows = spec.compute.per_device_train_batch_size or 1
+    return outlook(spec, config_of(source.name, source.revision), computing, rows=rows)

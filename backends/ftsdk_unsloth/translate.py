@@ -156,7 +156,7 @@ def plan(
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=tuple(warnings(pins)),
+        warnings=(*warnings(pins), *fields.cautions(spec, model)),
     )
 
 

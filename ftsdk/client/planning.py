@@ -13,7 +13,7 @@ from ftsdk.data.report import DataReport
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec
 from ftsdk.redact import redact
 from ftsdk.spec import Dataset, JobSpec
-from ftsdk.spec.wording import problems_of
+from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
 
 SpecLike = JobSpec | Mapping[str, Any] | str | Path
 """A spec, its fields, or the file that it is in."""
@@ -106,11 +106,17 @@ def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
     try:
         return system.Options.model_validate(dict(options))
     except ValidationError as error:
-        problems = [
-            found._replace(where=f"backend_options.{system.name}.{found.where}") for found in problems_of(error)
-        ]
+        problems = [_of_options(system, problem) for problem in problems_of(error)]
     # outside the except clause: Pydantic's error holds the values, and one may be a secret in the wrong place
     raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems)
+
+
+def _of_options(system: Backend, problem: Problem) -> Problem:
+    """With the whole name of the option, and the nearest one where there is none of the name."""
+    near = difflib.get_close_matches(problem.where, system.Options.model_fields, n=1)
+    known = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(system.Options.model_fields))}"
+    fix = known if problem.what == NO_SUCH_FIELD else problem.fix
+    return problem._replace(where=f"backend_options.{system.name}.{problem.where}", fix=fix)
 
 
 def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:

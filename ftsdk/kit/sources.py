@@ -5,14 +5,16 @@ Reads config files and nothing heavier; whatever cannot be used is refused in th
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ftsdk.errors import FtsdkError
 from ftsdk.job import JobRef
-from ftsdk.kit.hub.pins import HUB_ID
+from ftsdk.kit.hub.pins import HUB_ID, cached_config
 from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
 
 ADAPTER_CONFIG = "adapter_config.json"
+CONFIG = "config.json"
 
 
 def folder_of(ledger: Ledger, field: str, name: str) -> Path | None:
@@ -47,10 +49,33 @@ def _artifact_of(ledger: Ledger, field: str, name: str) -> Path | None:
     return artifact
 
 
+def check_model(ledger: Ledger, field: str, folder: Path) -> None:
+    """Refuse a folder without a ``config.json`` that can be read."""
+    file = folder / CONFIG
+    if not file.is_file():
+        ledger.refuse(field, f"the folder {folder} holds no {CONFIG}", "give the folder of a whole model")
+    elif _read(file) is None:
+        ledger.refuse(field, f"{file} is no valid JSON", "bring the model here anew")
+
+
+def config_of(name: str, revision: str | None) -> dict[str, Any] | None:
+    """A model's ``config.json``, where it is on this disk and can be read."""
+    file = Path(name) / CONFIG
+    return _read(file) if file.is_file() else cached_config(name, revision)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def scorer_in(ledger: Ledger, field: str, name: str) -> Path | None:
     """The folder of a reward model; None for a Hub id."""
     folder = folder_of(ledger, field, name)
-    if folder is not None and not any((folder / file).is_file() for file in (ADAPTER_CONFIG, "config.json")):
+    if folder is not None and not any((folder / file).is_file() for file in (ADAPTER_CONFIG, CONFIG)):
         ledger.refuse(field, f"the folder {folder} holds no model", "give the artifact of a reward model")
     elif folder is not None and not gives_scores(folder):
         why = f"the model in {folder} writes text; it gives no scores"
@@ -61,6 +86,6 @@ def scorer_in(ledger: Ledger, field: str, name: str) -> Path | None:
 def gives_scores(folder: Path) -> bool:
     """Whether a folder holds a reward model, by its config."""
     if (folder / ADAPTER_CONFIG).is_file():
-        return bool(json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("task_type") == "SEQ_CLS")
-    names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or []
+        return (_read(folder / ADAPTER_CONFIG) or {}).get("task_type") == "SEQ_CLS"
+    names = (_read(folder / CONFIG) or {}).get("architectures") or []
     return any(name.endswith("ForSequenceClassification") for name in names)

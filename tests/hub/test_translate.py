@@ -51,7 +51,7 @@ SPECS = {
 @pytest.fixture(autouse=True)
 def _config(monkeypatch):
     """The model's config file, as the Hub's cache would have it."""
-    monkeypatch.setattr("ftsdk_local.sources.cached_config", lambda *_: LLAMA_8B)
+    monkeypatch.setattr("ftsdk.kit.sources.cached_config", lambda *_: LLAMA_8B)
 
 
 def planned(changes=None, **known):
@@ -104,7 +104,7 @@ def test_too_large_for_any():
 
 def test_a_model_of_unknown_size(monkeypatch):
     """Nothing is guessed: the user is asked for a machine, with their prices."""
-    monkeypatch.setattr("ftsdk_local.sources.cached_config", lambda *_: None)
+    monkeypatch.setattr("ftsdk.kit.sources.cached_config", lambda *_: None)
 
     assert "l4x1 (24 GB, $0.80/h)" in refused({})["backend_options.hfjobs.flavor"]
 

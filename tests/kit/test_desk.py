@@ -1,10 +1,11 @@
 """What the scripts in an engine's own Python have in common."""
 
 import json
+import sys
 
 import pytest
 
-from ftsdk.kit.engines.desk import Failure, do, offline, same
+from ftsdk.kit.engines.desk import Failure, do, offline, run, same
 
 
 @pytest.fixture
@@ -58,3 +59,20 @@ def test_an_engine_has_no_keys(monkeypatch):
 def test_numbers_are_read_as_an_engine_likes(told, given, equal):
     """A number that comes back as a word is the same number."""
     assert equal is same(told, given)
+
+
+def test_an_engine_that_the_system_kills(desk):
+    """It has no last words; what has ended it is as a rule the want of memory."""
+    command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    with pytest.raises(Failure, match="killed by the system") as caught:
+        run(command, {})
+
+    assert "oom" == caught.value.kind
+
+
+def test_an_engine_that_fails(desk):
+    """Its log tells why."""
+    with pytest.raises(Failure) as caught:
+        run([sys.executable, "-c", "raise SystemExit(3)"], {})
+
+    assert ("", "") == (caught.value.kind, str(caught.value))

@@ -3,7 +3,8 @@
 import pytest
 
 from ftsdk.job import Reason
-from ftsdk.kit.engines.diagnosis import diagnose
+from ftsdk.kit.engines.diagnosis import diagnose, read_result
+from ftsdk.kit.jobs.outcome import Failure
 
 WORDS = {
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": Reason.OOM,
@@ -21,3 +22,11 @@ def test_what_last_words_mean(words):
     found = diagnose(["step 2 of 3", "Traceback (most recent call last):", words])
 
     assert (WORDS[words], words) == (found.reason, found.message)
+
+
+def test_a_runner_that_the_system_kills(tmp_path):
+    """Nothing is left of it but the number of the signal; the next step is to need less, and to resume."""
+    with pytest.raises(Failure, match="was killed by the system") as caught:
+        read_result(tmp_path, "unsloth", 9, ["loading weights"])
+
+    assert (Reason.OOM, True) == (caught.value.reason, "then resume" in caught.value.hint)

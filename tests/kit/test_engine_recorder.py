@@ -147,3 +147,13 @@ def test_tokens_that_are_given_by_their_place():
     model(torch.ones(2, 3, dtype=torch.long))
 
     assert {"tokens": 6} == counter.take()
+
+
+def test_what_the_engine_prints_is_the_jobs_log(tmp_path):
+    """Its lines are events, too, so that ``ftsdk logs`` shows them; progress bars are none."""
+    heard = Heard()
+    progress = Progress(heard, tmp_path)
+    progress.hear("ValueError: no such module")
+    progress.hear(" 20%|##        | 2/10 [00:01<00:04,  1.9it/s]")
+
+    assert [("log", "ValueError: no such module")] == heard.told

@@ -1,5 +1,6 @@
 """A spec becomes LLaMA-Factory's YAML, every portable field in it; what it cannot do is refused, or told."""
 
+import json
 import os
 from pathlib import Path
 
@@ -191,3 +192,26 @@ def test_no_forecast_without_a_configuration():
     plan = translate.plan(JobSpec(**BASE), LlamaFactoryOptions(), CPU, "0.9.5")
 
     assert (plan.memory, plan.not_forecast) == (None, "the configuration of org/base is not on this machine")
+
+
+def test_a_reward_model_of_today_is_refused_for_ppo(tmp_path, tiny_model):
+    """Its base would be misread as the policy's would; the plan says so, and not the job."""
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"task_type": "SEQ_CLS", "base_model_name_or_path": str(tiny_model)})
+    )
+
+    assert "method.reward" in refused({"method": {"type": "ppo", "reward": str(tmp_path)}})
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    """The file is told, before anything runs."""
+    (tmp_path / "config.json").write_text("{")
+
+    assert "config.json is no valid JSON" in refused({"model": str(tmp_path)})["model"]
+
+
+def test_lengths_beyond_the_model_are_told(tiny_model):
+    """Transformers trains on positions that the model has never seen, without a word."""
+    found = planned({"model": str(tiny_model), "training": {"max_length": 4096}}).warnings
+
+    assert any("beyond the 1024 positions" in warning for warning in found)

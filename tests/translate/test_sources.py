@@ -181,3 +181,10 @@ def test_what_is_nothing_is_refused(reward, tmp_path, monkeypatch):
 def test_a_hub_id_is_taken_as_it_is():
     """A reward model on the Hub is fetched by the worker."""
     assert ppo("org/reward")["reward"]["model"] == "org/reward"
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    """A model whose config cannot be read is refused by its file."""
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UnsupportedSpec, match=r"config\.json is no valid JSON"):
+        translate.plan(JobSpec(model=str(tmp_path), dataset="/data/rows.jsonl"), CPU)

@@ -97,6 +97,8 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
         status = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL).returncode
     finally:
         signal.signal(signal.SIGTERM, before)
+    if status == -signal.SIGKILL:
+        raise Failure("oom", "the engine was killed by the system, as it does where main memory runs out")
     if status:
         raise Failure("", "")
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ def read_result(desk: Path, engine: str, status: int, tail: Sequence[str]) -> di
     """
     path = desk / "result.json"
     if not path.is_file():
+        if status == signal.SIGKILL and diagnose(tail).reason is not Reason.OOM:
+            what = f"the process of {engine} was killed by the system, as it does where main memory runs out"
+            raise Failure(Reason.OOM, what, f"{_SMALLER}; then resume")
         raise diagnose([*tail, f"error: the process of {engine} ended with {status} and left no result"])
     result: dict[str, Any] = json.loads(path.read_text("utf-8"))
     if result["state"] == "succeeded":

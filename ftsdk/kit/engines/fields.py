@@ -3,7 +3,6 @@
 Pure but for looking at the files that a spec names.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +11,9 @@ from ftsdk.data import is_local
 from ftsdk.forecast import Computing, Outlook, outlook
 from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import cached_config
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import folder_of
+from ftsdk.kit.sources import check_model, config_of, folder_of
 from ftsdk.spec import SFT, Dataset, JobSpec
 
 OUTPUT = "out"
@@ -42,18 +40,18 @@ def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
         return Model(name, commit or given)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
-    if not (folder / "config.json").is_file():
-        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
+    check_model(ledger, "model", folder)
     return Model(str(folder), None)
 
 
-def config_of(model: Model) -> dict[str, Any] | None:
-    """The model's ``config.json``, where it is on this disk."""
-    file = Path(model.name) / "config.json"
-    if not file.is_file():
-        return cached_config(*model)
-    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return found
+def cautions(spec: JobSpec, model: Model) -> tuple[str, ...]:
+    """What should be known of a model before it trains, by its config."""
+    most = (config_of(*model) or {}).get("max_position_embeddings")
+    if not isinstance(most, int) or spec.training.max_length <= most:
+        return ()
+    return (
+        f"training.max_length={spec.training.max_length} is beyond the {most} positions that the model was made for",
+    )
 
 
 def memory_of(
@@ -77,7 +75,7 @@ def memory_of(
         score_matrix=spec.compute.attention == "eager",
         **computing,
     )
-    return outlook(spec, config_of(model), way, rows=rows)
+    return outlook(spec, config_of(*model), way, rows=rows)
 
 
 def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:

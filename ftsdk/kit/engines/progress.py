@@ -36,6 +36,7 @@ class Progress:
         if bar_in(line) is None:
             self._last.append(line)
             print(line)  # noqa: T201 - the worker's log
+            self._reporter.log(line)
 
     def look(self) -> None:
         """Tell what is new in the record."""
