@@ -3,7 +3,7 @@
 Only here are the names of other tools taken; everywhere else the fields have one name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,9 @@ def read_spec(source: str | Path | Mapping[str, Any], overrides: Iterable[str] |
     """Load a job spec as :func:`load_spec` does, and tell what was read in other words than its own."""
     name, document = _document(source)
     settings, problems = resolve(document.data)
+    before = dict(settings)
     problems += _override(settings, overrides)
+    said = {where for where, setting in settings.items() if before.get(where) is not setting}
     content = nested(settings, problems)
     spec: JobSpec | None = None
     try:
@@ -52,7 +54,7 @@ def read_spec(source: str | Path | Mapping[str, Any], overrides: Iterable[str] |
     except ValidationError as error:
         problems += problems_of(error)
     if spec is None or problems:  # out here, so that no context keeps the values
-        told = [_placed(problem, settings, document.lines) for problem in problems[:MOST_PROBLEMS]]
+        told = [_placed(problem, settings, document.lines, said) for problem in problems[:MOST_PROBLEMS]]
         more = [Problem("", "and more")] if len(problems) > MOST_PROBLEMS else []
         raise SpecError(f"{name} is no valid job spec", problems=told + more)
     return Loaded(spec, notes(settings.values()))
@@ -88,10 +90,10 @@ def _override_text(settings: Settings, text: str) -> list[Problem]:
     return override(settings, name.strip(), value)
 
 
-def _placed(problem: Problem, settings: Settings, lines: Mapping[str, int]) -> Problem:
-    """The problem with its line, and with the name that the user wrote where it is another."""
+def _placed(problem: Problem, settings: Settings, lines: Mapping[str, int], said: Container[str]) -> Problem:
+    """The problem with its line, or that it was overridden, and with the user's own name where it is another."""
     fix = problem.fix or (_owners(problem.where) if problem.what == NO_SUCH_FIELD else "")
-    return Problem(problem.where, problem.what + _place(problem.where, settings, lines), fix)
+    return Problem(problem.where, problem.what + _place(problem.where, settings, lines, said), fix)
 
 
 def _owners(field: str) -> str:
@@ -100,9 +102,9 @@ def _owners(field: str) -> str:
     return f"it belongs to the method {' or '.join(owners)}" if owners else ""
 
 
-def _place(where: str, settings: Settings, lines: Mapping[str, int]) -> str:
+def _place(where: str, settings: Settings, lines: Mapping[str, int], said: Container[str]) -> str:
     written = settings[where].written if where in settings else where
-    line = f"line {lines[written]}" if written in lines else ""
+    line = "as it was overridden" if where in said else f"line {lines[written]}" if written in lines else ""
     section, _, leaf = where.rpartition(".")
     name = "" if written in (where, section, leaf) else f"written as {written}"
     place = ", ".join(filter(None, (line, name)))

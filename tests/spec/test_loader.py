@@ -224,3 +224,13 @@ def test_a_default_that_follows_is_no_second_mistake():
         load_spec({"model": "org/model", "dataset": "rows.jsonl", "adapter": {"r": 0}})
 
     assert [problem.where for problem in caught.value.problems] == ["adapter.r"]
+
+
+def test_a_wrong_override_is_not_blamed_on_a_line(tmp_path):
+    """The file is right; what was said over it is not."""
+    path = tmp_path / "job.yaml"
+    path.write_text("model: m\ndataset: d.jsonl\ntraining:\n  learning_rate: 1.0e-4\n")
+    with pytest.raises(SpecError) as caught:
+        load_spec(path, ["training.learning_rate=2"])
+
+    assert "(as it was overridden)" in caught.value.problems[0].what
