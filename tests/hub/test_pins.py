@@ -139,3 +139,13 @@ def test_a_folder_needs_no_hub(service, tiny_model, tmp_path):
     ftsdk.plan(ftsdk.JobSpec(model=str(tiny_model), dataset=str(rows)))
 
     assert [] == service.requests
+
+
+def test_a_path_that_leads_nowhere_is_told(service, tmp_path, monkeypatch):
+    """Where nobody can be asked, ``out/nope`` may be a mistyped path as well: there is a folder ``out`` here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    service.fail("GET", "/api/.*", Fault("status", 503), times=50)
+    told = planned(model="out/nope").warnings
+
+    assert any(f"nor is there a {tmp_path / 'out' / 'nope'}" in warning for warning in told)

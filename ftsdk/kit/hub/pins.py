@@ -184,4 +184,6 @@ def _from_cache(field: str, kind: str, name: str, revision: str | None, *, why: 
             for held in repository.revisions:
                 if wanted in held.refs or held.commit_hash == wanted:
                     return Pin(held.commit_hash, warning=f"{field}: {why}; pinned to the commit in its cache")
-    return Pin(warning=f"{field}: {why}; {_NEWEST}")
+    place = Path(name).absolute()
+    here = f"; nor is there a {place}, should that be meant" if place.parent.is_dir() and "/" in name else ""
+    return Pin(warning=f"{field}: {why}{here}; {_NEWEST}")
