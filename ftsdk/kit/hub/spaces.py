@@ -188,7 +188,7 @@ app_port: 7860
 tags: [autotrain, ftsdk]
 ---
 
-A fine-tuning job of [ftsdk](https://pypi.org/project/ftsdk/). It pauses itself when it is done.
+A fine-tuning job of ftsdk. It pauses itself when it is done.
 """
 
 
