@@ -170,7 +170,18 @@ def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int
         kept = (shape.layers + _LEFT) * shape.hidden * width
     else:
         kept = shape.layers * _saved(spec, shape, computing)
-    return tokens * (kept + shape.layers * _kept_by_int8(spec, shape, computing))
+    rounded = 0 if computing.checkpointing else shape.layers * _rounded(spec, shape, computing)
+    return tokens * (kept + shape.layers * _kept_by_int8(spec, shape, computing)) + rounded
+
+
+def _rounded(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+    """What autograd keeps of one layer's weights where they are rounded while they learn, whatever the tokens.
+
+    The merged weight and the rounded one, and the scales of groups of 32: counted in what it saves.
+    """
+    if spec.training.quantization_aware is None:
+        return 0
+    return int((2 * computing.width + 0.28) * sum(each.inputs * each.outputs for each in shape.linears))
 
 
 def _kept_by_int8(spec: JobSpec, shape: Shape, computing: Computing) -> int:
@@ -220,7 +231,8 @@ def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> in
     inner, hidden = (count * computing.width for count in (shape.intermediate, shape.hidden))
     inner_slopes, hidden_slopes = _SLOPES[computing.width]
     slopes = max(tokens * (inner_slopes * inner + hidden_slopes * hidden), inner * (tokens + shape.hidden))
-    return slopes + (tokens * _saved(spec, shape, computing) if computing.checkpointing else 0)
+    again = tokens * _saved(spec, shape, computing) + _rounded(spec, shape, computing)
+    return slopes + (again if computing.checkpointing else 0)
 
 
 def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:

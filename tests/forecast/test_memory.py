@@ -209,3 +209,14 @@ def test_responses_that_fit(limit):
 
     assert count == 1 or held + count * one <= limit
     assert held + (count + 1) * one > limit
+
+
+@pytest.mark.parametrize(("checkpointing", "part", "layers"), [(True, "layer", 1), (False, "activations", 32)])
+def test_weights_that_are_rounded_while_they_learn(checkpointing, part, layers):
+    """Autograd keeps the merged and the rounded weight: of one layer where it is recomputed, else of all."""
+    plain, aware = (
+        getattr(need(spec(training={"quantization_aware": kind}), checkpointing=checkpointing), part)
+        for kind in (None, "int4")
+    )
+
+    assert aware - plain == pytest.approx(layers * 4.28 * SHAPE.linear_weights / 32, rel=1e-6)
