@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from older_model import older_model
 
 import ftsdk
 from ftsdk.kit.engines.house import build
@@ -32,7 +33,8 @@ class TestLlamaFactory(BackendContract):
         path = tmp_path_factory.mktemp("data") / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         training = {"max_steps": 8, "global_batch_size": 8, "max_length": 128}
-        return ftsdk.JobSpec(model=str(tiny_model), dataset=str(path), training=training)
+        base = older_model(tiny_model, path.with_name("base"))  # PPO's environment reads no model of today
+        return ftsdk.JobSpec(model=str(base), dataset=str(path), training=training)
 
     @pytest.fixture(scope="class")
     @classmethod
