@@ -41,8 +41,9 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
         reporter.warning(
             f"AutoTrain saved untrained embeddings with the adapter; {len(result['repaired'])} were taken out"
         )
-    config = plan.native["config"]
-    seal_product(folder, plan, desk / config["project_name"], config["base_model"], result["versions"])
+    config, revision = plan.native["config"], plan.native["rows"]["model_revision"]
+    source = desk / config["project_name"]
+    seal_product(folder, plan, source, config["base_model"], result["versions"], revision=revision)
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def test_nothing_to_go_on_from(output):
 def test_no_weights_are_a_failure(tmp_path):
     """An engine that ends well without weights has not trained; its log tells why."""
     with pytest.raises(Failure) as caught:
-        finish({"output": str(tmp_path), "adapter": True, "model": "org/base"}, None)
+        finish({"output": str(tmp_path), "adapter": True, "model": "org/base", "model_revision": None}, None)
 
     assert "" == caught.value.kind
 
 
 def test_the_base_keeps_its_name(output):
-    """An adapter names the base as the spec does, not the folder that the engine saw."""
+    """An adapter names the base as the spec does, at its commit, and not the folder that the engine saw."""
 
     class Tokenizer:
         def save_pretrained(self, folder):
@@ -80,8 +80,13 @@ def test_the_base_keeps_its_name(output):
     folder = output / "checkpoint-5"
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/else/where", "r": 8}')
     (folder / "training_args.bin").write_bytes(b"a pickle")
-    finish({"output": str(folder), "adapter": True, "model": "org/base"}, Tokenizer())
+    request = {"output": str(folder), "adapter": True, "model": "org/base", "model_revision": "abc123"}
+    finish(request, Tokenizer())
     told = json.loads((folder / "adapter_config.json").read_text())
 
-    assert ({"base_model_name_or_path": "org/base", "r": 8}, True) == (told, (folder / "tokenizer.json").is_file())
+    assert {"base_model_name_or_path": "org/base", "r": 8, "revision": "abc123"} == told
+    assert (folder / "tokenizer.json").is_file()
+        told,
+        (folder / "tokenizer.json").is_file(),
+    )
     assert not (folder / "training_args.bin").exists()

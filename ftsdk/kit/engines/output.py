@@ -61,5 +61,5 @@ def finish(request: Request, tokenizer: Any) -> None:
     if request["adapter"]:
         config = output / "adapter_config.json"
         told = json.loads(config.read_text("utf-8"))
-        told["base_model_name_or_path"] = request["model"]
+        told |= {"base_model_name_or_path": request["model"], "revision": request["model_revision"]}
         config.write_text(json.dumps(told, indent=2), "utf-8")

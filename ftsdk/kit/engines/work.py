@@ -79,7 +79,15 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]
     template = result.get("chat_template", "")
-    seal_product(folder, plan, desk / task["output"], task["model"], result["versions"], chat_template=template)
+    seal_product(
+        folder,
+        plan,
+        desk / task["output"],
+        task["model"],
+        result["versions"],
+        revision=task["model_revision"],
+        chat_template=template,
+    )
 
 
 def write_request(engine: Engine, desk: Path, plan: Plan, cache: Path) -> Path:

@@ -19,6 +19,7 @@ def seal_product(
     base_model: str,
     versions: Mapping[str, str],
     *,
+    revision: str | None,
     chat_template: str = "",
 ) -> Artifact:
     """Copy an engine's files into the job's artifact, with metrics and a model card; an earlier one is replaced.
@@ -29,6 +30,7 @@ def seal_product(
         source: The folder that the engine has written into.
         base_model: The base's id or folder.
         versions: Of the packages that took part.
+        revision: The Hub's commit of the base; None where it is a folder, or not pinned.
         chat_template: The sha256 of the template that the rows were written with, where it is known.
 
     Raises:
@@ -40,6 +42,7 @@ def seal_product(
     manifest = Manifest(
         kind=kind_of(source),
         base_model=base_model,
+        base_model_revision=revision,
         method=plan.spec.method.type,
         spec=plan.spec.as_written(),
         plan=dict(plan.native),
