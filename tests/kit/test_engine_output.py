@@ -86,7 +86,4 @@ def test_the_base_keeps_its_name(output):
 
     assert {"base_model_name_or_path": "org/base", "r": 8, "revision": "abc123"} == told
     assert (folder / "tokenizer.json").is_file()
-        told,
-        (folder / "tokenizer.json").is_file(),
-    )
     assert not (folder / "training_args.bin").exists()
