@@ -1,17 +1,23 @@
 """A backend that runs a foreign engine on this machine, in the engine's own Python."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ftsdk.backend import Plan, Record
+from ftsdk.backend import Capabilities, Plan, Record
 from ftsdk.errors import Problem
 from ftsdk.kit.engines.house import House, Tell, build, check_python, describe, obstacles
+from ftsdk.kit.formats import FORMATS
 from ftsdk.kit.hardware import device
+from ftsdk.kit.hub.pins import pins_of
 from ftsdk.kit.jobs.backend import WorkerBackend
 from ftsdk.kit.jobs.options import WorkerOptions
 from ftsdk.kit.jobs.report import Reporter
+from ftsdk.spec import JobSpec
+
+Translate = Callable[..., Plan]
+"""From spec, options, machine, the engine's version and pins to a plan."""
 
 
 class EngineOptions(WorkerOptions):
@@ -50,6 +56,29 @@ class EngineBackend(WorkerBackend):
         """Install the engine into an environment of its own, and one more for each method that needs another."""
         for house in (self.house, *self.houses.values()):
             build(house, tell)
+
+
+class TokensBackend(EngineBackend):
+    """Runs an engine that is given tokens; the methods that it learns by, and its translation, are its own."""
+
+    methods: ClassVar[frozenset[str]]
+    quantizations: ClassVar[frozenset[str]]
+    translate: ClassVar[Translate]
+
+    def capabilities(self) -> Capabilities:
+        """What the engine is had to do; rows of any format become tokens."""
+        return Capabilities(
+            methods=self.methods,
+            adapters=frozenset({"full", "lora", "dora", "rslora"}),
+            quantizations=self.quantizations,
+            formats=frozenset().union(*(FORMATS[method] for method in self.methods)),
+            verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
+        )
+
+    def plan(self, spec: JobSpec, options: Any) -> Plan:
+        """The engine's own configuration."""
+        version, pins = self.house_for(spec.method.type).version, pins_of(spec, self.name)
+        return type(self).translate(spec, options, device(options.device), version, pins)
 
 
 def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
