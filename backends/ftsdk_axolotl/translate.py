@@ -7,8 +7,9 @@ from ftsdk.backend import Plan
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.fields import OUTPUT
+from ftsdk.kit.engines.request import Native, plan_of
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, revisions
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import DPO, KTO, ORPO, JobSpec, RewardModeling
 from ftsdk_axolotl.gaps import ADVICE, ONLY
@@ -114,29 +115,16 @@ def plan(
     ledger.hold_to(ONLY)
     fields.refuse_the_usual(ledger, "Axolotl")
     ledger.set_advice_aside(ADVICE, "Axolotl has no setting for it")
-    ledger.close()
-    memory = fields.memory_of(
-        spec, model, machine, rows=config["micro_batch_size"], halves=config["bf16"] or config["fp16"]
-    )
-    return Plan(
-        backend=NAME,
-        spec=spec,
-        native={
-            "engine": f"axolotl {version}",
-            "config": config,
-            "environment": ENVIRONMENT,
-            "task": {**fields.task_of(ledger, commits, model), "arguments": _arguments(ledger)},
-        },
-        honoured=ledger.honoured,
-        set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
+    native = Native(
+        engine=f"axolotl {version}",
+        config=config,
+        environment=ENVIRONMENT,
         command="PYTHONPATH=tools axolotl train job.yaml --launcher python",
-        **memory.fields,
-        device=machine.name,
-        device_memory=machine.memory,
-        price=0.0,
-        warnings=(*warnings(pins), *fields.cautions(spec, model)),
+        rows=config["micro_batch_size"],
+        halves=config["bf16"] or config["fp16"],
+        task={"arguments": _arguments(ledger)},
     )
+    return plan_of(ledger, native, model, machine, pins)
 
 
 def _fixed(machine: Machine) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.desk import too_new
 from ftsdk.kit.engines.fields import OUTPUT
+from ftsdk.kit.engines.request import Native, plan_of
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, revisions
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.sources import ADAPTER_CONFIG, config_of, scorer_in
 from ftsdk.spec import DPO, JobSpec
@@ -84,34 +85,18 @@ def plan(
         _check_age(ledger, model)
     reward = _reward(ledger, commits.get("method.reward"))
     _refuse(ledger)
-    ledger.close()
-    memory = fields.memory_of(
-        spec,
-        model,
-        machine,
+    native = Native(
+        engine=f"llamafactory {version}",
+        config=config,
+        environment=ENVIRONMENT,
+        command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
         rows=config["per_device_train_batch_size"],
         halves=config["bf16"] or config["fp16"],
         logit_rows=_LIGER_ROWS if options.enable_liger_kernel else None,
+        task={"reward": reward},
+        said=SAID.get(method, ()),
     )
-    return Plan(
-        backend=NAME,
-        spec=spec,
-        native={
-            "engine": f"llamafactory {version}",
-            "config": config,
-            "environment": ENVIRONMENT,
-            "task": {**fields.task_of(ledger, commits, model), "reward": reward},
-        },
-        honoured=ledger.honoured,
-        set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
-        command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
-        **memory.fields,
-        device=machine.name,
-        device_memory=machine.memory,
-        price=0.0,
-        warnings=(*warnings(pins), *fields.cautions(spec, model), *SAID.get(method, ())),
-    )
+    return plan_of(ledger, native, model, machine, pins)
 
 
 def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, model: str) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from ftsdk.backend import Note, Plan
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.fields import OUTPUT
+from ftsdk.kit.engines.request import Native, plan_of
 from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, revisions
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import JobSpec
 from ftsdk_unsloth.gaps import ADVICE, NOTES, ONLY
@@ -112,10 +113,27 @@ def plan(
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
     model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
     precision = _precision(ledger, machine)
+    config = _config(ledger, options, machine, model.name, precision)
+    _refuse(ledger)
+    native = Native(
+        engine=f"unsloth {version}",
+        config=config,
+        environment=ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
+        command=COMMAND,
+        rows=config["arguments"]["per_device_train_batch_size"],
+        halves=any(precision.values()),
+    )
+    return plan_of(ledger, native, model, machine, pins)
+
+
+def _config(
+    ledger: Ledger, options: UnslothOptions, machine: Machine, model: str, precision: dict[str, bool]
+) -> dict[str, Any]:
+    """The arguments of each call."""
     recomputed = _recomputed(ledger, options)
-    config: dict[str, Any] = {
-        "method": spec.method.type,
-        "from_pretrained": _from_pretrained(ledger, machine, model.name, precision, recomputed),
+    return {
+        "method": ledger.spec.method.type,
+        "from_pretrained": _from_pretrained(ledger, machine, model, precision, recomputed),
         "get_peft_model": _get_peft_model(ledger, recomputed),
         "arguments": {
             "output_dir": OUTPUT,
@@ -135,29 +153,6 @@ def plan(
         "tokens": "tokens",
         "tokenizer": "tokenizer",
     }
-    _refuse(ledger)
-    ledger.close()
-    rows = config["arguments"]["per_device_train_batch_size"]
-    memory = fields.memory_of(spec, model, machine, rows=rows, halves=any(precision.values()))
-    return Plan(
-        backend=NAME,
-        spec=spec,
-        native={
-            "engine": f"unsloth {version}",
-            "config": config,
-            "environment": ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
-            "task": fields.task_of(ledger, commits, model),
-        },
-        honoured=ledger.honoured,
-        set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
-        command=COMMAND,
-        **memory.fields,
-        device=machine.name,
-        device_memory=machine.memory,
-        price=0.0,
-        warnings=(*warnings(pins), *fields.cautions(spec, model)),
-    )
 
 
 _ALWAYS = {
