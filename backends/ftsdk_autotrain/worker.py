@@ -34,7 +34,7 @@ def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
     )
     if stop.why:
         raise Stopped(stop.why)
-    result = read_result(desk, HOUSE.package, status, progress.tail)
+    result = read_result(desk, HOUSE.package, status, progress.tail, folder.ref)
     if result.get("left_out"):
         reporter.warning(f"{result['left_out']} pairs are longer than training.max_length, and were left out")
     if result.get("repaired"):

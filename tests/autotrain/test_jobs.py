@@ -159,7 +159,7 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
         command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
     )
     with pytest.raises(Failure) as caught:
-        read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines())
+        read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines(), "autotrain:sft-1")
 
     assert (1, reason) == (done.returncode, caught.value.reason)
     assert what in caught.value.message

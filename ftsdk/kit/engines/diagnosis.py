@@ -26,6 +26,9 @@ _TABLE = (
 )
 """The first line that fits, from the last words backwards."""
 
+_HINTS = {reason: hint for _, reason, hint in _TABLE}
+"""The next step, by the reason; of several, the last in the table, which is the most general."""
+
 _LOOK = "the log tells more: ftsdk logs"
 _SPEAKS_OF_ERRORS = re.compile(r"\w*(Error|Exception)\b|error:|killed", re.IGNORECASE)
 
@@ -46,7 +49,7 @@ def diagnose(lines: Sequence[str], message: str = "") -> Failure:
     return Failure(Reason.ENGINE_ERROR, message or (telling or ["the engine has failed"])[-1], _LOOK)
 
 
-def read_result(desk: Path, engine: str, status: int, tail: Sequence[str]) -> dict[str, Any]:
+def read_result(desk: Path, engine: str, status: int, tail: Sequence[str], ref: str) -> dict[str, Any]:
     """What an engine's runner found, from the ``result.json`` that it leaves.
 
     Args:
@@ -54,19 +57,27 @@ def read_result(desk: Path, engine: str, status: int, tail: Sequence[str]) -> di
         engine: Its name, for messages.
         status: The runner's exit status.
         tail: The last lines that were printed.
+        ref: What its user calls the job.
 
     Raises:
         Failure: The job has failed.
     """
     path = desk / "result.json"
-    if not path.is_file():
-        if status == signal.SIGKILL and diagnose(tail).reason is not Reason.OOM:
-            what = f"the process of {engine} was killed by the system, as it does where main memory runs out"
-            raise Failure(Reason.OOM, what, f"{_SMALLER}; then resume")
-        raise diagnose([*tail, f"error: the process of {engine} ended with {status} and left no result"])
-    result: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    result: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else _lost(engine, status, tail)
     if result["state"] == "succeeded":
         return result
     if result["kind"]:
-        raise Failure(Reason(result["kind"]), result["message"], _LOOK)
-    raise diagnose(tail, result["message"])
+        reason = Reason(result["kind"])
+        found = Failure(reason, result["message"], _HINTS.get(reason, _LOOK))
+    else:
+        found = diagnose(tail, result["message"])
+    raise Failure(found.reason, found.message, f"{_LOOK} {ref}" if found.hint == _LOOK else found.hint)
+
+
+def _lost(engine: str, status: int, tail: Sequence[str]) -> dict[str, Any]:
+    """What is to be said of a runner that left no result."""
+    if status == signal.SIGKILL and diagnose(tail).reason is not Reason.OOM:
+        what = f"the process of {engine} was killed by the system, as it does where main memory runs out"
+        return {"state": "failed", "kind": Reason.OOM, "message": what}
+    found = diagnose([*tail, f"error: the process of {engine} ended with {status} and left no result"])
+    return {"state": "failed", "kind": found.reason, "message": found.message}

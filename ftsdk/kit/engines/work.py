@@ -74,7 +74,7 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
     )
     if stop.why:
         raise Stopped(stop.why)
-    result = read_result(desk, house.package, status, progress.tail)
+    result = read_result(desk, house.package, status, progress.tail, folder.ref)
     if result["truncated"]:
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]
