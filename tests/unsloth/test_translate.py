@@ -171,3 +171,10 @@ def test_batches_are_kept(whole, asked, method):
     else:
         assert whole == told["per_device_train_batch_size"] * told["gradient_accumulation_steps"]
         assert (1 if method == "sft" else 2) <= told["per_device_train_batch_size"]
+
+
+def test_positions_are_not_stretched(tiny_model):
+    """A length that the model was not made for would change its rotary embeddings: the plan refuses it."""
+    found = refused({"model": str(tiny_model), "training": {"max_length": 2048}})
+
+    assert "1024 positions" in found["training.max_length"]
