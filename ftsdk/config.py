@@ -5,7 +5,6 @@ project's file is the first ``ftsdk.toml``, or ``pyproject.toml`` with a ``[tool
 upward; the user's is ``config.toml`` in the usual place of the system.
 """
 
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import platformdirs
 from pydantic import Field, JsonValue, ValidationError
 
-from ftsdk.errors import ConfigError, Problem
+from ftsdk.errors import ConfigError, Problem, nearest
 from ftsdk.redact import looks_like_a_secret
 from ftsdk.spec.base import Section
 from ftsdk.spec.document import read_document
@@ -114,5 +113,5 @@ def _checked(path: Path, data: Any) -> _File:
 
 
 def _with_nearest(problem: Problem) -> Problem:
-    near = difflib.get_close_matches(problem.where, _File.model_fields, n=1)
-    return problem._replace(fix=f"did you mean {near[0]}?") if near and near[0] != problem.where else problem
+    known = problem.where in _File.model_fields
+    return problem if known else problem._replace(fix=nearest(problem.where, _File.model_fields, problem.fix))

@@ -31,8 +31,11 @@ processes. To add one: put it in the tree above, derive it from its parent, and 
 would otherwise catch.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+_LONGEST_NAME = 100  # characters; comparing longer ones takes long, and they resemble none of ours
 
 
 class Problem(NamedTuple):
@@ -48,6 +51,12 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}" + (f" -> {self.fix}" if self.fix else "")
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The next step for a name that there is not: the known one that resembles it, else ``otherwise``."""
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 class FtsdkError(Exception):

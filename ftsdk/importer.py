@@ -5,14 +5,13 @@ key of the tool: it means some of our fields, it is harmless and dropped, or not
 refused. A key that is in none of them is unknown to the tool.
 """
 
-import difflib
 import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from ftsdk.errors import Problem
+from ftsdk.errors import Problem, nearest
 from ftsdk.spec.wording import shown_key
 
 _SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
@@ -63,8 +62,7 @@ class Keys(NamedTuple):
 
     def nearest(self, key: str) -> str:
         """A question where the key resembles a known one; else nothing."""
-        near = difflib.get_close_matches(key[:100], {*self.mapped, *self.dropped, *self.refused}, n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        return nearest(key, {*self.mapped, *self.dropped, *self.refused})
 
 
 class Refusal(NamedTuple):

@@ -1,10 +1,9 @@
 """Find backends by name through entry points; import one only when it is asked for."""
 
-import difflib
 from importlib.metadata import EntryPoint, entry_points
 
 from ftsdk.backend import Backend
-from ftsdk.errors import BackendNotFound, ConfigError, MissingExtra
+from ftsdk.errors import BackendNotFound, ConfigError, MissingExtra, nearest
 
 GROUP = "ftsdk.backends"
 
@@ -37,10 +36,9 @@ def _entry(name: str) -> EntryPoint:
     found = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
     if not found:
         names = backend_names()
-        near = difflib.get_close_matches(name, names, n=1)
         raise BackendNotFound(
             f"no installed backend is named {name!r}; installed: {', '.join(names)}",
-            hint=f"did you mean {near[0]!r}?" if near else "install the package that brings it",
+            hint=nearest(name, names, "install the package that brings it"),
         )
     if len(found) > 1:
         raise ConfigError(

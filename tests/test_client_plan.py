@@ -89,7 +89,7 @@ def test_spec_may_be_a_mapping_or_a_file(spec, tmp_path):
 
 def test_unknown_backend_is_refused(spec):
     """The nearest name is offered."""
-    with pytest.raises(BackendNotFound, match="did you mean 'fake'"):
+    with pytest.raises(BackendNotFound, match="did you mean fake"):
         ftsdk.plan(spec(), backend="fak")
 
 
@@ -107,7 +107,7 @@ def test_options_of_other_backends_are_checked(spec, installed):
 
 def test_options_of_an_unknown_backend_are_refused(spec):
     """A section for a backend that does not exist is a mistake, with the nearest name."""
-    with pytest.raises(SpecError, match="did you mean 'fake'"):
+    with pytest.raises(SpecError, match="did you mean fake"):
         ftsdk.plan(spec(backend_options={"fkae": {}}))
 
 
@@ -194,4 +194,4 @@ def test_a_misspelt_option_names_the_nearest():
     with pytest.raises(SpecError) as caught:
         ftsdk.plan(spec)
 
-    assert ("backend_options.local.grce_seconds", "did you mean 'grace_seconds'?") == caught.value.problems[0][::2]
+    assert ("backend_options.local.grce_seconds", "did you mean grace_seconds?") == caught.value.problems[0][::2]

@@ -1,6 +1,5 @@
 """From what the user gave to a plan: read the spec, choose the backend, check its options and the rows, translate."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from ftsdk import registry
 from ftsdk.backend import Backend, Options, Plan
 from ftsdk.data.report import DataReport
-from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec
+from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec, nearest
 from ftsdk.redact import redact
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
@@ -113,9 +112,12 @@ def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
 
 def _of_options(system: Backend, problem: Problem) -> Problem:
     """With the whole name of the option, and the nearest one where there is none of the name."""
-    near = difflib.get_close_matches(problem.where, system.Options.model_fields, n=1)
-    known = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(system.Options.model_fields))}"
-    fix = known if problem.what == NO_SUCH_FIELD else problem.fix
+    known = sorted(system.Options.model_fields)
+    fix = (
+        nearest(problem.where, known, f"there are: {', '.join(known)}")
+        if problem.what == NO_SUCH_FIELD
+        else problem.fix
+    )
     return problem._replace(where=f"backend_options.{system.name}.{problem.where}", fix=fix)
 
 
@@ -124,8 +126,7 @@ def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
     names = registry.backend_names()
     for name, options in spec.backend_options.items():
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            fix = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(names)}"
+            fix = nearest(name, names, f"installed: {', '.join(names)}")
             raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
         if name != active:
             try:

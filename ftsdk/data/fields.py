@@ -1,13 +1,11 @@
 """Take single fields out of a row, or say what is wrong with them."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from ftsdk.data.strict import BadRow, parse_whole
+from ftsdk.errors import nearest
 from ftsdk.spec.wording import shown_key
-
-_LONGEST_KEY = 40  # characters; to compare longer ones takes long, and they resemble none of ours
 
 Values = dict[str, Any]
 """A row, or an object within a row."""
@@ -87,12 +85,6 @@ def refuse_others(row: Values, known: frozenset[str], place: str) -> None:
             raise BadRow(
                 f"{place} has the key {shown_key(key)}, which is not known", nearest(key, known) or one_of(known)
             )
-
-
-def nearest(key: str, known: frozenset[str]) -> str:
-    """A question where the key resembles a known one; else nothing."""
-    near = difflib.get_close_matches(key, known, n=1) if len(key) <= _LONGEST_KEY else []
-    return f"did you mean {near[0]}?" if near else ""
 
 
 def one_of(known: Iterable[str]) -> str:

@@ -5,9 +5,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ftsdk.data.convert import from_alpaca, from_sharegpt, preference_from_sharegpt
-from ftsdk.data.fields import Values, nearest, said, text_or_nothing, tools
+from ftsdk.data.fields import Values, said, text_or_nothing, tools
 from ftsdk.data.messages import check_messages
 from ftsdk.data.strict import BadRow
+from ftsdk.errors import nearest
 
 TAKES = {
     "sft": ("messages", "prompt_completion", "text"),

@@ -1,11 +1,10 @@
 """Tell local files from Hub ids and addresses."""
 
-import difflib
 import os
 import re
 from pathlib import Path
 
-from ftsdk.errors import DataError
+from ftsdk.errors import DataError, nearest
 from ftsdk.redact import redact
 from ftsdk.spec import Dataset
 
@@ -51,9 +50,8 @@ def _instead(name: str, path: Path) -> str:
     """The next step where a file is missing: a name like it in the same folder, or what a Hub id looks like."""
     if os.path.islink(path):  # noqa: PTH114 - Path's own raises on odd names
         return "it is a link that leads to no file"
-    near = difflib.get_close_matches(path.name, _names_in(path.parent), n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+    if near := nearest(path.name, _names_in(path.parent)):
+        return near
     if _HUB_ID.fullmatch(name) and "/" in name:
         return "check the path; if you mean a dataset on the Hub, it is named org/name without an ending like .json"
     return "check the path"

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ftsdk.data.fields import Values, nearest, one_of
+from ftsdk.data.fields import Values, one_of
 from ftsdk.data.formats import GIVES_OTHERS, KEYS, TAKES, Format, name_of, recognise
 from ftsdk.data.read import Line
 from ftsdk.data.strict import BadRow
 from ftsdk.data.tally import counted
-from ftsdk.errors import DataError, Problem
+from ftsdk.errors import DataError, Problem, nearest
 from ftsdk.spec import Dataset
 from ftsdk.spec.wording import shown_key
 

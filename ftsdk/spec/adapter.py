@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 
 
 def _twice_the_rank(fields: dict[str, Any]) -> float:
     return 2.0 * float(fields.get("r", 16))
 
 
-class LoRA(Section):
+class LoRA(SpecSection):
     """Low-rank adaptation (arXiv 2106.09685): two small matrices beside each frozen weight, ``alpha / r`` strong."""
 
     r: Annotated[int, Field(ge=1, le=1024)] = 16

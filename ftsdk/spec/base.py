@@ -1,10 +1,17 @@
 """What every part of a spec has in common."""
 
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from ftsdk.errors import Problem, SpecError
+from ftsdk.errors import Problem, SpecError, nearest
+from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # Pydantic gives its metaclass no public name
 
 _LARGEST = 2**53  # the largest whole number that every reader of JSON keeps exactly
 
@@ -32,6 +39,33 @@ class Section(BaseModel):
         if wrong:
             raise SpecError("these are no numbers to work with", problems=wrong)
         return section
+
+
+class _Told(ModelMetaclass):
+    """Building a section in Python fails as a file does: with the field, and without its value."""
+
+    def __call__(cls: type[BaseModel], *args: Any, **fields: Any) -> Any:  # type: ignore[misc]  # noqa: N805
+        try:
+            return super().__call__(*args, **fields)  # type: ignore[misc]
+        except ValidationError as error:
+            problems = [_with_nearest(problem, cls.model_fields) for problem in problems_of(error)]
+        # out here, so that no context keeps the values
+        unknown = any(problem.what == NO_SUCH_FIELD for problem in problems)
+        hint = "the names of other tools are understood by ftsdk.load_spec" if unknown else ""
+        raise SpecError(f"this {cls.__name__} is not valid", problems=problems, hint=hint)
+
+
+class SpecSection(Section, metaclass=_Told):
+    """A part of a spec, which people write by hand.
+
+    Raises:
+        SpecError: From its own call, with one problem for each field; ``model_validate`` raises Pydantic's error, for
+            models and web frameworks that hold a spec.
+    """
+
+
+def _with_nearest(problem: Problem, known: Iterable[str]) -> Problem:
+    return problem._replace(fix=nearest(problem.where, known)) if problem.what == NO_SUCH_FIELD else problem
 
 
 def _flaw(given: Any, number: Any) -> str:

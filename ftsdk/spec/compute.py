@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -33,7 +33,7 @@ def _none_word(value: Any) -> Any:
     return None if value == "none" else value
 
 
-class Compute(Section):
+class Compute(SpecSection):
     """Advice: none of these changes what is meant to be learned, only how it fits."""
 
     quantization: Annotated[

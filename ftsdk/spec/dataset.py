@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 
 Format = Literal[
     "auto",
@@ -22,7 +22,7 @@ Format = Literal[
 Path = Annotated[str, Field(min_length=1)]
 
 
-class Dataset(Section):
+class Dataset(SpecSection):
     """Rows to train on, or to hold out. A plain string in a spec is short for ``Dataset(path=...)``."""
 
     path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 from ftsdk.errors import Problem, SpecError
 from ftsdk.redact import looks_like_a_secret
 from ftsdk.spec.adapter import LoRA
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 from ftsdk.spec.compute import Compute
 from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.method import SFT, Method
@@ -32,7 +32,7 @@ LEARNING_RATES = {
 """The learning rate where the user left it blank, for an adapter; without one, a tenth of it."""
 
 
-class JobSpec(Section):
+class JobSpec(SpecSection):
     """One fine-tuning job, the same for every backend.
 
     Intent (model, dataset, method, adapter, training) says what is learned; advice (compute) says how it fits the

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -21,7 +21,7 @@ def is_function(reward: str) -> bool:
     return _FUNCTION.fullmatch(reward) is not None
 
 
-class _Tagged(Section):
+class _Tagged(SpecSection):
     type: str
 
     @model_serializer(mode="wrap")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ftsdk.errors import Problem, SpecError
-from ftsdk.spec.base import Section
+from ftsdk.spec.base import SpecSection
 
 Steps = Annotated[int, Field(ge=1)]
 
@@ -13,7 +13,7 @@ EITHER_OR = {"num_train_epochs": "max_steps", "warmup_ratio": "warmup_steps"}
 """Two ways of saying the same: the second, where it is set, stands instead of the first."""
 
 
-class Training(Section):
+class Training(SpecSection):
     """Intent: each of these changes what is learned, so a backend honours it or refuses the spec."""
 
     num_train_epochs: Annotated[float, Field(gt=0)] = 3.0

@@ -5,17 +5,17 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from ftsdk import DPO, JobSpec, LoRA, Training
+from ftsdk import DPO, Dataset, JobSpec, LoRA, Training
+from ftsdk.errors import SpecError
 from ftsdk.spec.job import LEARNING_RATES
-from ftsdk.spec.wording import problems_of
 
 LEAST = {"model": "m", "dataset": "d.jsonl"}
 
 
 def problems(**fields):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(SpecError) as caught:
         JobSpec(**LEAST, **fields)
-    return {problem.where for problem in problems_of(caught.value)}
+    return {problem.where for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,38 @@ def test_all_contradictions_are_told_at_once():
 @pytest.mark.parametrize("dataset", ["", [], [""], {"path": ""}, {"path": []}])
 def test_a_dataset_has_a_path(dataset):
     """An empty path is no dataset."""
-    with pytest.raises(ValidationError):
+    with pytest.raises(SpecError):
         JobSpec(model="m", dataset=dataset)
+
+
+@pytest.mark.parametrize(
+    ("section", "fields", "told"),
+    [
+        (Training, {"max_step": 3}, "max_step: there is no such field here -> did you mean max_steps?"),
+        (Dataset, {}, "path: is required"),
+        (DPO, {"beta": -1}, "beta: must be above 0.0"),
+    ],
+)
+def test_a_section_that_is_built_in_python_fails_as_a_file_does(section, fields, told):
+    """With ftsdk's own error: the field, the cause, and the next step."""
+    with pytest.raises(SpecError) as caught:
+        section(**fields)
+
+    assert [told] == [str(problem) for problem in caught.value.problems]
+
+
+def test_what_was_refused_is_not_repeated():
+    """A value may be a secret in the wrong place: neither the error nor what led to it holds it."""
+    with pytest.raises(SpecError) as caught:
+        JobSpec(**LEAST, training={"learning_rate": "hf_" + "a" * 30})
+
+    assert ({"training.learning_rate"}, None) == ({p.where for p in caught.value.problems}, caught.value.__context__)
+
+
+def test_validation_stays_pydantic_s():
+    """Who holds a spec in a model or a web framework of their own gets the error that those wait for."""
+    with pytest.raises(ValidationError):
+        JobSpec.model_validate({"model": "m"})
 
 
 @pytest.mark.parametrize("method", sorted(set(LEARNING_RATES) - {"ppo", "grpo"}))
