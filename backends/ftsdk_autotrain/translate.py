@@ -1,7 +1,6 @@
 """Translate a spec into AutoTrain's own YAML, every parameter in it. Pure but for reading the model's config file."""
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,13 +11,16 @@ from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines.desk import too_new
+from ftsdk.kit.engines.fields import Model, model_of
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.flavors import Flavor
-from ftsdk.kit.hub.pins import HUB_ID, Pins, cached_config, revisions, warnings
+from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.hub.staging import COMMAND
 from ftsdk.kit.hub.terms import Terms, named_flavor, secrets_of, settle_terms
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
+from ftsdk.kit.sources import config_of, flaws_of
+from ftsdk.kit.targets import check_targets
 from ftsdk.spec import DPO, JobSpec
 from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
@@ -107,8 +109,48 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         ledger.refuse("method", f"AutoTrain does not do {method}", ", ".join(TASKS))
     flavor = _flavor(ledger, options, known) if options.executor != "local" else None
     machine = flavor.machine if flavor else known.machine
-    model, revision = _model(ledger, commits.get("model"))
-    config = {
+    model = _model(ledger, commits.get("model"))
+    config = _config(ledger, options, model.name, machine)
+    for name in sorted(_ABOUT[options.executor == "local"] & options.model_fields_set):
+        what = f"means nothing where executor is {options.executor}"
+        ledger.refuse(f"backend_options.{NAME}.{name}", what, "leave it out")
+    hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
+    check_targets(ledger, *model)
+    _refuse(ledger)
+    ledger.close()
+    return Plan(
+        backend=NAME,
+        spec=spec,
+        native={
+            "engine": f"autotrain-advanced {known.version}",
+            "executor": options.executor,
+            **hosted,
+            "config": config,
+            "environment": {"ALLOW_REMOTE_CODE": str(spec.trust_remote_code).lower()},
+            "rows": _rows(spec, commits, model.revision),
+        },
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=(*ledger.own, *(terms.own if terms else ())),
+        command="autotrain --config job.yaml",
+        device=machine.name,
+        device_memory=machine.memory,
+        price=None if terms else 0.0,
+        charge=terms.cost if terms else "",
+        warnings=(
+            *warnings(known.pins),
+            *map(str, flaws_of(spec.model)),
+            *_warnings(spec, machine),
+            *([terms.cost] if terms else ()),
+            *((SPACES,) if options.executor == "spaces" else ()),
+        ),
+    )
+
+
+def _config(ledger: Ledger, options: AutoTrainOptions, model: str, machine: Machine) -> dict[str, Any]:
+    """AutoTrain's YAML."""
+    method = ledger.spec.method.type
+    return {
         "task": TASKS.get(method, "llm"),
         "backend": "local",
         "base_model": model,
@@ -123,38 +165,6 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         },
         "params": _params(ledger, options, machine),
     }
-    for name in sorted(_ABOUT[options.executor == "local"] & options.model_fields_set):
-        what = f"means nothing where executor is {options.executor}"
-        ledger.refuse(f"backend_options.{NAME}.{name}", what, "leave it out")
-    hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
-    _refuse(ledger)
-    ledger.close()
-    return Plan(
-        backend=NAME,
-        spec=spec,
-        native={
-            "engine": f"autotrain-advanced {known.version}",
-            "executor": options.executor,
-            **hosted,
-            "config": config,
-            "environment": {"ALLOW_REMOTE_CODE": str(spec.trust_remote_code).lower()},
-            "rows": _rows(spec, commits, revision),
-        },
-        honoured=ledger.honoured,
-        set_aside=tuple(ledger.set_aside),
-        backends_own=(*ledger.own, *(terms.own if terms else ())),
-        command="autotrain --config job.yaml",
-        device=machine.name,
-        device_memory=machine.memory,
-        price=None if terms else 0.0,
-        charge=terms.cost if terms else "",
-        warnings=(
-            *warnings(known.pins),
-            *_warnings(spec, machine),
-            *([terms.cost] if terms else ()),
-            *((SPACES,) if options.executor == "spaces" else ()),
-        ),
-    )
 
 
 _ABOUT = {
@@ -195,28 +205,13 @@ def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Kn
     return native, terms
 
 
-def _model(ledger: Ledger, commit: str | None) -> tuple[str, str | None]:
+def _model(ledger: Ledger, commit: str | None) -> Model:
     """AutoTrain's name for the model, and the Hub's commit, which our runner brings."""
-    name: str = ledger.take("model", "base_model")
-    given: str | None = ledger.take("model_revision", "the runner's download")
     ledger.take("trust_remote_code", "ALLOW_REMOTE_CODE")
-    folder = Path(name).expanduser().absolute()
-    if not folder.is_dir():
-        if folder.exists() or not HUB_ID.fullmatch(name):
-            ledger.refuse(
-                "model", f"there is no folder {folder}, and {name!r} is no Hub id", "give a folder or org/name"
-            )
-        elif config := cached_config(name, commit or given):
-            _check_model(ledger, config)
-        return name, commit or given
-    if given is not None:
-        ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
-    path = folder / "config.json"
-    if path.is_file():
-        _check_model(ledger, json.loads(path.read_text("utf-8")))
-    else:
-        ledger.refuse("model", f"the folder {folder} holds no config.json", "give the folder of a whole model")
-    return str(folder), None
+    model = model_of(ledger, commit, "base_model")
+    if config := config_of(*model):
+        _check_model(ledger, config)
+    return model
 
 
 def _check_model(ledger: Ledger, config: dict[str, Any]) -> None:

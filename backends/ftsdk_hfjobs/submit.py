@@ -16,6 +16,7 @@ from ftsdk.kit.hub.container import MOUNT
 from ftsdk.kit.hub.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
 from ftsdk.kit.hub.terms import SETUP
 from ftsdk.kit.rows import check_unchanged
+from ftsdk.kit.sources import refuse_flaws
 from ftsdk_hfjobs.package import code, code_sha256
 from ftsdk_hfjobs.translate import NAME
 
@@ -33,6 +34,7 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     if plan.native["code"]["sha256"] != code_sha256():
         raise RejectedError("ftsdk was changed since the plan was made", hint="plan and submit again")
     _check_reward(plan)
+    refuse_flaws(plan.spec.model)
     name = job_id(plan.spec.method.type, token, _ID_LENGTH)
     store = repository(plan.native["namespace"], name)
     make_repository(hub, store)

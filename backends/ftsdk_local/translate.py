@@ -13,7 +13,8 @@ from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import config_of
+from ftsdk.kit.sources import config_of, flaws_of
+from ftsdk.kit.targets import check_targets
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import DataSettings, ModelSettings, Settings
@@ -112,7 +113,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=tuple(warnings(pins)),
+        warnings=(*warnings(pins), *map(str, flaws_of(spec.model))),
     )
 
 
@@ -147,6 +148,7 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
         hub_model_id=_hub(ledger),
     )
+    check_targets(ledger, source.name, source.revision)
     refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
     _refuse_what_the_machine_lacks(ledger, machine)

@@ -7,12 +7,20 @@ _MODEL = re.compile(
     r"|chat_template\.jinja|tokenizer(_config)?\.(json|model)|special_tokens_map\.json|added_tokens\.json"
     r"|vocab\.(json|txt)|merges\.txt|spiece\.model|sentencepiece\.bpe\.model"
 )
+_TOKENIZER = re.compile(
+    r"tokenizer(_config)?\.(json|model)|vocab\.(json|txt)|spiece\.model|sentencepiece\.bpe\.model|tekken\.json"
+)
 _PICKLED = re.compile(r"(adapter_model|pytorch_model[\w.-]*)\.(bin|pt|pth)")
 
 
 def is_model_file(name: str) -> bool:
     """Whether a file is weights, configuration or tokenizer, in a form that runs no code."""
     return _MODEL.fullmatch(name) is not None
+
+
+def is_tokenizer(name: str) -> bool:
+    """Whether a tokenizer can be made of a file, or of it and others."""
+    return _TOKENIZER.fullmatch(name) is not None
 
 
 def is_pickled_model(name: str) -> bool:

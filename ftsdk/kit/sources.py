@@ -4,17 +4,21 @@ Reads config files and nothing heavier; whatever cannot be used is refused in th
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ftsdk.errors import FtsdkError
+from ftsdk.errors import FtsdkError, Problem, SpecError
 from ftsdk.job import JobRef
 from ftsdk.kit.hub.pins import HUB_ID, cached_config
 from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.model_files import is_pickled_model, is_tokenizer
 
 ADAPTER_CONFIG = "adapter_config.json"
 CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
 
 
 def folder_of(ledger: Ledger, field: str, name: str) -> Path | None:
@@ -56,6 +60,46 @@ def check_model(ledger: Ledger, field: str, folder: Path) -> None:
         ledger.refuse(field, f"the folder {folder} holds no {CONFIG}", "give the folder of a whole model")
     elif _read(file) is None:
         ledger.refuse(field, f"{file} is no valid JSON", "bring the model here anew")
+
+
+def flaws_of(name: str) -> list[Problem]:
+    """What the folder of a whole model lacks to be trained; nothing where the name is no such folder.
+
+    A plan and a forecast need the config alone, so they tell of it; a job is refused (:func:`refuse_flaws`).
+    """
+    folder = Path(name).expanduser()
+    if not (folder / CONFIG).is_file() or (folder / ADAPTER_CONFIG).is_file():
+        return []
+    names = {file.name for file in folder.iterdir()}
+    found = list(_weights_that_lack(folder, names))
+    if not any(map(is_tokenizer, names)):
+        found.append(Problem("model", f"{folder} holds no tokenizer", "bring the model's tokenizer.json there"))
+    return found
+
+
+def _weights_that_lack(folder: Path, names: set[str]) -> Iterator[Problem]:
+    if WEIGHTS in names:
+        return
+    if INDEX in names:
+        shards = set(((_read(folder / INDEX) or {}).get("weight_map") or {}).values())
+        if missing := sorted(shards - names) or ([] if shards else [INDEX]):
+            what = f"{folder} lacks {', '.join(missing[:3])} of its weights"
+            yield Problem("model", what, "bring the model here anew")
+    elif pickles := sorted(filter(is_pickled_model, names)):
+        why = f"the weights in {folder} are a pickle ({pickles[0]}), which ftsdk never loads"
+        yield Problem("model", why, "save them as safetensors, with Transformers' save_pretrained")
+    else:
+        yield Problem("model", f"{folder} holds no weights ({WEIGHTS})", "give the folder of a whole model")
+
+
+def refuse_flaws(name: str) -> None:
+    """Let no job begin, nor anything be uploaded, with a model that cannot be trained.
+
+    Raises:
+        SpecError: The folder lacks weights or a tokenizer.
+    """
+    if found := flaws_of(name):
+        raise SpecError("this model cannot be trained", problems=found)
 
 
 def config_of(name: str, revision: str | None) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from ftsdk.kit.engines.fields import Model
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
+from ftsdk.kit.sources import flaws_of
+from ftsdk.kit.targets import check_targets
 
 
 class Native(NamedTuple):
@@ -41,6 +43,7 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
     Raises:
         UnsupportedSpec: With every field that the engine cannot honour.
     """
+    check_targets(ledger, *model)
     ledger.close()
     spec = ledger.spec
     memory = fields.memory_of(
@@ -63,5 +66,5 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *fields.cautions(spec, model), *native.said),
+        warnings=(*warnings(pins), *map(str, flaws_of(model.name)), *fields.cautions(spec, model), *native.said),
     )

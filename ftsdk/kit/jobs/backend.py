@@ -12,6 +12,7 @@ from ftsdk.job import Event, JobState, JobStatus
 from ftsdk.kit.jobs import driver
 from ftsdk.kit.jobs.report import read_events
 from ftsdk.kit.jobs.status import observe
+from ftsdk.kit.sources import refuse_flaws
 
 
 class WorkerBackend(Backend):
@@ -33,6 +34,7 @@ class WorkerBackend(Backend):
         if problems := self.check():
             what = "; ".join(f"{problem.where} {problem.what}" for problem in problems)
             raise RejectedError(f"{self.name} jobs cannot run here: {what}", hint=problems[0].fix)
+        refuse_flaws(plan.spec.model)
         return driver.submit(plan, token, self.command)
 
     def find(self, token: str, plan: Plan) -> str | None:

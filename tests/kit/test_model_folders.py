@@ -1,0 +1,121 @@
+"""Before anything is uploaded or begun: a model's folder is whole, and has the layers that an adapter is meant for."""
+
+import json
+import shutil
+
+import pytest
+
+import ftsdk
+from ftsdk.errors import SpecError, UnsupportedSpec
+from ftsdk.kit.jobs.folder import jobs_root
+from ftsdk.kit.sources import flaws_of, refuse_flaws
+
+INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    """A model that may be damaged."""
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A dataset."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "What is one?", "completion": "One."}\n')
+    return str(file)
+
+
+def no_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def pickled(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def half_copied(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(INDEX))
+
+
+def damaged_index(folder):
+    no_weights(folder)
+    (folder / "model.safetensors.index.json").write_text("{")
+
+
+def no_tokenizer(folder):
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (no_weights, "holds no weights (model.safetensors)"),
+        (pickled, "are a pickle (pytorch_model.bin), which ftsdk never loads"),
+        (half_copied, "lacks model-00002-of-00002.safetensors of its weights"),
+        (damaged_index, "lacks model.safetensors.index.json of its weights"),
+        (no_tokenizer, "holds no tokenizer"),
+    ],
+)
+def test_half_a_model_is_told_in_the_plan_and_starts_no_job(copy, rows, damage, told):
+    """A forecast needs the config alone, so the plan warns; submit refuses, and no worker has a folder."""
+    damage(copy)
+    spec = ftsdk.JobSpec(model=str(copy), dataset=rows, training={"max_steps": 1})
+
+    assert told in " ".join(ftsdk.plan(spec).warnings)
+    with pytest.raises(SpecError) as caught:
+        ftsdk.submit(spec)
+    assert told in caught.value.problems[0].what
+    assert [] == list(jobs_root().glob("*"))
+
+
+def test_a_whole_model_has_no_flaws(tiny_model):
+    """Nor has a name on the Hub, of which nothing is known here."""
+    assert [] == flaws_of(str(tiny_model)) == flaws_of("org/model")
+
+
+def test_weights_in_shards_are_whole(copy):
+    """An index and all that it names."""
+    half_copied(copy)
+    shutil.copyfile(copy / "model-00001-of-00002.safetensors", copy / "model-00002-of-00002.safetensors")
+
+    assert None is refuse_flaws(str(copy))
+
+
+@pytest.mark.parametrize("backend", ["local", "llamafactory", "axolotl", "unsloth"])
+@pytest.mark.parametrize(
+    ("target", "why", "fix"),
+    [
+        ("q_porj", "a model of type llama has no layer q_porj", "did you mean q_proj?"),
+        ("c_attn", "a model of type llama has no layer c_attn", "there are down_proj, gate_proj, k_proj,"),
+    ],
+)
+def test_a_layer_that_there_is_not(tiny_model, rows, backend, target, why, fix):
+    """A misspelt target module is refused in the plan, with the nearest name, not in the job."""
+    spec = ftsdk.JobSpec(model=str(tiny_model), dataset=rows, adapter={"target_modules": [target]})
+    with pytest.raises(UnsupportedSpec) as caught:
+        ftsdk.plan(spec, backend=backend)
+    [problem] = caught.value.problems
+
+    assert ("adapter.target_modules", why) == problem[:2]
+    assert problem.fix.startswith(fix)
+
+
+@pytest.mark.parametrize("target", ["q_proj", "self_attn.v_proj", "lm_head", "model.layers.0.mlp.up_proj"])
+def test_layers_by_their_names_and_paths(tiny_model, rows, target):
+    """Names count by their end, as PEFT reads them; the head is a layer, too."""
+    spec = ftsdk.JobSpec(model=str(tiny_model), dataset=rows, adapter={"target_modules": [target]})
+
+    assert [target] == ftsdk.plan(spec, backend="local").native["lora"]["target_modules"]
+
+
+@pytest.mark.parametrize("config", [{"model_type": "mamba"}, {"model_type": "mixtral", "num_local_experts": 8}])
+def test_of_an_unknown_model_no_layer_is_refused(tmp_path, rows, config):
+    """Where the layers are not known, it is for the job to tell."""
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    spec = ftsdk.JobSpec(model=str(tmp_path), dataset=rows, adapter={"target_modules": ["x_proj"]})
+
+    assert ["x_proj"] == ftsdk.plan(spec, backend="local").native["lora"]["target_modules"]
