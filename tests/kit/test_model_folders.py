@@ -87,20 +87,17 @@ def test_weights_in_shards_are_whole(copy):
 
 @pytest.mark.parametrize("backend", ["local", "llamafactory", "axolotl", "unsloth"])
 @pytest.mark.parametrize(
-    ("target", "why", "fix"),
-    [
-        ("q_porj", "a model of type llama has no layer q_porj", "did you mean q_proj?"),
-        ("c_attn", "a model of type llama has no layer c_attn", "there are down_proj, gate_proj, k_proj,"),
-    ],
+    ("target", "fix"),
+    [("q_porj", "did you mean q_proj?"), ("c_attn", "there are down_proj, gate_proj, k_proj,")],
 )
-def test_a_layer_that_there_is_not(tiny_model, rows, backend, target, why, fix):
+def test_a_layer_that_there_is_not(tiny_model, rows, backend, target, fix):
     """A misspelt target module is refused in the plan, with the nearest name, not in the job."""
     spec = ftsdk.JobSpec(model=str(tiny_model), dataset=rows, adapter={"target_modules": [target]})
     with pytest.raises(UnsupportedSpec) as caught:
         ftsdk.plan(spec, backend=backend)
     [problem] = caught.value.problems
 
-    assert ("adapter.target_modules", why) == problem[:2]
+    assert ("adapter.target_modules", f"a model of type llama has no layer {target}") == problem[:2]
     assert problem.fix.startswith(fix)
 
 
