@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
 EXTRAS := [local,evaluate,quantize,together,replicate,hf,axolotl,llamafactory,unsloth,dev]
-# tests compute on one thread each
-PARALLEL := -n 2
+# each computes on one thread, and waits for others half of its time
+PARALLEL := -n 3 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-engines check lint types imports docs wheel bench clean

@@ -120,6 +120,8 @@ class Backend(ABC):
     name: ClassVar[str]
     """One name everywhere: entry point, extra, options section, docs page."""
     Options: ClassVar[type[Options]] = Options
+    pause: float = 1.0
+    """Seconds between two looks at a job that is waited for; up to ten times as many while nothing changes."""
 
     @abstractmethod
     def capabilities(self) -> Capabilities:

@@ -29,6 +29,15 @@ settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failur
 settings.load_profile("ftsdk")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what takes long to make, such as a job that trains, run in one process: it is made once."""
+    for item in items:
+        trains = item.get_closest_marker("engine") or item.get_closest_marker("guest")
+        if trains and item.cls:
+            item.add_marker(pytest.mark.xdist_group(item.cls.__name__))
+
+
 @pytest.fixture(autouse=True)
 def ftsdk_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh state folder, not made yet; none of the user's own settings reaches a test."""

@@ -259,6 +259,22 @@ def test_wait_looks_more_rarely_while_nothing_changes(spec, monkeypatch):
     assert (1.0, 10.0, sorted(pauses)) == (pauses[0], max(pauses), pauses)
 
 
+def test_wait_looks_as_often_as_the_backend_likes(spec, monkeypatch):
+    """A folder may be looked at more often than a service on the network."""
+    job, pauses = ftsdk.submit(spec(queue_seconds=1000)), []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftsdk.client.follow.time.sleep", sleep)
+    monkeypatch.setattr(FakeBackend, "pause", 0.7)
+    with pytest.raises(KeyboardInterrupt):
+        job.wait()
+
+    assert [0.7] == pauses
+
+
 def test_wait_passes_on_each_event_once(spec):
     """A waiting caller sees every event, in order, and none twice."""
     seen = []

@@ -38,6 +38,7 @@ class AutoTrainBackend(EngineBackend):
 
     def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
+        self.pause = timing.look
 
     def capabilities(self) -> Capabilities:
         """What AutoTrain's trainers of language models do."""

@@ -35,6 +35,7 @@ class ReplicateBackend(Backend):
 
     def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
+        self.pause = timing.look
 
     def capabilities(self) -> Capabilities:
         """What a trainer may do that has an input for each thing; a plan asks the one trainer."""

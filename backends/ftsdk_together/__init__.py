@@ -33,6 +33,7 @@ class TogetherBackend(Backend):
 
     def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
+        self.pause = timing.look
 
     def capabilities(self) -> Capabilities:
         """What Together does for the models that it trains; a plan asks about the one model."""

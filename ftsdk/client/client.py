@@ -58,7 +58,11 @@ class Job:
         return self._client.status(self)
 
     def wait(
-        self, *, timeout: float | None = None, poll: float = 1.0, on_event: Callable[[Event], object] | None = None
+        self,
+        *,
+        timeout: float | None = None,
+        poll: float | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> JobStatus:
         """See :meth:`Client.wait`."""
         return self._client.wait(self, timeout=timeout, poll=poll, on_event=on_event)
@@ -167,7 +171,7 @@ class Client:
         ref: Ref,
         *,
         timeout: float | None = None,
-        poll: float = 1.0,
+        poll: float | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> JobStatus:
         """Return when the job has succeeded.
@@ -175,7 +179,7 @@ class Client:
         Args:
             ref: The job.
             timeout: Seconds after which to give up; the job goes on. None: never.
-            poll: Seconds between two looks; they become rarer while nothing changes.
+            poll: Seconds between two looks; they become rarer while nothing changes. None: the backend's own.
             on_event: Is called with each event.
 
         Raises:
@@ -276,7 +280,11 @@ def status(ref: Ref) -> JobStatus:
 
 
 def wait(
-    ref: Ref, *, timeout: float | None = None, poll: float = 1.0, on_event: Callable[[Event], object] | None = None
+    ref: Ref,
+    *,
+    timeout: float | None = None,
+    poll: float | None = None,
+    on_event: Callable[[Event], object] | None = None,
 ) -> JobStatus:
     """See :meth:`Client.wait`."""
     return Client().wait(ref, timeout=timeout, poll=poll, on_event=on_event)

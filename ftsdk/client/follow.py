@@ -9,18 +9,18 @@ from ftsdk.job import Event, JobState, JobStatus
 from ftsdk.store.record import INTERRUPTED
 
 _SHORTEST_PAUSE = 0.01  # seconds; no pause at all would keep a processor busy
-_LONGEST_PAUSE = 10.0  # seconds; more would keep people waiting at the end of a job
+_RAREST = 10  # times the pause between two looks; more would keep people waiting at the end of a job
 
 
 def until_done(
-    case: Case, *, timeout: float | None, poll: float, on_event: Callable[[Event], object] | None = None
+    case: Case, *, timeout: float | None, poll: float | None, on_event: Callable[[Event], object] | None = None
 ) -> JobStatus:
     """Look at a job again and again until it has succeeded.
 
     Args:
         case: The job.
         timeout: Seconds after which to give up. None: never.
-        poll: Seconds between two looks; they become rarer while nothing changes.
+        poll: Seconds between two looks; they become rarer while nothing changes. None: the backend's own.
         on_event: Is called with each event.
 
     Raises:
@@ -42,7 +42,7 @@ def until_done(
     raise WaitTimeout(f"{case.ref} was not done after {timeout:g} seconds", ref=case.ref, hint="the job goes on")
 
 
-def follow_events(case: Case, *, after: str | None, follow: bool, poll: float = 1.0) -> Iterator[Event]:
+def follow_events(case: Case, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
     """The events of a job behind the cursor ``after``; with ``follow``, until it is done."""
     case.able("events")
     stream = _Stream(case, after, patient=follow)
@@ -52,14 +52,14 @@ def follow_events(case: Case, *, after: str | None, follow: bool, poll: float = 
             return
 
 
-def _looks(case: Case, poll: float, deadline: float | None) -> Iterator[JobStatus]:
+def _looks(case: Case, poll: float | None, deadline: float | None) -> Iterator[JobStatus]:
     """One status after the other, with pauses that grow while nothing changes; ends at the deadline."""
-    poll = max(poll, _SHORTEST_PAUSE)
-    pause, before = poll, None
+    pause, before = 0.0, None
     while True:
         status = case.look()
         yield status
-        pause = min(pause * 1.5, max(poll, _LONGEST_PAUSE)) if status == before else poll
+        shortest = max(case.system.pause if poll is None else poll, _SHORTEST_PAUSE)
+        pause = min(pause * 1.5, shortest * _RAREST) if status == before else shortest
         left = pause if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return

@@ -42,6 +42,7 @@ class FakeBackend(Backend):
 
     name = "fake"
     Options = Script
+    pause = 0.05
 
     def capabilities(self) -> Capabilities:
         """All that a spec can say, but for training that is aware of quantization."""

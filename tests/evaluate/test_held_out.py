@@ -11,7 +11,7 @@ from ftsdk.artifact import MANIFEST, Artifact, Manifest, seal
 from ftsdk.errors import ArtifactError, DataError, InputError
 from ftsdk.files import sha256
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("evaluate")]
 
 
 def columns(evaluation):

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.errors import InputError, MissingExtra, UnreachableError
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("evaluate")]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +15,10 @@ from ftsdk.kit.engines import house as room
 from ftsdk.kit.engines.house import House, build, check_python, describe, obstacles
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+once = pytest.mark.xdist_group("house")
+"""Looks at the house that is made once, which is in one process."""
 
 
 def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
@@ -32,17 +37,49 @@ def wheel(folder: Path, name: str, version: str, *needs: str) -> None:
             archive.writestr(path, text)
 
 
+def installer(patch, folder):
+    """Lets houses be made in a folder by an installer that asks nobody; gives the one for a small engine."""
+    wheel(folder / "wheels", "engine", "1.2")
+    patch.setenv("FTSDK_ENGINES", str(folder / "engines"))
+    patch.setenv("PIP_CONFIG_FILE", os.devnull)
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(folder / "wheels"))
+    patch.setattr(room.shutil, "which", lambda _: None)  # no uv, no other Python
+    (folder / "lock.txt").write_text("# what it needs\nengine==1.2\n")
+    return House(name="small", package="engine", lock=folder / "lock.txt", python=HERE, size=10**6)
+
+
 @pytest.fixture
 def house(tmp_path, monkeypatch):
-    """A house for a small engine, whose installer asks nobody."""
-    wheel(tmp_path / "wheels", "engine", "1.2")
-    monkeypatch.setenv("FTSDK_ENGINES", str(tmp_path / "engines"))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
-    monkeypatch.setattr(room.shutil, "which", lambda _: None)  # no uv, no other Python
-    (tmp_path / "lock.txt").write_text("# what it needs\nengine==1.2\n")
-    return House(name="small", package="engine", lock=tmp_path / "lock.txt", python=HERE, size=10**6)
+    """A house that is not made yet."""
+    return installer(monkeypatch, tmp_path)
+
+
+class Built(NamedTuple):
+    """A house, and what was said of it."""
+
+    house: House
+    before: str
+    """By ``ftsdk doctor``, before it was made."""
+    told: list[str]
+    """While it was made."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A house that was made once, for tests that look at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        house, told = installer(patch, tmp_path_factory.mktemp("small")), []
+        before = describe(house)
+        build(house, told.append)
+        return Built(house, before, told)
+
+
+@pytest.fixture
+def built(made, monkeypatch):
+    """It, where the backend looks for it."""
+    monkeypatch.setenv("FTSDK_ENGINES", str(made.house.lock.parent / "engines"))
+    return made
 
 
 def version_in(python: Path) -> str:
@@ -50,11 +87,10 @@ def version_in(python: Path) -> str:
     return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_it_is_made_from_the_lock_file(house):
+@once
+def test_it_is_made_from_the_lock_file(built):
     """The engine is there in its version, and in no Python but its own."""
-    build(house, lambda _: None)
-
-    assert (True, "1.2") == (house.is_ready, version_in(house.interpreter))
+    assert (True, "1.2") == (built.house.is_ready, version_in(built.house.interpreter))
     with pytest.raises(subprocess.CalledProcessError):
         version_in(Path(sys.executable))
 
@@ -73,23 +109,20 @@ def test_torch_brings_what_its_build_needs(house, tmp_path):
     assert ["13.0", "1.0", "9.0"] == told.stdout.split()
 
 
-def test_progress_is_told(house):
+@once
+def test_progress_is_told(built):
     """Each line of the installer is passed on."""
-    told = []
-
-    build(house, told.append)
-
-    assert ["Successfully installed engine-1.2"] == [line for line in told if line.startswith("Successfully")]
+    assert ["Successfully installed engine-1.2"] == [line for line in built.told if line.startswith("Successfully")]
 
 
-def test_what_is_there_is_not_made_again(house):
+@once
+def test_what_is_there_is_not_made_again(built):
     """The second call only says where it is."""
-    build(house, lambda _: None)
     told = []
 
-    build(house, told.append)
+    build(built.house, told.append)
 
-    assert [f"engine 1.2 is in {house.folder}"] == told
+    assert [f"engine 1.2 is in {built.house.folder}"] == told
 
 
 def test_an_interrupted_installation_is_none(house):
@@ -163,9 +196,10 @@ def test_keys_do_not_reach_an_installer(house, monkeypatch, tmp_path):
     )
 
 
-def test_a_python_of_the_users_own(house):
+@once
+def test_a_python_of_the_users_own(built):
     """It must have the engine, in the version that the backend speaks to."""
-    build(house, lambda _: None)
+    house = built.house
 
     check_python(house.interpreter, house)
     with pytest.raises(ConfigError, match=r"has no engine, and this backend speaks to 1\.2"):
@@ -174,10 +208,8 @@ def test_a_python_of_the_users_own(house):
         check_python(house.lock, house)
 
 
-def test_doctor_is_told(house):
+@once
+def test_doctor_is_told(built):
     """Where it is, or what it will take."""
-    before = describe(house)
-    build(house, lambda _: None)
-
-    assert "engine 1.2 is installed at the first job (0.0 GB, or: ftsdk backends install small)" == before
-    assert f"engine 1.2 in {house.folder}" == describe(house)
+    assert "engine 1.2 is installed at the first job (0.0 GB, or: ftsdk backends install small)" == built.before
+    assert f"engine 1.2 in {built.house.folder}" == describe(built.house)

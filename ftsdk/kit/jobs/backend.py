@@ -21,6 +21,7 @@ class WorkerBackend(Backend):
     A backend of this kind has a module that does a job, by way of :func:`ftsdk.kit.jobs.worker.main`.
     """
 
+    pause = 0.1  # a look costs no more than reading a folder
     worker: ClassVar[str]
     """The module that does a job."""
 
