@@ -5,7 +5,7 @@ Only for calls that are safe to repeat; a call that creates something that costs
 
 import email.utils
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import tenacity
@@ -108,8 +108,12 @@ def status_code(error: BaseException) -> int | None:
 
 
 def retry_after(error: BaseException) -> float | None:
+    """The seconds that an error's answer asks to wait; None where it does not ask."""
+    return pause_asked(getattr(getattr(error, "response", None), "headers", None) or {})
+
+
+def pause_asked(headers: Mapping[str, str]) -> float | None:
     """The seconds that a service asks to wait (RFC 9110, 10.2.3: a number or a date); None where it does not ask."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
     said = headers.get("retry-after")
     if said is None:
         return None

@@ -149,3 +149,22 @@ def test_a_path_that_leads_nowhere_is_told(service, tmp_path, monkeypatch):
     told = planned(model="out/nope").warnings
 
     assert any(f"nor is there a {tmp_path / 'out' / 'nope'}" in warning for warning in told)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Retry-After": "3600"}, {"ratelimit": '"resolvers";r=0;t=300', "ratelimit-policy": '"x";"resolvers";q=9;w=300'}],
+    ids=["retry-after", "ratelimit"],
+)
+@pytest.mark.parametrize(("verb", "path"), [("GET", "/api/models/org/tiny.*"), ("HEAD", "/org/tiny/resolve/.+")])
+def test_a_long_pause_is_not_slept_through(service, monkeypatch, verb, path, headers):
+    """A Hub that asks to come back later holds nobody up: no pause is longer than a minute."""
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    service.fail(verb, path, Fault("status", 429, headers), times=20)
+
+    plan = planned()
+
+    assert "org/tiny" == plan.spec.model
+    assert service.count(verb, path) > 0
+    assert max(slept, default=0) < 60
