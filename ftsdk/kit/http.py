@@ -4,6 +4,7 @@ Only for calls that are safe to repeat; a call that creates something that costs
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
@@ -14,6 +15,9 @@ Answer = TypeVar("Answer")
 
 _MAY_PASS = frozenset({408, 425, 429})
 """Refusals that are about the moment: too slow, too early, too many."""
+
+_SPENT = re.compile(r"\br=0\s*;\s*t=(\d+)")
+"""In the header ``ratelimit``: no request remains, for so many seconds."""
 
 _CLIENTS = frozenset({"httpx", "httpx2"})
 _LOST = frozenset({"TransportError"})
@@ -113,10 +117,16 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def pause_asked(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a service asks to wait (RFC 9110, 10.2.3: a number or a date); None where it does not ask."""
+    """The seconds that a service asks to wait; None where it does not ask.
+
+    Args:
+        headers: Of its answer, by their names in small letters: ``retry-after``, a number or a date (RFC 9110, 10.2.3),
+            or ``ratelimit`` with nothing remaining (draft-ietf-httpapi-ratelimit-headers-09).
+    """
     said = headers.get("retry-after")
     if said is None:
-        return None
+        spent = _SPENT.search(headers.get("ratelimit", ""))
+        return float(spent[1]) if spent else None
     try:
         return max(0.0, float(said))
     except ValueError:

@@ -113,21 +113,13 @@ def values_of(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _pause_asked(headers: Any) -> float:
-    """Seconds, by either of the two headers that the client obeys."""
-    from huggingface_hub.utils import parse_ratelimit_headers  # noqa: PLC0415 - slow to import
-
-    limit = parse_ratelimit_headers(headers)
-    return max(pause_asked(headers) or 0.0, float(limit.reset_in_seconds) if limit and not limit.remaining else 0.0)
-
-
 def _bound(session: Any, timing: Timing) -> None:
     """Give the client, which all of its users share, time limits where it has none: alone, it would wait for ever."""
     import httpx2  # noqa: PLC0415 - it comes with the client
 
     def refuse_to_sleep(response: Any) -> None:
         """Where the Hub asks for a longer pause than we have patience for, the client would sleep through it."""
-        if _pause_asked(response.headers) > timing.patience.longest_pause:
+        if (pause_asked(response.headers) or 0.0) > timing.patience.longest_pause:
             response.read()
             response.raise_for_status()
 
