@@ -220,6 +220,8 @@ BROKEN = {
     "no YAML": (("task: ", "task: ["), "this is no YAML"),
     "no rows": (("questions", "nowhere"), "Unable to find"),
     "no column": (("{{question}}", "{{query}}"), "query"),
+    "no such answer": (("target: answer", "target: answr"), "row 1 of 2 choices has the answer 'answr'"),
+    "no such choice": (("target: answer", 'target: "{{answer + 1}}"'), "row 3 of 2 choices has the answer '2'"),
 }
 
 

@@ -16,6 +16,7 @@ import torch
 from ftsdk.artifact import Comparison, EvaluationSettings, TaskResult
 from ftsdk.errors import InputError, MissingExtra, UnreachableError
 from ftsdk_local.after.task_files import TRUST, check_plain, group_in
+from ftsdk_local.after.task_rows import row_without_answer
 
 _BOOTSTRAPS = 1000
 """Resamplings for standard errors that have no formula; the harness makes them by the thousand, each in a process."""
@@ -61,6 +62,7 @@ def load(wanted: EvaluationSettings) -> Loaded | None:
             found.groups.update(one.get("groups") or {})
             found.children.update(one.get("group_map") or {})
         _refuse_execution(found.tasks, trust=wanted.trust_task_code)
+        _refuse_no_answer(found.tasks, wanted.limit)
         return found
 
 
@@ -207,6 +209,17 @@ def _refuse_execution(tasks: Mapping[str, Any], *, trust: bool) -> None:
     executing = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if executing and not trust:
         raise InputError(f"the task {executing[0]} executes code that the model writes", hint=TRUST)
+
+
+def _refuse_no_answer(tasks: Mapping[str, Any], limit: int | None) -> None:
+    for name, task in tasks.items():
+        try:
+            wrong = row_without_answer(task, limit)
+        except Exception as error:  # a template may fail in any way
+            raise _unusable(name, error) from error
+        if wrong:
+            what = f"the task {name} cannot be answered: {wrong}"
+            raise InputError(what, hint="mend doc_to_target, or the rows: a column, a number, or one of doc_to_choice")
 
 
 def _begin_anew(loaded: Loaded, wanted: EvaluationSettings) -> None:
