@@ -4,8 +4,8 @@
     python benchmarks/quantization.py --aware 5
 
 The packaged tiny model, in float32, learns to talk like a pirate (the rows and settings of ``ftsdk demo``, without its
-nf4); the adapter is merged, cast to bfloat16 and quantized. Printed for each: bytes of the weights, of them those of the
-layers alone, the mean loss per token of the held-out answers, and how many greedy answers are the whole model's.
+nf4); the adapter is merged, cast to bfloat16 and quantized. Printed for each: bytes of the weights, of them those of
+the layers alone, the mean loss per token of the held-out answers, and how many greedy answers are the whole model's.
 
 ``--aware N`` trains all weights, and an adapter, each with N seeds: plainly, and aware of each kind of 4 bits. Printed
 are the medians of the held-out losses, whole and quantized, and with how many seeds the aware one is lower.
