@@ -187,6 +187,14 @@ def test_rows_that_have_no_equal(refusals, entry):
     assert ROWS[entry] in refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    {entry}\n")
 
 
+def test_a_type_that_axolotl_takes_no_more(refusals):
+    """Older files say sharegpt; the error says what Axolotl says instead today."""
+    told = refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    type: sharegpt\n")["datasets.type"]
+
+    assert "Axolotl takes this type no more" in told
+    assert "type: chat_template reads the same rows" in told
+
+
 def test_several_datasets_of_one_kind_only(refusals):
     """Rows of two shapes have no place in one dataset."""
     two = CHAT + "  - path: text.jsonl\n    type: completion\n"

@@ -119,6 +119,8 @@ def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[Shape, se
         known = ", ".join(name or "none" for wanted, name in _TYPES if wanted == method)
         what = f"{kind or 'no type'}: Axolotl writes texts of its own around these rows"
         fix = f"types that have an equal for {method}: {known}" if known else ""
+        if kind.startswith("sharegpt"):
+            what, fix = f"{kind}: Axolotl takes this type no more", "type: chat_template reads the same rows"
         part.refuse("type", what, fix, field=_FORMAT)
         return {}, set(), "assistant"
     return reader(sheet, part)
