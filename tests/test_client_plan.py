@@ -188,6 +188,24 @@ def test_holding_out_all_rows_is_refused(spec):
     assert [problem.where for problem in caught.value.problems] == ["val_size"]
 
 
+@pytest.mark.parametrize(
+    ("training", "steps"),
+    [({"max_steps": 5, "warmup_steps": 5}, 5), ({"global_batch_size": 2, "num_train_epochs": 3, "warmup_steps": 9}, 6)],
+)
+def test_a_training_that_is_all_warm_up_is_told(spec, training, steps):
+    """A warm-up as long as the training, given in steps or by epochs of four rows, is hardly meant."""
+    told = " ".join(ftsdk.plan(spec(training=training)).warnings)
+
+    assert f"would never come to its peak in {steps} steps" in told
+
+
+def test_a_usual_warm_up_is_not_told(spec):
+    """Shorter than the training, it is as it should be."""
+    warnings = ftsdk.plan(spec(training={"max_steps": 5, "warmup_steps": 4})).warnings
+
+    assert not any("warmup" in warning for warning in warnings)
+
+
 def test_a_misspelt_option_names_the_nearest():
     """An option that a backend does not have is told with the one that was meant."""
     spec = {"model": "m", "dataset": "d.jsonl", "backend": "local", "backend_options": {"local": {"grce_seconds": 3}}}

@@ -92,7 +92,20 @@ def _characters(spec: JobSpec, characters: int, rows: int) -> float:
     """That a job trains on: steps times rows."""
     if not rows:
         return 0.0
-    batch, held = spec.training.global_batch_size, spec.val_size
-    training_rows = rows - (math.ceil(rows * held) if held < 1 else held)
-    steps = spec.training.max_steps or math.ceil(training_rows / batch) * spec.training.num_train_epochs
-    return steps * min(batch, training_rows) * characters / rows
+    return steps_of(spec, rows) * min(spec.training.global_batch_size, _trained(spec, rows)) * characters / rows
+
+
+def steps_of(spec: JobSpec, rows: int) -> float:
+    """The optimizer steps of a job that learns from rows as they are.
+
+    Args:
+        spec: The spec.
+        rows: Of its dataset, those that will be held out included.
+    """
+    epoch = math.ceil(_trained(spec, rows) / spec.training.global_batch_size)
+    return spec.training.max_steps or epoch * spec.training.num_train_epochs
+
+
+def _trained(spec: JobSpec, rows: int) -> float:
+    held = spec.val_size
+    return rows - (math.ceil(rows * held) if held < 1 else held)

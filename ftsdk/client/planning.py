@@ -1,5 +1,6 @@
 """From what the user gave to a plan: read the spec, choose the backend, check its options and the rows, translate."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from pydantic import ValidationError
 
 from ftsdk import registry
 from ftsdk.backend import Backend, Options, Plan
+from ftsdk.client.pace import steps_of
 from ftsdk.data.report import DataReport
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec, nearest
 from ftsdk.redact import redact
-from ftsdk.spec import Dataset, JobSpec
+from ftsdk.spec import GRPO, PPO, Dataset, JobSpec
 from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
 
 SpecLike = JobSpec | Mapping[str, Any] | str | Path
@@ -37,6 +39,7 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
     name = system.name
     warnings = list(_check_other_options(spec, name))
     report = check_rows(spec, warnings)
+    warnings += _remarks(spec, report)
     plan = _translated(system, spec, options)
     if strict and plan.set_aside:
         raise UnsupportedSpec(name, [Problem(note.field, note.text) for note in plan.set_aside])
@@ -133,6 +136,15 @@ def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
                 _validated(registry.load_backend(name), options)
             except MissingExtra as error:
                 yield f"backend_options.{name} were not checked: {error.message}"
+
+
+def _remarks(spec: JobSpec, report: DataReport | None) -> Iterator[str]:
+    """What a spec can say, and hardly means."""
+    steps = spec.training.max_steps
+    if steps is None and report is not None and not isinstance(spec.method, PPO | GRPO):
+        steps = math.ceil(steps_of(spec, report.rows))
+    if steps and (warmup := spec.training.warmup_steps or 0) >= steps:
+        yield f"training.warmup_steps={warmup}: the learning rate would never come to its peak in {steps} steps"
 
 
 def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -> DataReport | None:
