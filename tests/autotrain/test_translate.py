@@ -1,12 +1,12 @@
 """The translation for AutoTrain: what each spec becomes, kept as files that a reviewer reads."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from older_model import older_model
@@ -19,7 +19,6 @@ from ftsdk.kit.hub.pins import Pin
 from ftsdk_autotrain import translate
 from ftsdk_autotrain.options import AutoTrainOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "autotrain"
 CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
 CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
 BASE = {"model": "meta-llama/Llama-3.1-8B-Instruct", "dataset": "/data/rows.jsonl"}
@@ -73,11 +72,8 @@ def refused(changes, machine=CPU):
 def test_the_yaml(name):
     """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
     told = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"autotrain/{name}.yaml", told) == told
 
 
 def test_every_parameter_is_sent():

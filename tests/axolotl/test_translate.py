@@ -1,24 +1,15 @@
 """A spec becomes Axolotl's YAML, every portable field in it; what it cannot do is refused, or told."""
 
-import os
-from pathlib import Path
-
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from goldens import golden
+from translations import ALL_SET, CARD, CPU, Translation
 
-from ftsdk import JobSpec
-from ftsdk.errors import UnsupportedSpec
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pin
 from ftsdk_axolotl import translate
 from ftsdk_axolotl.options import AxolotlOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "axolotl"
-BASE = {"model": "org/base", "dataset": "/data/rows.jsonl"}
-CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
-CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
+ENGINE = Translation(translate, AxolotlOptions, "0.19.0")
+planned, refused = ENGINE.planned, ENGINE.refused
 OWN_PYTHON = {"backend_options": {"axolotl": {"python": "/opt/axolotl/bin/python"}}}
 
 SPECS = {
@@ -32,29 +23,8 @@ SPECS = {
     "rslora-gaussian": ({"adapter": {"use_rslora": True, "init": "gaussian"}}, CPU),
     "all-set": (
         {
-            "adapter": {"r": 8, "alpha": 32, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
-            "method": {"type": "sft", "train_on": "all"},
-            "val_size": 0.1,
-            "trust_remote_code": True,
-            "training": {
-                "max_steps": 40,
-                "learning_rate": 3e-5,
-                "lr_scheduler_type": "linear",
-                "warmup_steps": 1,
-                "global_batch_size": 24,
-                "max_length": 4096,
-                "optim": "adafactor",
-                "weight_decay": 0.1,
-                "max_grad_norm": 0.5,
-                "seed": 7,
-                "neftune_noise_alpha": 5,
-                "logging_steps": 5,
-                "save_steps": 40,
-                "eval_steps": 20,
-                "save_total_limit": 3,
-                "early_stopping_patience": 2,
-            },
-            "compute": {"per_device_train_batch_size": 6, "gradient_checkpointing": False, "attention": "eager"},
+            **ALL_SET,
+            "training": {**ALL_SET["training"], "warmup_steps": 1, "save_steps": 40, "early_stopping_patience": 2},
         },
         CARD,
     ),
@@ -67,30 +37,13 @@ SPECS = {
 }
 
 
-def planned(changes=None, machine=CPU, pins=None):
-    spec = JobSpec(**{**BASE, **(changes or {})})
-    options = AxolotlOptions.model_validate(spec.backend_options.get("axolotl", {}))
-    return translate.plan(spec, options, machine, "0.19.0", pins or {})
-
-
-def refused(changes, machine=CPU):
-    """From each refused field to what is said of it."""
-    with pytest.raises(UnsupportedSpec) as caught:
-        planned(changes, machine)
-    return {problem.where: str(problem) for problem in caught.value.problems}
-
-
 @pytest.mark.parametrize("name", SPECS)
 def test_the_yaml(name):
     """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
     native = planned(*SPECS[name]).native
     told = yaml.safe_dump(native["config"], sort_keys=False)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"axolotl/{name}.yaml", told) == told
 
 
 def test_arguments_without_a_key():
@@ -163,28 +116,3 @@ def test_int8_is_not_computed_in_float32():
 def test_flash_attention_needs_a_python_of_ones_own():
     """The environment that ftsdk makes holds none, on a card, too."""
     assert "compute.attention" in refused({"compute": {"attention": "flash_attention_2"}}, CARD)
-
-
-def test_a_folder_has_no_revision(tiny_model):
-    """A revision of a folder would say nothing."""
-    assert "model_revision" in refused({"model": str(tiny_model), "model_revision": "main"})
-
-
-def test_what_comes_from_the_hub_is_pinned():
-    """The runner brings the model at its commit, the worker the rows at theirs."""
-    pins = {"model": Pin("0123abc"), "dataset": Pin("4567def")}
-    task = planned({"dataset": "org/rows"}, pins=pins).native["task"]
-
-    assert ("0123abc", "4567def") == (task["model_revision"], task["dataset"]["revision"])
-
-
-@given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))
-def test_batches_are_kept(whole, asked):
-    """However a step is cut, it has as many rows as the spec says, or the spec is refused."""
-    compute = {} if asked is None or asked > whole else {"per_device_train_batch_size": asked}
-    try:
-        config = planned({"training": {"global_batch_size": whole}, "compute": compute}).native["config"]
-    except UnsupportedSpec:
-        assert whole % asked
-    else:
-        assert whole == config["micro_batch_size"] * config["gradient_accumulation_steps"]

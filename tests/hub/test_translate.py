@@ -1,11 +1,10 @@
 """A spec becomes a Job: its machine, its time, its price, and the settings of the engine with the paths of the job."""
 
 import json
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from goldens import golden
 
 from ftsdk import JobSpec
 from ftsdk.errors import UnreachableError, UnsupportedSpec
@@ -15,7 +14,6 @@ from ftsdk.kit.hub.staging import operations_of
 from ftsdk_hfjobs import translate
 from ftsdk_hfjobs.options import HfJobsOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "hfjobs"
 FLAVORS = [
     Flavor("cpu-basic", "CPU Basic", 0, 16 * 10**9, 0.01),
     Flavor("t4-small", "Nvidia T4", 1, 16 * 10**9, 0.4),
@@ -74,12 +72,8 @@ def test_the_request(name):
     """Each spec becomes exactly the kept request; UPDATE_GOLDEN=1 writes them anew, for review."""
     native = {**planned(SPECS[name]).native, "code": "of the day"}
     told = json.dumps(native, indent=2) + "\n"
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"hfjobs/{name}.json", told) == told
 
 
 @pytest.mark.parametrize(

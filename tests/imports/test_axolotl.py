@@ -1,14 +1,11 @@
 """An Axolotl file becomes the spec of the same training; what has no equal is refused, all at once."""
 
-import os
-from pathlib import Path
-
 import pytest
+from goldens import golden
 
 from ftsdk.spec.loader import dump_spec
 from ftsdk_axolotl.imports.keys import KEYS
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "imports"
 LEAST = "base_model: org/base\nlearning_rate: 2e-4\n"
 CHAT = "datasets:\n  - path: chat.jsonl\n    type: chat_template\n"
 LORA = "adapter: lora\nlora_r: 16\nlora_alpha: 32\nlora_target_linear: true\n"
@@ -121,11 +118,8 @@ excess_length_strategy: truncate
 def test_the_spec(bring, name):
     """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them anew, for review."""
     told = dump_spec(bring(FILES[name]).spec)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"imports/{name}.yaml", told) == told
 
 
 REFUSED = {

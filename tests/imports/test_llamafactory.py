@@ -1,11 +1,10 @@
 """A LLaMA-Factory file becomes the spec of the same training; what has no equal is refused, all at once."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import yaml
+from goldens import golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.imports.keys import KEYS
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "imports"
 LEAST = "model_name_or_path: org/base\ndo_train: true\ndataset: chat\n"
 CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
 
@@ -97,11 +95,8 @@ deepspeed:
 def test_the_spec(bring, name):
     """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them anew, for review."""
     told = dump_spec(bring(FILES[name]).spec)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"imports/{name}.yaml", told) == told
 
 
 REFUSED = {

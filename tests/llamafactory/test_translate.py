@@ -1,58 +1,25 @@
 """A spec becomes LLaMA-Factory's YAML, every portable field in it; what it cannot do is refused, or told."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from goldens import golden
+from translations import ALL_SET, CARD, CPU, Translation
 
 from ftsdk import JobSpec
-from ftsdk.errors import UnsupportedSpec
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pin
 from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "llamafactory"
-BASE = {"model": "org/base", "dataset": "/data/rows.jsonl"}
-CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
-CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
+ENGINE = Translation(translate, LlamaFactoryOptions, "0.9.5")
+planned, refused = ENGINE.planned, ENGINE.refused
 
 SPECS = {
     "defaults": ({}, CPU),
     "qlora": ({"compute": {"quantization": "nf4", "attention": "flash_attention_2"}}, CARD),
     "int8": ({"compute": {"quantization": "int8", "dtype": "float16"}}, CARD),
     "dora-rslora": ({"adapter": {"use_dora": True, "use_rslora": True}}, CPU),
-    "all-set": (
-        {
-            "adapter": {"r": 8, "alpha": 32, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
-            "method": {"type": "sft", "train_on": "all"},
-            "val_size": 0.1,
-            "trust_remote_code": True,
-            "training": {
-                "max_steps": 40,
-                "learning_rate": 3e-5,
-                "lr_scheduler_type": "linear",
-                "warmup_steps": 4,
-                "global_batch_size": 24,
-                "max_length": 4096,
-                "optim": "adafactor",
-                "weight_decay": 0.1,
-                "max_grad_norm": 0.5,
-                "seed": 7,
-                "neftune_noise_alpha": 5,
-                "logging_steps": 5,
-                "save_steps": 10,
-                "eval_steps": 20,
-                "save_total_limit": 3,
-            },
-            "compute": {"per_device_train_batch_size": 6, "gradient_checkpointing": False, "attention": "eager"},
-        },
-        CARD,
-    ),
+    "all-set": (ALL_SET, CARD),
     "full": ({"adapter": None, "eval_dataset": "/data/held.jsonl"}, CARD),
     "dpo": ({"method": {"type": "dpo", "beta": 0.3, "label_smoothing": 0.1}}, CARD),
     "dpo-ipo": ({"method": {"type": "dpo", "loss_type": "ipo"}}, CPU),
@@ -78,28 +45,12 @@ SPECS = {
 }
 
 
-def planned(changes=None, machine=CPU, pins=None):
-    spec = JobSpec(**{**BASE, **(changes or {})})
-    options = LlamaFactoryOptions.model_validate(spec.backend_options.get("llamafactory", {}))
-    return translate.plan(spec, options, machine, "0.9.5", pins or {})
-
-
-def refused(changes, machine=CPU):
-    """From each refused field to what is said of it."""
-    with pytest.raises(UnsupportedSpec) as caught:
-        planned(changes, machine)
-    return {problem.where: str(problem) for problem in caught.value.problems}
-
-
 @pytest.mark.parametrize("name", SPECS)
 def test_the_yaml(name):
     """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
     told = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
-    path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"llamafactory/{name}.yaml", told) == told
 
 
 PPO = {"type": "ppo", "reward": "org/scorer"}
@@ -152,31 +103,6 @@ def test_what_ppo_does_by_itself_is_told():
     assert {"method.kl_coef", "method.missing_eos_penalty", "method.target_kl"} <= told
 
 
-def test_a_folder_has_no_revision(tiny_model):
-    """A revision of a folder would say nothing."""
-    assert "model_revision" in refused({"model": str(tiny_model), "model_revision": "main"})
-
-
-def test_what_comes_from_the_hub_is_pinned():
-    """The runner brings the model at its commit, the worker the rows at theirs."""
-    pins = {"model": Pin("0123abc"), "dataset": Pin("4567def")}
-    rows = planned({"dataset": "org/rows"}, pins=pins).native["task"]
-
-    assert ("0123abc", "4567def") == (rows["model_revision"], rows["dataset"]["revision"])
-
-
-@given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))
-def test_batches_are_kept(whole, asked):
-    """However a step is cut, it has as many rows as the spec says, or the spec is refused."""
-    compute = {} if asked is None or asked > whole else {"per_device_train_batch_size": asked}
-    try:
-        config = planned({"training": {"global_batch_size": whole}, "compute": compute}).native["config"]
-    except UnsupportedSpec:
-        assert whole % asked
-    else:
-        assert whole == config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
-
-
 def test_the_forecast_is_of_whole_logits(tiny_model):
     """Trainer's own loss holds all logits of a batch: 16 bytes each in float32."""
     spec = JobSpec(model=str(tiny_model), dataset="rows.jsonl", training={"max_length": 64, "global_batch_size": 4})
@@ -187,13 +113,6 @@ def test_the_forecast_is_of_whole_logits(tiny_model):
     assert (plan.device, plan.device_memory) == (CPU.name, CPU.memory)
 
 
-def test_no_forecast_without_a_configuration():
-    """A model that is elsewhere has no forecast, and the plan says why."""
-    plan = translate.plan(JobSpec(**BASE), LlamaFactoryOptions(), CPU, "0.9.5")
-
-    assert (plan.memory, plan.not_forecast) == (None, "the configuration of org/base is not on this machine")
-
-
 def test_a_reward_model_of_today_is_refused_for_ppo(tmp_path, tiny_model):
     """Its base would be misread as the policy's would; the plan says so, and not the job."""
     (tmp_path / "adapter_config.json").write_text(
@@ -201,13 +120,6 @@ def test_a_reward_model_of_today_is_refused_for_ppo(tmp_path, tiny_model):
     )
 
     assert "method.reward" in refused({"method": {"type": "ppo", "reward": str(tmp_path)}})
-
-
-def test_a_damaged_config_is_named(tmp_path):
-    """The file is told, before anything runs."""
-    (tmp_path / "config.json").write_text("{")
-
-    assert "config.json is no valid JSON" in refused({"model": str(tmp_path)})["model"]
 
 
 def test_lengths_beyond_the_model_are_told(tiny_model):

@@ -1,10 +1,9 @@
 """The translation for Replicate: what each spec becomes on four trainers, kept as files that a reviewer reads."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from replicate_service import HEX, SCHEMAS
@@ -16,7 +15,6 @@ from ftsdk_replicate.options import ReplicateOptions
 from ftsdk_replicate.profile import Profile, read_profile
 from ftsdk_replicate.schema import Input, fingerprint, read_inputs
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "replicate"
 LLAMA = "meta-llama/Llama-2-7b-hf"
 BASE = {"model": LLAMA, "dataset": "/data/rows.jsonl"}
 FACTS = {"model": LLAMA, "method": "sft", "method.train_on": "all"}
@@ -86,11 +84,8 @@ def test_native_request(name):
     """Each spec becomes exactly the kept request; UPDATE_GOLDEN=1 writes them anew, for review."""
     trainer, changes, options = SPECS[name]
     told = json.dumps(planned(trainer, changes, **options).native, indent=2) + "\n"
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"replicate/{name}.json", told) == told
 
 
 def test_an_image_trainer_is_refused():

@@ -1,11 +1,11 @@
 """The translation for Together: what each spec becomes, kept as files that a reviewer reads."""
 
 import json
-import os
 from pathlib import Path
 
 import jsonschema
 import pytest
+from goldens import golden
 from together.lib.resources.fine_tuning import create_finetune_request
 from together.types.finetune_model_limits import FinetuneModelLimits
 from together_service import LIMITS, LORA_ONLY, MODEL
@@ -16,7 +16,6 @@ from ftsdk_together import translate
 from ftsdk_together.limits import Limits
 from ftsdk_together.options import TogetherOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "together"
 BODY = json.loads((Path(__file__).parent / "create.schema.json").read_text(encoding="utf-8"))
 
 KNOWN = translate.Known(limits=Limits.model_validate(LIMITS), keys=frozenset({"WANDB_API_KEY", "HF_TOKEN"}))
@@ -79,12 +78,9 @@ def refused(changes, known=KNOWN):
 @pytest.mark.parametrize("name", SPECS)
 def test_native_request(name):
     """A spec becomes exactly the request in its golden file; UPDATE_GOLDEN=1 writes them anew."""
-    found = json.loads(json.dumps(planned(SPECS[name]).native))
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(json.dumps(found, indent=2) + "\n")
+    told = json.dumps(planned(SPECS[name]).native, indent=2) + "\n"
 
-    assert json.loads(path.read_text()) == found
+    assert golden(f"together/{name}.json", told) == told
 
 
 @pytest.mark.parametrize("name", SPECS)

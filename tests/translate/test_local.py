@@ -1,17 +1,15 @@
 """The local translation: what each spec becomes, kept as files that a reviewer reads."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from goldens import golden
 
 from ftsdk import JobSpec
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.kit.hardware import Machine
 from ftsdk_local import translate
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "local"
 CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
 CARD = Machine("cuda-0", "a card", 24 * 2**30, visible="0")
 
@@ -77,14 +75,9 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_native_request(name):
     """A spec becomes exactly the settings in its golden file; UPDATE_GOLDEN=1 writes them anew."""
-    found = json.loads(json.dumps(translate.plan(JobSpec(**BASE, **SPECS[name]), CPU).native))
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(json.dumps(found, indent=2) + "\n")
+    told = json.dumps(translate.plan(JobSpec(**BASE, **SPECS[name]), CPU).native, indent=2) + "\n"
 
-    expected = json.loads(path.read_text())
-
-    assert found == expected
+    assert golden(f"local/{name}.json", told) == told
 
 
 REFUSED = {

@@ -1,57 +1,27 @@
 """A spec becomes Unsloth's calls and TRL's arguments, every portable field in them; the rest is refused, or told."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from goldens import golden
 from hypothesis import given
 from hypothesis import strategies as st
+from translations import ALL_SET, CARD, CPU, Translation
 
-from ftsdk import JobSpec
 from ftsdk.errors import UnsupportedSpec
-from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pin
 from ftsdk_unsloth import translate
 from ftsdk_unsloth.options import UnslothOptions
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "unsloth"
-BASE = {"model": "org/base", "dataset": "/data/rows.jsonl"}
-CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
-CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
+ENGINE = Translation(translate, UnslothOptions, "2026.10.9")
+planned, refused = ENGINE.planned, ENGINE.refused
 
 SPECS = {
     "defaults": ({}, CPU),
     "qlora": ({"compute": {"quantization": "nf4"}, "training": {"optim": "adamw_8bit"}}, CARD),
     "int8": ({"compute": {"quantization": "int8", "dtype": "float16"}}, CARD),
     "dora-rslora": ({"adapter": {"use_dora": True, "use_rslora": True, "init": "gaussian"}}, CPU),
-    "all-set": (
-        {
-            "adapter": {"r": 8, "alpha": 12.5, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
-            "method": {"type": "sft", "train_on": "all"},
-            "val_size": 0.1,
-            "trust_remote_code": True,
-            "training": {
-                "max_steps": 40,
-                "learning_rate": 3e-5,
-                "lr_scheduler_type": "linear",
-                "warmup_steps": 4,
-                "global_batch_size": 24,
-                "max_length": 4096,
-                "optim": "adafactor",
-                "weight_decay": 0.1,
-                "max_grad_norm": 0.5,
-                "seed": 7,
-                "neftune_noise_alpha": 5,
-                "logging_steps": 5,
-                "save_steps": 10,
-                "eval_steps": 20,
-                "save_total_limit": 3,
-            },
-            "compute": {"per_device_train_batch_size": 6, "gradient_checkpointing": False, "attention": "eager"},
-        },
-        CPU,
-    ),
+    "all-set": ({**ALL_SET, "adapter": {**ALL_SET["adapter"], "alpha": 12.5}}, CPU),
     "full": ({"adapter": None, "eval_dataset": "/data/held.jsonl"}, CARD),
     "early-stopping": (
         {"val_size": 8, "training": {"early_stopping_patience": 2, "early_stopping_threshold": 0.1, "eval_steps": 5}},
@@ -65,27 +35,12 @@ SPECS = {
 }
 
 
-def planned(changes=None, machine=CPU, pins=None, **options):
-    spec = JobSpec(**{**BASE, **(changes or {})})
-    return translate.plan(spec, UnslothOptions(**options), machine, "2026.10.9", pins or {})
-
-
-def refused(changes, machine=CPU):
-    """From each refused field to what is said of it."""
-    with pytest.raises(UnsupportedSpec) as caught:
-        planned(changes, machine)
-    return {problem.where: str(problem) for problem in caught.value.problems}
-
-
 @pytest.mark.parametrize("name", SPECS)
 def test_the_job_file(name):
     """Each spec becomes exactly the kept job.json; UPDATE_GOLDEN=1 writes them anew, for review."""
     told = json.dumps(planned(*SPECS[name]).native["config"], indent=2) + "\n"
-    path = GOLDEN / f"{name}.json"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(told, encoding="utf-8")
 
-    assert path.read_text(encoding="utf-8") == told
+    assert golden(f"unsloth/{name}.json", told) == told
 
 
 REFUSED = {

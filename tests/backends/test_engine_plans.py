@@ -1,0 +1,68 @@
+"""What every engine's plan does alike, whatever the engine calls it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from translations import Translation
+
+import ftsdk_axolotl.translate
+import ftsdk_llamafactory.translate
+import ftsdk_unsloth.translate
+from ftsdk.errors import UnsupportedSpec
+from ftsdk.kit.hub.pins import Pin
+from ftsdk_axolotl.options import AxolotlOptions
+from ftsdk_llamafactory.options import LlamaFactoryOptions
+from ftsdk_unsloth.options import UnslothOptions
+
+ENGINES = {
+    "axolotl": Translation(ftsdk_axolotl.translate, AxolotlOptions, "0.19.0"),
+    "llamafactory": Translation(ftsdk_llamafactory.translate, LlamaFactoryOptions, "0.9.5"),
+    "unsloth": Translation(ftsdk_unsloth.translate, UnslothOptions, "2026.10.9"),
+}
+engines = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
+
+
+@engines
+def test_a_folder_has_no_revision(engine, tiny_model):
+    """A revision of a folder would say nothing."""
+    assert "model_revision" in engine.refused({"model": str(tiny_model), "model_revision": "main"})
+
+
+@engines
+def test_what_comes_from_the_hub_is_pinned(engine):
+    """The runner brings the model at its commit, the worker the rows at theirs."""
+    pins = {"model": Pin("0123abc"), "dataset": Pin("4567def")}
+    task = engine.planned({"dataset": "org/rows"}, pins=pins).native["task"]
+
+    assert ("0123abc", "4567def") == (task["model_revision"], task["dataset"]["revision"])
+
+
+@engines
+def test_no_forecast_without_a_configuration(engine):
+    """A model that is elsewhere has no forecast, and the plan says why."""
+    plan = engine.planned()
+
+    assert (plan.memory, plan.not_forecast) == (None, "the configuration of org/base is not on this machine")
+
+
+@engines
+def test_a_damaged_config_is_named(engine, tmp_path):
+    """The file is told, before anything runs."""
+    (tmp_path / "config.json").write_text("{")
+
+    assert "config.json is no valid JSON" in engine.refused({"model": str(tmp_path)})["model"]
+
+
+@engines
+@given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))
+def test_batches_are_kept(engine, whole, asked):
+    """However a step is cut, it has as many rows as the spec says, or the spec is refused."""
+    compute = {} if asked is None or asked > whole else {"per_device_train_batch_size": asked}
+    try:
+        config = engine.planned({"training": {"global_batch_size": whole}, "compute": compute}).native["config"]
+    except UnsupportedSpec:
+        assert whole % asked
+    else:
+        told = config.get("arguments", config)
+        rows = told.get("micro_batch_size") or told["per_device_train_batch_size"]
+        assert whole == rows * told["gradient_accumulation_steps"]
