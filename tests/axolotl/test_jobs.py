@@ -1,13 +1,11 @@
 """The real Axolotl trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
 
 import json
-import shutil
-from itertools import pairwise
 from operator import mul
 
 import pytest
 import torch
-from engine_jobs import JUDGED, PAIRS, desk_of, finished, metrics
+from engine_jobs import JUDGED, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -199,24 +197,10 @@ def test_settings_that_it_would_take_otherwise(axolotl_spec, monkeypatch):
 
 
 def test_resume_goes_on_from_a_whole_checkpoint(axolotl_spec, ftsdk_home):
-    """Cancelled and resumed, a job goes on from its newest checkpoint that is whole; a torn one is removed."""
+    """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
-    job = ftsdk.submit(axolotl_spec(training=training))
-    while (job.status().step or 0) < 25:
-        assert not job.status().state.done
-    job.cancel()
-    while not job.status().state.done:
-        pass
-    out = desk_of(ftsdk_home) / "out"
-    newest = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    step = int(newest.name.rpartition("-")[2])
-    torn = out / f"checkpoint-{step + 10}"
-    shutil.copytree(newest, torn)
-    (torn / "adapter_model.safetensors").write_bytes(b"torn")
-    ftsdk.resume(job)
-    status = job.wait(timeout=300)
-    steps = [event.step for event in job.events() if event.kind == "metrics"]
+    found = resumed_beside_a_torn_checkpoint(axolotl_spec(training=training), ftsdk_home, step=25)
 
-    assert (JobState.SUCCEEDED, 120) == (status.state, status.step)
-    assert any(earlier >= step and later == step + 1 for earlier, later in pairwise(steps))
-    assert "is torn, and is removed" in next((ftsdk_home / "jobs").glob("*/worker.log")).read_text()
+    assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
+    assert list(range(1, 121)) == found.steps
+    assert "is torn, and is removed" in found.log

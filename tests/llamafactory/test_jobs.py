@@ -1,10 +1,7 @@
 """The real LLaMA-Factory trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
 
-import shutil
-from itertools import pairwise
-
 import pytest
-from engine_jobs import CHAT, PAIRS, desk_of, finished, metrics, tokens_of
+from engine_jobs import CHAT, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint, tokens_of
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -93,27 +90,11 @@ def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, mon
     assert "max_grad_nrom" in found.message
 
 
-def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home, tmp_path):
-    """Cancelled and resumed, a job goes on from its newest checkpoint that is whole; a torn one is removed."""
+def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home):
+    """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 400, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
-    job = ftsdk.submit(factory_spec(training=training))
-    while not (ftsdk_home / "jobs").glob("*/engine/out/checkpoint-20/rng_state.pth") or not job.status().step:
-        assert not job.status().state.done
-    while (job.status().step or 0) < 30:
-        assert not job.status().state.done
-    job.cancel()
-    while not job.status().state.done:
-        pass
-    out = desk_of(ftsdk_home) / "out"
-    newest = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    step = int(newest.name.rpartition("-")[2])
-    torn = out / f"checkpoint-{step + 10}"
-    shutil.copytree(newest, torn)
-    (torn / "adapter_model.safetensors").write_bytes(b"torn")
-    ftsdk.resume(job)
-    status = job.wait(timeout=300)
-    steps = [event.step for event in job.events() if event.kind == "metrics"]
+    found = resumed_beside_a_torn_checkpoint(factory_spec(training=training), ftsdk_home, step=30)
 
-    assert (JobState.SUCCEEDED, 400) == (status.state, status.step)
-    assert any(earlier >= step and later == step + 1 for earlier, later in pairwise(steps))
-    assert "is torn, and is removed" in next((ftsdk_home / "jobs").glob("*/worker.log")).read_text()
+    assert (JobState.SUCCEEDED, 400) == (found.status.state, found.status.step)
+    assert list(range(1, 401)) == found.steps
+    assert "is torn, and is removed" in found.log

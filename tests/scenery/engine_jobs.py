@@ -1,13 +1,16 @@
 """Small jobs for foreign engines: their specs and rows, and what is read of them when they are done."""
 
 import json
+import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ftsdk
 from ftsdk.artifact import Artifact
+from ftsdk.job import JobStatus
 from ftsdk.kit.environment import guest_environment
 
 Row = Mapping[str, Any]
@@ -70,6 +73,37 @@ def metrics(artifact: Artifact, name: str) -> list[float]:
     """What was measured, step by step."""
     rows = [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
     return [row[name] for row in rows if name in row]
+
+
+class Resumed(NamedTuple):
+    """A job that was cancelled, and went on."""
+
+    status: JobStatus
+    """At its end."""
+    whole: int
+    """The step of the newest checkpoint when it was cancelled."""
+    steps: list[int]
+    """That it told of, in order."""
+    log: str
+
+
+def resumed_beside_a_torn_checkpoint(spec: ftsdk.JobSpec, home: Path, step: int) -> Resumed:
+    """Cancel a job at a step, leave a torn checkpoint behind its newest one, and let it go on to its end."""
+    job = ftsdk.submit(spec)
+    while (job.status().step or 0) < step:
+        assert not job.status().state.done
+        time.sleep(0.05)
+    job.cancel()
+    while not job.status().state.done:
+        time.sleep(0.05)
+    checkpoints = desk_of(home) / "out"
+    whole = max(int(path.name.rpartition("-")[2]) for path in checkpoints.glob("checkpoint-*"))
+    torn = shutil.copytree(checkpoints / f"checkpoint-{whole}", checkpoints / f"checkpoint-{whole + 10}")
+    (torn / "adapter_model.safetensors").write_bytes(b"torn")
+    ftsdk.resume(job)
+    status = job.wait(timeout=PATIENCE)
+    steps = [event.step or 0 for event in job.events() if event.kind == "metrics"]
+    return Resumed(status, whole, steps, next((home / "jobs").glob("*/worker.log")).read_text())
 
 
 def tokens_of(python: Path, desk: Path) -> list[dict[str, Any]]:

@@ -1,10 +1,9 @@
 """The real Unsloth trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
 
 import json
-import shutil
 
 import pytest
-from engine_jobs import CHAT, JUDGED, PAIRS, desk_of, finished, metrics, tokens_of
+from engine_jobs import CHAT, JUDGED, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint, tokens_of
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -176,22 +175,9 @@ def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
 def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
-    job = ftsdk.submit(unsloth_spec(training=training))
-    while (job.status().step or 0) < 5:
-        assert not job.status().state.done
-    job.cancel()
-    while not job.status().state.done:
-        pass
-    out = desk_of(ftsdk_home) / "out"
-    saved = [int(folder.name.rpartition("-")[2]) for folder in out.glob("checkpoint-*")]
-    torn = out / f"checkpoint-{saved[0] + 10}"
-    shutil.copytree(out / f"checkpoint-{saved[0]}", torn)
-    (torn / "adapter_model.safetensors").write_bytes(b"torn")
-    ftsdk.resume(job)
-    status = job.wait(timeout=400)
-    steps = [event.step for event in job.events() if event.kind == "metrics"]
+    found = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)
 
-    assert 5 <= saved[0] < 100
-    assert list(range(1, 121)) == steps
-    assert (JobState.SUCCEEDED, 120) == (status.state, status.step)
-    assert "is torn, and is removed" in next((ftsdk_home / "jobs").glob("*/worker.log")).read_text()
+    assert 5 <= found.whole < 100
+    assert list(range(1, 121)) == found.steps
+    assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
+    assert "is torn, and is removed" in found.log
