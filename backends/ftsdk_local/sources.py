@@ -40,14 +40,14 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
     if folder is None:
         return Source(model, revision)
     if (folder / ADAPTER_CONFIG).is_file():
-        return _with_adapter(ledger, folder)
+        return _with_adapter(ledger, folder, commit)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
     check_model(ledger, "model", folder)
     return Source(str(folder), revision)
 
 
-def _with_adapter(ledger: Ledger, folder: Path) -> Source:
+def _with_adapter(ledger: Ledger, folder: Path, commit: str | None) -> Source:
     found = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     if found.get("task_type") not in ("CAUSAL_LM", "SEQ_CLS") or found.get("peft_type") != "LORA":
         ledger.refuse("model", f"the adapter in {folder} is no LoRA adapter of a language model", "give a base model")
@@ -59,7 +59,7 @@ def _with_adapter(ledger: Ledger, folder: Path) -> Source:
     base = str(found["base_model_name_or_path"])
     if Path(base).is_absolute() and not Path(base).is_dir():
         ledger.refuse("model", f"the adapter in {folder} stands on {base}, which is not here", "bring its base back")
-    return Source(base, found.get("revision"), folder, _lora_of(folder, found))
+    return Source(base, commit or found.get("revision"), folder, _lora_of(folder, found))
 
 
 def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What comes from the Hub is pinned to a commit in the plan, and what cannot be had is seen there."""
 
+import json
+
 import pytest
 from hub_service import KEY, Fault
 
@@ -168,3 +170,18 @@ def test_a_long_pause_is_not_slept_through(service, monkeypatch, verb, path, hea
     assert "org/tiny" == plan.spec.model
     assert service.count(verb, path) > 0
     assert max(slept, default=0) < 60
+
+
+@pytest.mark.parametrize("said", [None, "v1"])
+def test_the_base_of_an_adapter_is_pinned(service, tmp_path, said):
+    """To go on from an adapter in a folder, its base is taken at today's commit, or at that of its own revision."""
+    repo = service.repos["model", "org/tiny"]
+    first = repo.names["v1"] = repo.commits[-1][0]
+    repo.commit({"NOTES.md": b"newer"}, "later")
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "org/tiny", "revision": said}
+    lora = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "use_dora": False, "use_rslora": False}
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**config, **lora, "init_lora_weights": True}))
+
+    model = planned(str(tmp_path)).native["model"]
+
+    assert ("org/tiny", first if said else head(service, "org/tiny")) == (model["name"], model["revision"])

@@ -94,14 +94,24 @@ def cached_config(name: str, revision: str | None) -> dict[str, Any] | None:
 
 def _names(spec: JobSpec) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
     """Each field that names a repository, with the sort, the name and the wanted revision."""
-    if _on_hub(spec.model):
-        yield "model", ("model", spec.model, spec.model_revision)
+    model, revision = _base_of(spec.model) or (spec.model, spec.model_revision)
+    if _on_hub(model):
+        yield "model", ("model", model, revision)
     reward = getattr(spec.method, "reward", None)
     if reward and not is_function(reward) and _on_hub(reward):
         yield "method.reward", ("model", reward, None)
     for field, dataset in (("dataset", spec.dataset), ("eval_dataset", spec.eval_dataset)):
         if dataset is not None and len(found := _hub_datasets(dataset)) == 1:
             yield field, ("dataset", found[0], dataset.revision)
+
+
+def _base_of(name: str) -> tuple[str, str | None] | None:
+    """The base that the adapter in a folder stands on, and its revision; None where the name is no such folder."""
+    try:
+        found = json.loads((Path(name).expanduser() / _CONFIGS[1]).read_text("utf-8"))
+        return str(found["base_model_name_or_path"]), found.get("revision")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # whoever reads the folder for training tells what is wrong with it
 
 
 def _shared(spec: JobSpec) -> Iterator[tuple[str, Pin]]:
