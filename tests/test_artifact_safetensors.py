@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.artifact import check_safetensors
+from ftsdk.artifact import tensors_in
 from ftsdk.errors import ArtifactError
 
 ZEROS = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
@@ -36,7 +36,7 @@ def test_sound_headers_pass(tensors: object, tmp_path: Path) -> None:
     """Tensors that fill the file exactly are sound, in any order, with metadata, and empty ones too."""
     (tmp_path / "w.safetensors").write_bytes(safetensors(tensors))
 
-    check_safetensors(tmp_path / "w.safetensors")
+    tensors_in(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_unsound_headers_are_refused(content: bytes, why: str, tmp_path: Path) -
     (tmp_path / "w.safetensors").write_bytes(content)
 
     with pytest.raises(ArtifactError, match=why):
-        check_safetensors(tmp_path / "w.safetensors")
+        tensors_in(tmp_path / "w.safetensors")
 
 
 @given(cut=st.integers(0, 100), noise=st.binary(min_size=1, max_size=30))
@@ -76,7 +76,7 @@ def test_noise_is_refused_or_sound(cut: int, noise: bytes, tmp_path_factory: pyt
     path = tmp_path_factory.getbasetemp() / "noise.safetensors"
     path.write_bytes(whole[:cut] + noise + whole[cut + len(noise) :])
     with suppress(ArtifactError):
-        check_safetensors(path)
+        tensors_in(path)
 
 
 def test_real_files_pass(tmp_path: Path) -> None:
@@ -86,4 +86,4 @@ def test_real_files_pass(tmp_path: Path) -> None:
     kinds = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
     library.save_file({kind: numpy.zeros((3, 5), dtype=kind) for kind in kinds}, tmp_path / "w.safetensors")
 
-    check_safetensors(tmp_path / "w.safetensors")
+    tensors_in(tmp_path / "w.safetensors")

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
+from ftsdk.kit.bases import cautions, check_base
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines.desk import too_new
 from ftsdk.kit.engines.fields import Model, model_of
+from ftsdk.kit.flaws import flaws_of
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.flavors import Flavor
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
@@ -19,8 +21,7 @@ from ftsdk.kit.hub.staging import COMMAND
 from ftsdk.kit.hub.terms import Terms, named_flavor, secrets_of, settle_terms
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import config_of, flaws_of
-from ftsdk.kit.targets import check_targets
+from ftsdk.kit.sources import config_of
 from ftsdk.spec import DPO, JobSpec
 from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
@@ -115,7 +116,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         what = f"means nothing where executor is {options.executor}"
         ledger.refuse(f"backend_options.{NAME}.{name}", what, "leave it out")
     hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
-    check_targets(ledger, *model)
+    check_base(ledger, *model)
     _refuse(ledger)
     ledger.close()
     return Plan(
@@ -140,6 +141,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         warnings=(
             *warnings(known.pins),
             *map(str, flaws_of(spec.model)),
+            *cautions(spec, *model),
             *_warnings(spec, machine),
             *([terms.cost] if terms else ()),
             *((SPACES,) if options.executor == "spaces" else ()),

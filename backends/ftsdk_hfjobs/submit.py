@@ -10,13 +10,13 @@ from ftsdk.backend import Plan, Record
 from ftsdk.errors import InputError, RejectedError
 from ftsdk.files import sha256
 from ftsdk.job import job_id
+from ftsdk.kit.flaws import refuse_flaws
 from ftsdk.kit.hub import jobs
 from ftsdk.kit.hub.connection import Hub
 from ftsdk.kit.hub.container import MOUNT
 from ftsdk.kit.hub.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
 from ftsdk.kit.hub.terms import SETUP
 from ftsdk.kit.rows import check_unchanged
-from ftsdk.kit.sources import refuse_flaws
 from ftsdk_hfjobs.package import code, code_sha256
 from ftsdk_hfjobs.translate import NAME
 

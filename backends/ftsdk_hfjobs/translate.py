@@ -13,7 +13,6 @@ from ftsdk.kit.hub.pins import Pins, warnings
 from ftsdk.kit.hub.staging import COMMAND, FOLDER
 from ftsdk.kit.hub.terms import named_flavor, secrets_of, settle_terms
 from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import flaws_of
 from ftsdk.spec import JobSpec
 from ftsdk_hfjobs.options import HfJobsOptions
 from ftsdk_hfjobs.package import code_sha256, version
@@ -83,7 +82,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         device=terms.flavor.title,
         device_memory=terms.flavor.memory,
         charge=terms.cost,
-        warnings=(*warnings(known.pins), *map(str, flaws_of(spec.model)), terms.cost),
+        warnings=(*warnings(known.pins), *made.said, terms.cost),
     )
 
 

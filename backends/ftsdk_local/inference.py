@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from ftsdk.errors import ArtifactError, MissingExtra
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
-from ftsdk_local.after.loading import quantized_by, quietly
+from ftsdk_local.after.loading import load_model, quantized_by, quietly
 from ftsdk_local.base import base_of
 from ftsdk_local.engine.model import load_base, pick_device
 
@@ -94,7 +94,7 @@ def _load_model(folder: Path) -> Any:
         return _with_adapter(folder)
     if quantized_by(folder) == "torchao" and find_spec("torchao") is None:
         raise MissingExtra("quantize", "torchao")
-    return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, device_map={"": pick_device()})
+    return load_model(folder, scores=False, device_map={"": pick_device()})
 
 
 def _with_adapter(folder: Path) -> Any:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Note, Plan
 from ftsdk.data import is_local
 from ftsdk.forecast import LOGIT_ROWS, Computing, Outlook, outlook
+from ftsdk.kit.bases import cautions, check_base
+from ftsdk.kit.flaws import flaws_of
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
 from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import config_of, flaws_of
-from ftsdk.kit.targets import check_targets
+from ftsdk.kit.sources import config_of
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
 from ftsdk_local.settings import DataSettings, ModelSettings, Settings
@@ -80,6 +81,8 @@ class Translation(NamedTuple):
     """A spec as the engine takes it."""
 
     settings: Settings
+    said: tuple[str, ...]
+    """What should be known of the model."""
     outlook: Outlook
     """What it needs on the machine, where the model's dimensions are at hand."""
     own: tuple[Note, ...]
@@ -113,7 +116,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *map(str, flaws_of(spec.model))),
+        warnings=(*warnings(pins), *made.said),
     )
 
 
@@ -148,11 +151,12 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
         hub_model_id=_hub(ledger),
     )
-    check_targets(ledger, source.name, source.revision)
+    check_base(ledger, source.name, source.revision)
     refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
     _refuse_what_the_machine_lacks(ledger, machine)
-    return Translation(settings, outlook_of(spec, source, machine), _backends_own(spec))
+    said = (*map(str, flaws_of(spec.model)), *cautions(spec, source.name, source.revision))
+    return Translation(settings, said, outlook_of(spec, source, machine), _backends_own(spec))
 
 
 def _model(ledger: Ledger, source: Source) -> ModelSettings:

@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ftsdk.backend import Note, Plan
+from ftsdk.kit.bases import positions_of
 from ftsdk.kit.batches import cut_batch
 from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.fields import OUTPUT
@@ -112,7 +113,7 @@ def plan(
     if spec.method.type not in METHODS:
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
     model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
-    if (most := fields.positions_of(model)) and spec.training.max_length > most:
+    if (most := positions_of(*model)) and spec.training.max_length > most:
         ledger.refuse("training.max_length", f"the model has {most} positions, which Unsloth would stretch", f"{most}")
     precision = _precision(ledger, machine)
     config = _config(ledger, options, machine, model.name, precision)

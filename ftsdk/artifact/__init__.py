@@ -8,7 +8,7 @@ from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify
 from ftsdk.artifact.evaluation import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample, TaskResult
 from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
 from ftsdk.artifact.placement import place
-from ftsdk.artifact.safetensors import check_safetensors
+from ftsdk.artifact.safetensors import tensors_in
 
 __all__ = [
     "MANIFEST",
@@ -22,10 +22,10 @@ __all__ = [
     "Manifest",
     "Sample",
     "TaskResult",
-    "check_safetensors",
     "merge",
     "place",
     "quantize",
     "seal",
+    "tensors_in",
     "verify",
 ]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ftsdk.artifact.evaluation import Evaluation, EvaluationSettings
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
-from ftsdk.artifact.safetensors import check_safetensors
+from ftsdk.artifact.safetensors import tensors_in
 from ftsdk.artifact.steps import step
 from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
@@ -271,7 +271,7 @@ def _check_layout(folder: Path, manifest: Manifest) -> None:
             raise _damaged(folder, wanted, f"is missing, so this is no {manifest.kind}")
     for name in manifest.files:
         if name.endswith(".safetensors"):
-            check_safetensors(folder / name)
+            tensors_in(folder / name)
 
 
 def _damaged(folder: Path, name: str, why: str) -> ArtifactError:

@@ -35,8 +35,8 @@ class _Tensor(Section):
 _TENSORS = TypeAdapter(dict[str, _Tensor])
 
 
-def check_safetensors(path: Path) -> None:
-    """See that the header is sound and that the tensors fill the file exactly, one after the other.
+def tensors_in(path: Path) -> frozenset[str]:
+    """The names of the tensors, once the header is sound and they fill the file exactly, one after the other.
 
     Raises:
         ArtifactError: With what is wrong.
@@ -57,6 +57,7 @@ def check_safetensors(path: Path) -> None:
         end = stop
     if end != size - 8 - length:
         raise _damaged(path, "the tensors do not fill the file")
+    return frozenset(tensors)
 
 
 def _parse(path: Path, header: bytes) -> dict[str, _Tensor]:

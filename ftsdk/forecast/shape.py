@@ -53,9 +53,16 @@ class Shape(Section):
         """Read the dimensions from a model's ``config.json``; None where its type is not known."""
         family = _FAMILIES.get(str(config.get("model_type")))
         try:
-            return None if family is None else _read(family, config)
-        except (KeyError, TypeError, ValueError):
+            shape = None if family is None else _read(family, config)
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             return None
+        return shape if shape is not None and shape.makes_sense else None
+
+    @property
+    def makes_sense(self) -> bool:
+        """Whether each size is one, so that something can be reckoned with it."""
+        sizes = (self.layers, self.hidden, self.intermediate, self.queries, self.keys, self.heads, self.vocabulary)
+        return min(sizes) > 0
 
     @property
     def linear_weights(self) -> int:

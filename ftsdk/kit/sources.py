@@ -4,21 +4,17 @@ Reads config files and nothing heavier; whatever cannot be used is refused in th
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ftsdk.errors import FtsdkError, Problem, SpecError
+from ftsdk.errors import FtsdkError
 from ftsdk.job import JobRef
 from ftsdk.kit.hub.pins import HUB_ID, cached_config
 from ftsdk.kit.jobs.folder import JobFolder, jobs_root
 from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.model_files import is_pickled_model, is_tokenizer
 
 ADAPTER_CONFIG = "adapter_config.json"
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
 
 
 def folder_of(ledger: Ledger, field: str, name: str) -> Path | None:
@@ -58,57 +54,18 @@ def check_model(ledger: Ledger, field: str, folder: Path) -> None:
     file = folder / CONFIG
     if not file.is_file():
         ledger.refuse(field, f"the folder {folder} holds no {CONFIG}", "give the folder of a whole model")
-    elif _read(file) is None:
-        ledger.refuse(field, f"{file} is no valid JSON", "bring the model here anew")
-
-
-def flaws_of(name: str) -> list[Problem]:
-    """What the folder of a whole model lacks to be trained; nothing where the name is no such folder.
-
-    A plan and a forecast need the config alone, so they tell of it; a job is refused (:func:`refuse_flaws`).
-    """
-    folder = Path(name).expanduser()
-    if not (folder / CONFIG).is_file() or (folder / ADAPTER_CONFIG).is_file():
-        return []
-    names = {file.name for file in folder.iterdir()}
-    found = list(_weights_that_lack(folder, names))
-    if not any(map(is_tokenizer, names)):
-        found.append(Problem("model", f"{folder} holds no tokenizer", "bring the model's tokenizer.json there"))
-    return found
-
-
-def _weights_that_lack(folder: Path, names: set[str]) -> Iterator[Problem]:
-    if WEIGHTS in names:
-        return
-    if INDEX in names:
-        shards = set(((_read(folder / INDEX) or {}).get("weight_map") or {}).values())
-        if missing := sorted(shards - names) or ([] if shards else [INDEX]):
-            what = f"{folder} lacks {', '.join(missing[:3])} of its weights"
-            yield Problem("model", what, "bring the model here anew")
-    elif pickles := sorted(filter(is_pickled_model, names)):
-        why = f"the weights in {folder} are a pickle ({pickles[0]}), which ftsdk never loads"
-        yield Problem("model", why, "save them as safetensors, with Transformers' save_pretrained")
-    else:
-        yield Problem("model", f"{folder} holds no weights ({WEIGHTS})", "give the folder of a whole model")
-
-
-def refuse_flaws(name: str) -> None:
-    """Let no job begin, nor anything be uploaded, with a model that cannot be trained.
-
-    Raises:
-        SpecError: The folder lacks weights or a tokenizer.
-    """
-    if found := flaws_of(name):
-        raise SpecError("this model cannot be trained", problems=found)
+    elif read_object(file) is None:
+        ledger.refuse(field, f"{file} is no valid JSON object", "bring the model here anew")
 
 
 def config_of(name: str, revision: str | None) -> dict[str, Any] | None:
     """A model's ``config.json``, where it is on this disk and can be read."""
     file = Path(name) / CONFIG
-    return _read(file) if file.is_file() else cached_config(name, revision)
+    return read_object(file) if file.is_file() else cached_config(name, revision)
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def read_object(file: Path) -> dict[str, Any] | None:
+    """What a file of JSON says; None where it cannot be read, or is no object."""
     try:
         found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -130,6 +87,6 @@ def scorer_in(ledger: Ledger, field: str, name: str) -> Path | None:
 def gives_scores(folder: Path) -> bool:
     """Whether a folder holds a reward model, by its config."""
     if (folder / ADAPTER_CONFIG).is_file():
-        return (_read(folder / ADAPTER_CONFIG) or {}).get("task_type") == "SEQ_CLS"
-    names = (_read(folder / CONFIG) or {}).get("architectures") or []
+        return (read_object(folder / ADAPTER_CONFIG) or {}).get("task_type") == "SEQ_CLS"
+    names = (read_object(folder / CONFIG) or {}).get("architectures") or []
     return any(name.endswith("ForSequenceClassification") for name in names)

@@ -3,6 +3,7 @@
 import pytest
 
 from ftsdk.forecast import Shape
+from ftsdk.kit.flaws import flaws_of
 
 SIZE = {
     "vocab_size": 1000,
@@ -73,6 +74,17 @@ def test_counts_are_those_of_the_model(kind, changes):
     )
     tied = head.weight is model.get_input_embeddings().weight
     assert shape.head == (0 if tied else sum(weight.numel() for weight in head.parameters()))
+
+
+@pytest.mark.parametrize(("kind", "changes"), MODELS)
+def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
+    """No layer of any known type is missed in its files, whatever they call it."""
+    transformers = pytest.importorskip("transformers")
+    size = GPT2 if kind == "gpt2" else SIZE
+    config = transformers.AutoConfig.for_model(kind, **{**size, **changes})
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+
+    assert ["holds no tokenizer"] == [flaw.what.partition(f"{tmp_path} ")[2] for flaw in flaws_of(str(tmp_path))]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 import ftsdk
 from ftsdk.errors import SpecError, UnsupportedSpec
+from ftsdk.kit.flaws import flaws_of, refuse_flaws
 from ftsdk.kit.jobs.folder import jobs_root
-from ftsdk.kit.sources import flaws_of, refuse_flaws
 
 INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
 
@@ -45,6 +47,22 @@ def damaged_index(folder):
     (folder / "model.safetensors.index.json").write_text("{")
 
 
+def without_a_layer(folder):
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.self_attn.q_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def more_layers_than_weights(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 6, "layer_types": None}))
+
+
+def cut_short(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-100])
+
+
 def no_tokenizer(folder):
     for file in folder.glob("tokenizer*"):
         file.unlink()
@@ -57,6 +75,9 @@ def no_tokenizer(folder):
         (pickled, "are a pickle (pytorch_model.bin), which ftsdk never loads"),
         (half_copied, "lacks model-00002-of-00002.safetensors of its weights"),
         (damaged_index, "lacks model.safetensors.index.json of its weights"),
+        (without_a_layer, "lack q_proj of layer 1"),
+        (more_layers_than_weights, "lack q_proj of layer 4 and 13 other weights"),
+        (cut_short, "is no sound safetensors file"),
         (no_tokenizer, "holds no tokenizer"),
     ],
 )
@@ -79,10 +100,26 @@ def test_a_whole_model_has_no_flaws(tiny_model):
 
 def test_weights_in_shards_are_whole(copy):
     """An index and all that it names."""
-    half_copied(copy)
-    shutil.copyfile(copy / "model-00001-of-00002.safetensors", copy / "model-00002-of-00002.safetensors")
+    AutoModelForCausalLM.from_pretrained(copy).save_pretrained(copy, max_shard_size="1MB")
+    (copy / "model.safetensors").unlink()
 
-    assert None is refuse_flaws(str(copy))
+    assert (True, None) == ((copy / "model.safetensors.index.json").is_file(), refuse_flaws(str(copy)))
+
+
+@pytest.mark.parametrize("method", ["gptq", "torchao", "bitsandbytes"])
+def test_a_base_in_few_bits_is_refused(copy, rows, method):
+    """Its weights are not what it learned; the plan says so, before anything is loaded as if it were whole."""
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": method}}))
+    with pytest.raises(UnsupportedSpec, match=f"saved in few bits \\({method}\\)"):
+        ftsdk.plan(ftsdk.JobSpec(model=str(copy), dataset=rows), backend="local")
+
+
+def test_lengths_beyond_the_model_are_told(tiny_model, rows):
+    """Transformers trains on positions that the model has never seen, without a word."""
+    spec = ftsdk.JobSpec(model=str(tiny_model), dataset=rows, training={"max_length": 4096})
+
+    assert any("beyond the 1024 positions" in said for said in ftsdk.plan(spec, backend="local").warnings)
 
 
 @pytest.mark.parametrize("backend", ["local", "llamafactory", "axolotl", "unsloth"])

@@ -142,7 +142,7 @@ def test_lengths_that_it_would_stretch(unsloth_spec, monkeypatch):
     """Where no plan could read a model's config, the job refuses rows longer than its positions, unstretched."""
     from ftsdk_unsloth import translate
 
-    monkeypatch.setattr(translate.fields, "positions_of", lambda _: None)
+    monkeypatch.setattr(translate, "positions_of", lambda *_: None)
     found = failure(unsloth_spec(training={"max_steps": 1, "max_length": 2048}))
 
     assert "training.max_length is 2048, and the model has 1024 positions" in found.message

@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from ftsdk.errors import ArtifactError
 from ftsdk_local.engine.memory import is_out_of_memory
+from ftsdk_local.engine.model import what_lacks
 
 
 def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
@@ -36,7 +37,11 @@ def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
     """
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     with told(folder), quietly(), _one_by_one():
-        model = auto.from_pretrained(folder, use_safetensors=True, **{"device_map": {"": "cpu"}, **options})
+        model, loading = auto.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **{"device_map": {"": "cpu"}, **options}
+        )
+    if what := what_lacks(set(loading["missing_keys"]) - ({"score.weight"} if scores else set())):
+        raise ArtifactError(f"the files of the model in {folder} {what}", hint="bring the model here anew")
     return model.eval()
 
 

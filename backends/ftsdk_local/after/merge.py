@@ -4,11 +4,14 @@ Weights are read, merged in float32 and written one at a time, in the base's own
 model and the unmerged one compute the same texts, from files that are mapped into memory.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ftsdk.artifact import Artifact, Manifest, seal
 from ftsdk.errors import ArtifactError, InputError
@@ -74,14 +77,19 @@ def _fill(origin: Origin, base: Origin, asked: dict[str, Any], aside: Path) -> N
     tokenizer = settle_tokenizer(aside, (origin if has_tokenizer(origin) else base).folder)
     _write_config(merger, aside, tokenizer)
     check = _checked(merger, aside, tokenizer)
-    manifest = _manifest(origin, base, {**asked, "check": check, "notes": _notes(origin, base, check)})
+    notes = _notes(merger, check)
+    manifest = _manifest(origin, base, {**asked, "check": check, "notes": notes})
     (aside / "README.md").write_text(model_card(manifest), "utf-8")
     seal(aside, manifest)
 
 
 def _write_config(merger: Merger, aside: Path, tokenizer: Any) -> None:
     if not merger.origin.scores:
-        shutil.copyfile(merger.base.folder / CONFIG, aside / CONFIG)
+        if merger.wide:
+            told = {name: value for name, value in merger.base.config().items() if name != "torch_dtype"}
+            (aside / CONFIG).write_text(json.dumps({**told, "dtype": "float32"}, indent=2) + "\n", "utf-8")
+        else:
+            shutil.copyfile(merger.base.folder / CONFIG, aside / CONFIG)
         stops = write_generation(merger.base.folder, aside, tokenizer)
         (aside / "Modelfile").write_text(modelfile(tokenizer, stops), "utf-8")
         return
@@ -116,16 +124,20 @@ def _unmerged(merger: Merger) -> Any:
         merger.base.folder,
         scores=merger.origin.scores,
         **options,
+        **({"dtype": torch.float32} if merger.wide else {}),
     )
     with told(merger.origin.folder), quietly():
         return PeftModel.from_pretrained(base, merger.origin.folder).eval()
 
 
-def _notes(origin: Origin, base: Origin, check: Mapping[str, Any]) -> list[str]:
+def _notes(merger: Merger, check: Mapping[str, Any]) -> list[str]:
     """What the user should know, in sentences without their final stop."""
+    origin, base = merger.origin, merger.base
     off, allowed = check["difference"], check["tolerance"]
     notes = [f"Merged and unmerged outputs differ by {off:.1g} (relative; {allowed:.0g} is allowed)"]
     spec = origin.manifest.spec if origin.manifest else {}
+    if merger.wide:
+        notes.append("It is held in float32, which the training has learned to round from; quantize it before any cast")
     bits = (spec.get("compute") or {}).get("quantization")
     if bits:
         notes.append(

@@ -11,7 +11,8 @@ from ftsdk.errors import ArtifactError
 from ftsdk_local.after.adapter import Adapter, merged, read_adapter
 from ftsdk_local.after.loading import skeleton_of
 from ftsdk_local.after.origin import Origin
-from ftsdk_local.after.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, write_index
+from ftsdk_local.after.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, widened, write_index
+from ftsdk_local.engine.export import HELD
 
 
 class Merger(NamedTuple):
@@ -26,7 +27,9 @@ class Merger(NamedTuple):
     shards: list[Shard]
     """The base's files."""
     dtype: torch.dtype
-    """The type that most of the base's weights have."""
+    """The type that most of the merged weights will have."""
+    wide: bool
+    """Whether all is written in float32, because a training has learned to round from there."""
 
 
 def ready(origin: Origin, base: Origin) -> Merger:
@@ -52,7 +55,9 @@ def ready(origin: Origin, base: Origin) -> Merger:
                 f"the adapter trains {name} apart from the embeddings, which {base.name} ties together",
                 hint="set tie_word_embeddings to false and give the base a weight of its own there",
             )
-    return Merger(origin, base, adapter, skeleton, shards, DTYPES[_main_dtype(shards)])
+    wide = origin.manifest is not None and origin.manifest.plan.get(HELD) == "float32"
+    dtype = torch.float32 if wide else DTYPES[_main_dtype(shards)]
+    return Merger(origin, base, adapter, skeleton, shards, dtype, wide)
 
 
 def write_weights(merger: Merger, aside: Path) -> None:
@@ -65,7 +70,11 @@ def write_weights(merger: Merger, aside: Path) -> None:
     }
     files: dict[str, dict[str, Layout]] = {}
     for shard in merger.shards:
-        kept = {name: layout for name, layout in shard.tensors.items() if name not in drop}
+        kept = {
+            name: widened(layout) if merger.wide else layout
+            for name, layout in shard.tensors.items()
+            if name not in drop
+        }
         added = new if shard is merger.shards[-1] else {}
         if kept or added:
             files[shard.path.name] = {**kept, **added}
@@ -91,6 +100,8 @@ def _main_dtype(shards: list[Shard]) -> str:
 
 def _changed(merger: Merger, name: str, found: Tensor) -> Tensor:
     """The merged tensor of a name, from the base's."""
+    if merger.wide and found.is_floating_point():
+        found = found.to(torch.float32)
     whole = merger.adapter.whole.get(name)
     if whole is not None:
         found = whole.to(found.dtype if found.numel() else merger.dtype)

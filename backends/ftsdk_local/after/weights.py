@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ftsdk.artifact import check_safetensors
+from ftsdk.artifact import tensors_in
 from ftsdk.artifact.manifest import SAFE_NAME
 from ftsdk.errors import ArtifactError
 
@@ -65,7 +65,7 @@ def shards_of(folder: Path) -> list[Shard]:
 
 
 def _layouts(path: Path) -> dict[str, Layout]:
-    check_safetensors(path)
+    tensors_in(path)
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     header.pop("__metadata__", None)
@@ -79,6 +79,13 @@ def _layouts(path: Path) -> dict[str, Layout]:
 def layout_of(tensor: Tensor) -> Layout:
     """How a tensor will lie in a file."""
     return Layout(_NAMES[tensor.dtype], tuple(tensor.shape), math.prod(tensor.shape) * tensor.element_size())
+
+
+def widened(layout: Layout) -> Layout:
+    """A weight's layout in float32; that of anything else as it is."""
+    if layout.dtype not in DTYPES:
+        return layout
+    return Layout(_NAMES[torch.float32], layout.shape, math.prod(layout.shape) * torch.float32.itemsize)
 
 
 def rewrite(shard: Shard, target: Path, layouts: Mapping[str, Layout], change: Callable[[str, Tensor], Tensor]) -> None:

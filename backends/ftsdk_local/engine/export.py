@@ -16,6 +16,9 @@ from ftsdk_local.engine.model import stored_dtype, versions
 from ftsdk_local.settings import Settings
 from ftsdk_local.sources import NAME
 
+HELD = "held_dtype"
+"""In a manifest's plan, after a quantization-aware training: the precision that its weights were held in."""
+
 
 def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokenizer: Any) -> Path:
     """Make the artifact beside its place and rename it there; an earlier one, of a resumed job, is replaced.
@@ -40,7 +43,7 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
         base_model_revision=settings.model.revision,
         method=settings.method,
         spec=plan.spec.as_written(),
-        plan=dict(plan.native),
+        plan={**plan.native, **_rounded(settings, model)},
         data=plan.data.sha256 if plan.data else {},
         versions=versions(),
         metrics=last_values(metrics),
@@ -53,11 +56,19 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     return aside.rename(folder.artifact)
 
 
+def _rounded(settings: Settings, model: Any) -> dict[str, str]:
+    """The precision that a quantization-aware training has rounded from: what rounds for good must begin there."""
+    if settings.quantization_aware is None:
+        return {}
+    return {HELD: str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")}
+
+
 def _save_weights(model: Any, settings: Settings, target: Path) -> None:
-    """Safetensors; a whole model in the precision that its base came in."""
+    """Safetensors; a whole model in the precision that its base came in, or that rounding was learned in."""
     model.config.use_cache = True
     if settings.lora is None:
-        model.to(dtype=stored_dtype(settings.model))
+        if settings.quantization_aware is None:
+            model.to(dtype=stored_dtype(settings.model))
         model.save_pretrained(target, safe_serialization=True)
         return
     model.save_pretrained(target, selected_adapters=["default"])  # others, such as PPO's value, were for training

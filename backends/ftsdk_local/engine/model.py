@@ -1,7 +1,7 @@
 """Load the base model and its tokenizer."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -130,9 +130,20 @@ def _load(
             output_loading_info=True,
             **options,
         )
+    missing = set(loading["missing_keys"])
+    if what := what_lacks(missing - {"score.weight"} if auto is AutoModelForSequenceClassification else missing):
+        raise Failure(Reason.ENGINE_ERROR, f"model: the files of {settings.name} {what}", "bring the model here anew")
     model.config.use_cache = False
     _keep_trainable(model)
-    return model, loading["missing_keys"]
+    return model, missing
+
+
+def what_lacks(missing: Collection[str]) -> str:
+    """What to say of weights that a model's files lack, which Transformers would make up by chance; empty: none."""
+    if not missing:
+        return ""
+    first, *others = sorted(missing)
+    return f"lack {first}" + (f" and {len(others)} other weights" if others else "")
 
 
 def _keep_trainable(model: Any) -> None:

@@ -44,20 +44,6 @@ def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
     return Model(str(folder), None)
 
 
-def positions_of(model: Model) -> int | None:
-    """The longest row that a model was made for, in tokens; None where its config is not at hand, or has no bound."""
-    most = (config_of(*model) or {}).get("max_position_embeddings")
-    return most if isinstance(most, int) else None
-
-
-def cautions(spec: JobSpec, model: Model) -> tuple[str, ...]:
-    """What should be known of a model before it trains, by its config."""
-    most = positions_of(model)
-    if most is None or spec.training.max_length <= most:
-        return ()
-    return (f"training.max_length={spec.training.max_length} is beyond the {most} positions of the model",)
-
-
 def memory_of(
     spec: JobSpec, model: Model, machine: Machine, *, rows: int, halves: bool, **computing: int | None
 ) -> Outlook:

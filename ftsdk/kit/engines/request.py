@@ -5,13 +5,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
+from ftsdk.kit.bases import cautions, check_base
 from ftsdk.kit.engines import fields
 from ftsdk.kit.engines.fields import Model
+from ftsdk.kit.flaws import flaws_of
 from ftsdk.kit.hardware import Machine
 from ftsdk.kit.hub.pins import Pins, revisions, warnings
 from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import flaws_of
-from ftsdk.kit.targets import check_targets
 
 
 class Native(NamedTuple):
@@ -43,7 +43,7 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
     Raises:
         UnsupportedSpec: With every field that the engine cannot honour.
     """
-    check_targets(ledger, *model)
+    check_base(ledger, *model, packed=("bitsandbytes",))
     ledger.close()
     spec = ledger.spec
     memory = fields.memory_of(
@@ -66,5 +66,5 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *map(str, flaws_of(model.name)), *fields.cautions(spec, model), *native.said),
+        warnings=(*warnings(pins), *map(str, flaws_of(model.name)), *cautions(spec, *model), *native.said),
     )

@@ -9,10 +9,10 @@ from ftsdk.artifact import Artifact, place
 from ftsdk.backend import Backend, Plan, Record
 from ftsdk.errors import JobNotReady, RejectedError
 from ftsdk.job import Event, JobState, JobStatus
+from ftsdk.kit.flaws import refuse_flaws
 from ftsdk.kit.jobs import driver
 from ftsdk.kit.jobs.report import read_events
 from ftsdk.kit.jobs.status import observe
-from ftsdk.kit.sources import refuse_flaws
 
 
 class WorkerBackend(Backend):
