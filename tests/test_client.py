@@ -1,6 +1,7 @@
 """The verbs, from submit to fetch, on the fake backend."""
 
 import json
+import pickle
 
 import pytest
 
@@ -429,3 +430,18 @@ def test_no_secret_is_kept(spec, ftsdk_home, monkeypatch):
 
     kept = [path for path in ftsdk_home.rglob("*") if path.is_file()]
     assert (True, []) == (len(kept) >= 2, [path for path in kept if canary.encode() in path.read_bytes()])
+
+
+def test_a_key_finds_the_job_of_an_equal_spec(spec):
+    """Defaults that are written out, as in a spec that comes from a database, make it no other spec."""
+    job = ftsdk.submit(spec(), key="nightly")
+
+    assert job.ref == ftsdk.submit(ftsdk.JobSpec.model_validate(spec().model_dump()), key="nightly").ref
+
+
+def test_a_handle_goes_to_another_process(spec):
+    """It is pickled as what it is: a name."""
+    job = ftsdk.submit(spec())
+    again = pickle.loads(pickle.dumps(job))
+
+    assert (job.ref, job.id, job.status().state) == (again.ref, again.id, again.status().state)

@@ -104,3 +104,20 @@ def test_the_name_is_the_function():
 
     assert callable(ftsdk.estimate)
     assert Shape is ftsdk.forecast.Shape
+
+
+@pytest.mark.parametrize("memory", ["banana", -1, 0, "", [], float("nan"), "24", 24])
+def test_what_is_no_card_is_refused(job, memory):
+    """A size without a unit or a meaning is an error with the next step, not a card of no memory."""
+    with pytest.raises(SpecError) as caught:
+        ftsdk.estimate(job(), memory)
+    [problem] = caught.value.problems
+
+    assert ("memory", "a number with its unit, such as 24GiB") == (problem.where, problem.fix)
+
+
+def test_no_length_beyond_the_model(job):
+    """What the model was not made for is no length that fits."""
+    config = {**LLAMA_3_8B, "max_position_embeddings": 8192}
+
+    assert 8192 == ftsdk.estimate(job(config, compute={"quantization": "nf4"})).largest_length

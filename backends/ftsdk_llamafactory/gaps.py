@@ -11,12 +11,10 @@ ONLY = {
     ),
     "training.quantization_aware": Only(None, "LLaMA-Factory does not train quantization-aware"),
     "training.early_stopping_patience": Only(None, _NO_STOP, "leave it out, and look at the held-out losses"),
+    "training.early_stopping_threshold": Only(0.0, _NO_STOP, "leave it out"),
     "report_to": Only((), "its environment holds no experiment tracker", "leave it out; metrics.jsonl has all values"),
 }
 """Fields with one possible value."""
-
-OWN = {"training.early_stopping_threshold": _NO_STOP}
-"""Fields that cannot be told."""
 
 ADVICE = {
     "compute.memory_limit": "LLaMA-Factory takes what the device has",

@@ -18,7 +18,7 @@ from ftsdk.kit.sources import ADAPTER_CONFIG, config_of, scorer_in
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
 from ftsdk_llamafactory import methods
-from ftsdk_llamafactory.gaps import ADVICE, ONLY, OWN
+from ftsdk_llamafactory.gaps import ADVICE, ONLY
 from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
@@ -253,7 +253,6 @@ def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
 def _refuse(ledger: Ledger) -> None:
     """All that LLaMA-Factory cannot be told, from the tables."""
     ledger.hold_to(ONLY)
-    ledger.withhold(OWN)
     if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
         ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
     fields.refuse_the_usual(ledger, "LLaMA-Factory")

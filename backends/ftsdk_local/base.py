@@ -1,13 +1,13 @@
 """The base that an adapter stands on."""
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ftsdk.artifact import MANIFEST
 from ftsdk.artifact.manifest import read_manifest
-from ftsdk.kit.sources import ADAPTER_CONFIG
+from ftsdk.errors import ArtifactError
+from ftsdk.kit.sources import ADAPTER_CONFIG, read_object
 from ftsdk_local.settings import ModelSettings
 
 
@@ -16,10 +16,16 @@ def base_of(folder: Path) -> ModelSettings:
 
     Args:
         folder: Of an adapter.
+
+    Raises:
+        ArtifactError: Its configuration names none.
     """
     if not (folder / MANIFEST).is_file():
-        adapter = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-        return _unquantized(adapter["base_model_name_or_path"], adapter.get("revision"))
+        adapter = read_object(folder / ADAPTER_CONFIG) or {}
+        if not isinstance(name := adapter.get("base_model_name_or_path"), str):
+            what = f"{folder / ADAPTER_CONFIG} names no base model"
+            raise ArtifactError(what, hint="write it there, as base_model_name_or_path")
+        return _unquantized(name, adapter.get("revision"))
     manifest = read_manifest(folder)
     try:
         return ModelSettings.model_validate(manifest.plan.get("model"))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from ftsdk.errors import ArtifactError, MissingExtra
+from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
 from ftsdk_local.after.loading import load_model, quantized_by, quietly
 from ftsdk_local.base import base_of
@@ -40,7 +40,14 @@ class Generator:
             max_new_tokens: Longest answer, in tokens.
             temperature: Of sampling; 0 takes the likeliest token each time.
             seed: Decides the sampling.
+
+        Raises:
+            InputError: A setting cannot be, or a prompt is neither text nor messages.
         """
+        if max_new_tokens < 1 or temperature < 0:
+            raise InputError("an answer has a token at least, and a temperature of 0 or more", hint="max_new_tokens=64")
+        if not prompts:
+            return []
         torch.manual_seed(seed)
         texts = [self._text(prompt) for prompt in prompts]
         inputs = self.tokenizer(
@@ -62,6 +69,8 @@ class Generator:
         return [answer.strip() for answer in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
     def _text(self, prompt: Prompt) -> str:
+        if not isinstance(prompt, str | list):
+            raise InputError(f"a prompt is text, or a list of messages, and not {type(prompt).__name__}")
         if self.tokenizer.chat_template is None:
             return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt

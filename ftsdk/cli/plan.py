@@ -41,13 +41,13 @@ def plan(
     all_backends: AllBackends = False,
 ) -> Answer:
     """Show what would be sent and what it needs; nothing is spent."""
-    if all_backends and (backend or strict or memory):
+    if all_backends and (backend or strict or memory is not None):
         raise typer.BadParameter("--all-backends goes with no other option")
     given = read_spec(spec, overrides)
     if all_backends:
         return on_all_backends(given)
     found = ftsdk.plan(given, backend=backend, strict=strict)
-    card = ftsdk.estimate(given, memory, backend=backend) if memory else None
+    card = ftsdk.estimate(given, memory, backend=backend) if memory is not None else None
 
     def show(screen: Screen) -> None:
         for part in _page(found):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan
@@ -46,6 +46,9 @@ class Job:
         """``backend:native-id``, such as ``local:sft-7f3k2m``: it finds the job from any process."""
         self.id = job_id
         """Its short name in the records here."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _handle, (self.ref, self.id)
 
     def __str__(self) -> str:
         return self.ref
@@ -313,3 +316,8 @@ def resume(ref: Ref) -> Job:
 def fetch(ref: Ref, folder: str | Path, *, force: bool = False) -> Artifact:
     """See :meth:`Client.fetch`."""
     return Client().fetch(ref, folder, force=force)
+
+
+def _handle(ref: str, job_id: str) -> Job:
+    """A handle that came from another process, on the jobs as this one sees them."""
+    return Job(Client(), ref, job_id)

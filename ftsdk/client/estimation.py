@@ -9,6 +9,8 @@ from ftsdk.forecast import Basis, Change, MemoryForecast, changes_that_fit, leng
 from ftsdk.spec import Compute, JobSpec, Section
 
 CARD = "24GiB"
+_SIZE = "a number with its unit, such as 24GiB"
+_SMALLEST = 2**20  # bytes; whoever gives less has left out the unit
 
 
 class Estimate(Section):
@@ -29,7 +31,7 @@ class Estimate(Section):
     largest_micro_batch: int
     """The most rows of the spec's length that fit at a time; 0: not even one."""
     largest_length: int
-    """The longest ``training.max_length`` that fits at one row at a time; 0: none."""
+    """The longest ``training.max_length`` that fits at one row at a time, within the model's positions; 0: none."""
     changes: tuple[Change, ...] = ()
     """Where it does not fit: each change that is enough by itself, the gentlest first, or else the fewest together."""
 
@@ -65,12 +67,12 @@ def estimate(spec: SpecLike, memory: str | int | None = None, *, backend: str | 
         BackendError: The backend is not there, or not usable.
     """
     wanted = planning.read_spec(spec)
+    limit = _bytes_of(memory, wanted)
     plan = planning.request(_without_machine(wanted), backend=backend)
     if plan.basis is None:
         why = plan.not_forecast or f"{plan.backend} trains in a way, or on a machine, that is not known here"
         hint = "give a model's folder, or one that the Hub can be asked for; ftsdk estimate counts by backend=local"
         raise SpecError("the memory cannot be forecast", problems=[Problem("model", why)], hint=hint)
-    limit = Compute.model_validate({"memory_limit": memory or wanted.compute.memory_limit or CARD}).memory_limit or 0
     basis = _on_a_card(plan.basis, wanted)
     return Estimate(
         backend=plan.backend,
@@ -80,9 +82,23 @@ def estimate(spec: SpecLike, memory: str | int | None = None, *, backend: str | 
         rows=basis.rows,
         limit=limit,
         largest_micro_batch=rows_that_fit(wanted, basis, limit=limit),
-        largest_length=length_that_fits(wanted, basis.but(rows=1), limit=limit),
+        largest_length=_longest(wanted, basis.but(rows=1), limit),
         changes=changes_that_fit(wanted, basis, limit=limit),
     )
+
+
+def _bytes_of(memory: str | int | None, spec: JobSpec) -> int:
+    """The card's memory in bytes."""
+    given = (spec.compute.memory_limit or CARD) if memory is None else memory
+    try:
+        limit = Compute(memory_limit=given).memory_limit or 0
+    except SpecError as error:
+        problems = [problem._replace(where="memory", fix=_SIZE) for problem in error.problems]
+        raise SpecError("this is no card's memory", problems=problems) from None
+    if limit < _SMALLEST:
+        problem = Problem("memory", f"{limit} bytes hold no model", _SIZE)
+        raise SpecError("this is no card's memory", problems=[problem])
+    return limit
 
 
 def _without_machine(spec: JobSpec) -> JobSpec:
@@ -93,6 +109,12 @@ def _without_machine(spec: JobSpec) -> JobSpec:
     if spec.compute.dtype in ("bfloat16", "float16"):
         freed["dtype"] = "auto"
     return spec.model_copy(update={"compute": spec.compute.model_copy(update=freed)})
+
+
+def _longest(spec: JobSpec, basis: Basis, limit: int) -> int:
+    """What fits, and the model was made for."""
+    fits = length_that_fits(spec, basis, limit=limit)
+    return min(fits, basis.shape.positions or fits)
 
 
 def _on_a_card(basis: Basis, spec: JobSpec) -> Basis:

@@ -45,6 +45,8 @@ class Shape(Section):
     """Weights of the output head that are no embedding's, too."""
     others: int
     """All further weights: embedding, norms, biases, experts that are no linear layers."""
+    positions: int | None = None
+    """Tokens of the longest row that it was made for; None: not said."""
     bare_head: bool = True
     """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
 
@@ -165,6 +167,7 @@ def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
             family.head_bias or config.get("final_logit_softcapping") or config.get("logits_scaling", 1.0) != 1.0
         ),
         others=vocabulary * hidden + small,
+        positions=config.get("max_position_embeddings", config.get("n_positions")),
     )
 
 

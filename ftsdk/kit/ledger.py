@@ -7,6 +7,8 @@ from ftsdk.backend import Note
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.spec import ADVICE, BOOKKEEPING, JobSpec, Section
 
+_NOTHING: tuple[Any, ...] = (None, (), {})
+
 
 class Only(NamedTuple):
     """The one value of a field that a system can do."""
@@ -18,11 +20,15 @@ class Only(NamedTuple):
 
 
 def set_fields(section: Section, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all fields that the user set, such as ``training.packing``; sections are gone into."""
-    for name in type(section).model_fields:
-        if name not in section.model_fields_set:
-            continue
+    """The dotted names of all fields that the user set, such as ``training.packing``; sections are gone into.
+
+    Nothing at all (None, an empty list), where that is the default, is no wish: specs that were written out in full
+    and read back have it everywhere.
+    """
+    for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        if name not in section.model_fields_set or (value in _NOTHING and value == field.default):
+            continue
         if isinstance(value, Section):
             yield from set_fields(value, f"{prefix}{name}.")
         else:

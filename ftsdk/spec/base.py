@@ -1,9 +1,18 @@
 """What every part of a spec has in common."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from ftsdk.errors import Problem, SpecError, nearest
 from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
@@ -14,6 +23,14 @@ else:
     ModelMetaclass = type(BaseModel)  # Pydantic gives its metaclass no public name
 
 _LARGEST = 2**53  # the largest whole number that every reader of JSON keeps exactly
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, PurePath) else value
+
+
+Place = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str), Field(min_length=1)]
+"""A path, as text or as a path of :mod:`pathlib`; or another name of a place."""
 
 
 class Section(BaseModel):
@@ -48,7 +65,7 @@ class _Told(ModelMetaclass):
         try:
             return super().__call__(*args, **fields)  # type: ignore[misc]
         except ValidationError as error:
-            problems = [_with_nearest(problem, cls.model_fields) for problem in problems_of(error)]
+            problems = [_with_nearest(problem, cls) for problem in problems_of(error)]
         # out here, so that no context keeps the values
         unknown = any(problem.what == NO_SUCH_FIELD for problem in problems)
         hint = "the names of other tools are understood by ftsdk.load_spec" if unknown else ""
@@ -64,8 +81,23 @@ class SpecSection(Section, metaclass=_Told):
     """
 
 
-def _with_nearest(problem: Problem, known: Iterable[str]) -> Problem:
-    return problem._replace(fix=nearest(problem.where, known)) if problem.what == NO_SUCH_FIELD else problem
+def _with_nearest(problem: Problem, kind: type[BaseModel]) -> Problem:
+    """The problem with the name that was meant, where it is about a name."""
+    if problem.what != NO_SUCH_FIELD:
+        return problem
+    *sections, name = problem.where.split(".")
+    return problem._replace(fix=nearest(name, _fields_in(kind, sections)))
+
+
+def _fields_in(kind: type[BaseModel], sections: Iterable[str]) -> Iterable[str]:
+    """The fields of a section within a section; none where it may be of several kinds."""
+    for section in sections:
+        said = kind.model_fields[section].annotation
+        kinds = [each for each in get_args(said) or (said,) if isinstance(each, type) and issubclass(each, BaseModel)]
+        if len(kinds) != 1:
+            return ()
+        (kind,) = kinds
+    return kind.model_fields
 
 
 def _flaw(given: Any, number: Any) -> str:

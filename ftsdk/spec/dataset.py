@@ -1,10 +1,11 @@
 """Where the training rows come from and how to read them."""
 
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ftsdk.spec.base import SpecSection
+from ftsdk.spec.base import Place, SpecSection
 
 Format = Literal[
     "auto",
@@ -19,13 +20,10 @@ Format = Literal[
 ]
 
 
-Path = Annotated[str, Field(min_length=1)]
-
-
 class Dataset(SpecSection):
     """Rows to train on, or to hold out. A plain string in a spec is short for ``Dataset(path=...)``."""
 
-    path: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
+    path: Place | Annotated[tuple[Place, ...], Field(min_length=1)]
     """A local file, several files, a Hub dataset id (``org/name``), or an ``https://`` or ``s3://`` address."""
     split: str = "train"
     """The split to take, for Hub datasets; local files are taken whole."""
@@ -43,7 +41,7 @@ class Dataset(SpecSection):
     @model_validator(mode="before")
     @classmethod
     def _from_path(cls, value: object) -> object:
-        return {"path": value} if isinstance(value, str | list | tuple) else value
+        return {"path": value} if isinstance(value, str | PurePath | list | tuple) else value
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The job spec: everything a user means by one fine-tuning job."""
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 from ftsdk.errors import Problem, SpecError
 from ftsdk.redact import looks_like_a_secret
 from ftsdk.spec.adapter import LoRA
-from ftsdk.spec.base import SpecSection
+from ftsdk.spec.base import Place, SpecSection
 from ftsdk.spec.compute import Compute
 from ftsdk.spec.dataset import Dataset
 from ftsdk.spec.method import SFT, Method
@@ -39,7 +40,7 @@ class JobSpec(SpecSection):
     machine. Frozen, and complete: every portable field has a value of ours, so no backend's default slips in.
     """
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Place
     """The base model: a Hub id (``org/name``) or a local folder."""
     model_revision: str | None = None
     """The Hub revision: a branch, a tag or a commit. None: the newest commit, which the plan pins."""
@@ -84,11 +85,12 @@ class JobSpec(SpecSection):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "JobSpec":
         wrong = [problem for broken, problem in _CONTRADICTIONS if broken(self)]
-        wrong += [
-            Problem(name, "this looks like a secret", "keep keys in the environment, never in a spec")
-            for name, value in self.model_dump(mode="json").items()
-            if looks_like_a_secret(value)
-        ]
+        for name, value in self.model_dump(mode="json").items():
+            if looks_like_a_secret(value):
+                what = "this looks like a secret"
+                wrong.append(Problem(name, what, "keep keys in the environment, never in a spec"))
+            if _has_half_a_character(value):
+                wrong.append(Problem(name, "holds half a character (a lone surrogate), which no file can"))
         if wrong:
             raise SpecError("the spec contradicts itself, or holds a secret", problems=wrong)
         return self
@@ -111,6 +113,14 @@ class JobSpec(SpecSection):
         """The peak learning rate, resolved."""
         assert self.training.learning_rate is not None
         return self.training.learning_rate
+
+
+def _has_half_a_character(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _holds_out_rows(spec: JobSpec) -> bool:

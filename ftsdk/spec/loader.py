@@ -74,6 +74,8 @@ def _document(source: str | Path | Mapping[str, Any]) -> tuple[str, Document]:
 
 
 def _override(settings: Settings, overrides: Iterable[str] | Mapping[str, Any]) -> list[Problem]:
+    if isinstance(overrides, str):
+        return _override_text(settings, overrides)
     if isinstance(overrides, Mapping):
         return [problem for name, value in overrides.items() for problem in override(settings, name, value)]
     return [problem for text in overrides for problem in _override_text(settings, text)]

@@ -1,8 +1,8 @@
 """How long, how fast and on how much at a time the model is trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ftsdk.errors import Problem, SpecError
 from ftsdk.spec.base import SpecSection
@@ -68,6 +68,15 @@ class Training(SpecSection):
     """Stop after this many evaluations without a better held-out loss, and keep the best. None: never stop early."""
     early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
     """How much lower the held-out loss must be to count as better."""
+
+    @model_serializer(mode="wrap")
+    def _write_one_of_two(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where one of two ways was taken, the other's default means nothing, and read back it would contradict."""
+        written: dict[str, Any] = serialize(self)
+        for one, other in EITHER_OR.items():
+            if one not in self.model_fields_set and getattr(self, other) is not None:
+                written.pop(one, None)
+        return written
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Training":

@@ -132,6 +132,6 @@ def new_token() -> str:
 
 
 def spec_hash(plan: Plan) -> str:
-    """The same for two submissions that ask the same backend for the same thing."""
-    written = {name: value for name, value in plan.spec.as_written().items() if name != "backend"}
+    """The same for two submissions that ask the same backend for the same thing, with defaults written out or not."""
+    written = plan.spec.model_dump(mode="json", exclude_defaults=True, exclude={"backend"})
     return hashlib.sha256(json.dumps([plan.backend, written], sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from ftsdk.artifact import Artifact, place
 from ftsdk.backend import Backend, Capabilities, Plan, Record
-from ftsdk.errors import AmbiguousError, JobNotReady, Problem, RejectedError, UnreachableError
+from ftsdk.errors import AmbiguousError, InputError, JobNotReady, Problem, RejectedError, UnreachableError
 from ftsdk.job import Event, JobState, JobStatus, Reason
 from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import BOOKKEEPING, JobSpec, Section
@@ -127,7 +127,9 @@ class FakeBackend(Backend):
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """The timeline up to now; a cursor is a place in it."""
         past = _reach(native_id).so_far(time.time())
-        start = 0 if after is None else int(after)
+        if after is not None and not after.isdecimal():
+            raise InputError("this cursor is none of this job's", hint="take the cursor of an event of the job")
+        start = int(after or 0)
         return (_event(place, happening) for place, happening in enumerate(past[start:], start=start + 1))
 
     def cancel(self, native_id: str) -> None:

@@ -304,7 +304,29 @@ def loftq(ground, tuned):
     (tuned / "adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": "loftq"}))
 
 
+def of_other_layers(ground, tuned):
+    config = json.loads((tuned / "adapter_config.json").read_text())
+    (tuned / "adapter_config.json").write_text(json.dumps({**config, "target_modules": ["q_proj"]}))
+
+
+def nameless_base(ground, tuned):
+    config = json.loads((tuned / "adapter_config.json").read_text())
+    (tuned / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": None}))
+
+
+def no_json(ground, tuned):
+    (tuned / "adapter_config.json").write_text("[1")
+
+
+def torn_adapter(ground, tuned):
+    os.truncate(tuned / "adapter_model.safetensors", 1000)
+
+
 TROUBLE = {
+    of_other_layers: "which its target_modules do not name",
+    nameless_base: "names no base model",
+    no_json: "is no valid JSON object",
+    torn_adapter: "no sound safetensors file",
     no_base: "the base of .* cannot be had",
     other_shape: "does not fit the base",
     no_weights: "a pickle is never loaded",

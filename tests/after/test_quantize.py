@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from preferences import pairs, written
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import ftsdk
@@ -280,6 +280,28 @@ def test_a_broken_model_is_told(base, tmp_path):
     (ground / "model.safetensors").unlink()
 
     with pytest.raises(ArtifactError, match=r"holds no model\.safetensors"):
+        ftsdk.quantize(ground, "int8", tmp_path / "out")
+
+
+def test_weights_that_are_not_there_are_not_made_up(base, tmp_path):
+    """Transformers would begin them by chance: a model with a hole is refused, and by what is missing."""
+    ground = base()
+    weights = load_file(ground / "model.safetensors")
+    del weights["model.norm.weight"], weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, ground / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(ArtifactError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight and 1 other weights"):
+        ftsdk.quantize(ground, "int8", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]"])
+def test_a_broken_configuration_is_told(base, tmp_path, content):
+    """By the file, with ftsdk's own error."""
+    ground = base()
+    (ground / "config.json").write_text(content)
+
+    with pytest.raises(ArtifactError, match=r"config\.json is no valid JSON object"):
         ftsdk.quantize(ground, "int8", tmp_path / "out")
 
 

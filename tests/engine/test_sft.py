@@ -7,7 +7,7 @@ import pytest
 import torch
 from engine_scenery import metrics_of
 from peft import AutoPeftModelForCausalLM
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ftsdk.artifact import Artifact
@@ -245,3 +245,14 @@ def test_real_rows(make_spec, train, shared_data):
     lines = [json.loads(line) for line in (folder.artifact / "metrics.jsonl").read_text().splitlines()]
 
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_weights_that_are_not_there_are_not_made_up(make_spec, train, tiny_model, tmp_path):
+    """A weight that the files lack would begin by chance; the job fails, and names it."""
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(Failure, match=r"lack model\.norm\.weight"):
+        train(make_spec(model=str(model)))

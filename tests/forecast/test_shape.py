@@ -95,10 +95,22 @@ def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
         {**SIZE, "model_type": "mistral", "num_key_value_heads": None},
         {**SIZE, "model_type": "llama", "hidden_size": "wide"},
         {**SIZE, "model_type": "qwen3_moe", "head_dim": 32, "num_experts": 4, "mlp_only_layers": [0]},
+        {**SIZE, "model_type": "llama", "hidden_size": -64},
+        {**SIZE, "model_type": "llama", "num_attention_heads": 0},
         {"model_type": "llama"},
         SIZE,
     ],
-    ids=["type", "no head_dim", "no key heads", "no number", "mixed blocks", "nothing", "no type"],
+    ids=[
+        "type",
+        "no head_dim",
+        "no key heads",
+        "no number",
+        "mixed blocks",
+        "less than nothing",
+        "no heads",
+        "nothing",
+        "no type",
+    ],
 )
 def test_what_is_not_known_is_not_guessed(config):
     """A model of another type, or whose configuration leaves something to a default, gets no forecast."""

@@ -233,4 +233,8 @@ def test_a_model_that_learns_to_be_rounded(tmp_path, tiny_model, adapter):
 
     assert "28 linear layers compute with weights rounded to int4" in said
     assert artifact.generate(["What is 3?"], max_new_tokens=2)
+    assert [] == artifact.generate([])
+    for given in ({"prompts": ["Hi"], "max_new_tokens": 0}, {"prompts": [3]}):
+        with pytest.raises(ftsdk.FtsdkError):
+            artifact.generate(**given)
     assert artifact.manifest.metrics["eval_loss"] == pytest.approx(small.held_out.metrics[0].artifact, abs=1e-6)

@@ -1,6 +1,7 @@
 """The models refuse what cannot be meant, and resolve what was left blank."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -64,6 +65,17 @@ def test_a_dataset_has_a_path(dataset):
     ("section", "fields", "told"),
     [
         (Training, {"max_step": 3}, "max_step: there is no such field here -> did you mean max_steps?"),
+        (
+            JobSpec,
+            {**LEAST, "training": {"learing_rate": 1}},
+            "training.learing_rate: there is no such field here -> did you mean learning_rate?",
+        ),
+        (JobSpec, {**LEAST, "adapter": {"rank": 1}}, "adapter.rank: there is no such field here"),
+        (
+            JobSpec,
+            {**LEAST, "metadata": {"a": "\ud83d"}},
+            "metadata: holds half a character (a lone surrogate), which no file can",
+        ),
         (Dataset, {}, "path: is required"),
         (DPO, {"beta": -1}, "beta: must be above 0.0"),
     ],
@@ -82,6 +94,26 @@ def test_what_was_refused_is_not_repeated():
         JobSpec(**LEAST, training={"learning_rate": "hf_" + "a" * 30})
 
     assert ({"training.learning_rate"}, None) == ({p.where for p in caught.value.problems}, caught.value.__context__)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"training": {"max_steps": 3, "warmup_steps": 1}},
+        {"method": {"type": "ppo", "reward": "r"}, "adapter": None},
+    ],
+)
+def test_a_spec_that_was_written_in_full_is_read_again(fields):
+    """Pydantic's own ways there and back give the spec: a database or a queue may hold it so."""
+    spec = JobSpec(**LEAST, **fields)
+
+    assert spec == JobSpec.model_validate_json(spec.model_dump_json()) == JobSpec(**spec.model_dump())
+
+
+def test_paths_are_taken_as_such():
+    """Who has a path of pathlib need not make text of it."""
+    assert JobSpec(model="a/b", dataset="c.jsonl") == JobSpec(model=Path("a/b"), dataset=Path("c.jsonl"))
 
 
 def test_validation_stays_pydantic_s():

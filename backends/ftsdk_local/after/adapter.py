@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ftsdk.artifact import tensors_in
 from ftsdk.errors import ArtifactError
 from ftsdk.kit.sources import ADAPTER_CONFIG
 from ftsdk_local.after.loading import quietly
@@ -46,6 +48,7 @@ def read_adapter(folder: Path) -> Adapter:
     config = _read_config(folder)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise _cannot(folder, f"it holds no {ADAPTER_WEIGHTS}, and a pickle is never loaded")
+    tensors_in(folder / ADAPTER_WEIGHTS)
     parts: dict[str, dict[str, Tensor]] = {}
     whole = {}
     for key, tensor in load_file(folder / ADAPTER_WEIGHTS).items():
@@ -54,6 +57,9 @@ def read_adapter(folder: Path) -> Adapter:
             parts.setdefault(layer, {})[f"lora_{name}"] = tensor
         else:
             whole[layer.replace(".base_layer.", ".")] = tensor  # PEFT saves some adapted layers whole, too
+    for layer in parts:
+        if not check_target_module_exists(config, layer):
+            raise _cannot(folder, f"it holds weights for {layer}, which its target_modules do not name")
     return Adapter(config, dict(parts), whole)
 
 

@@ -90,7 +90,7 @@ def _prepared(folder: Path, manifest: Manifest, wanted: EvaluationSettings) -> W
     held = rows_of(manifest, spec, wanted)
     if held is None and not wanted.tasks:
         raise InputError(
-            "there is nothing to evaluate: the job held out no rows",
+            "there is nothing to evaluate: " + ("the job held out no rows" if wanted.held_out else "no task is named"),
             hint="give tasks=[...] or dataset=..., on the command line --tasks or --dataset",
         )
     settings = settings_of(folder, manifest)

@@ -12,7 +12,7 @@ from ftsdk.kit.http import Timing
 from ftsdk.kit.hub.connection import connected
 from ftsdk.kit.hub.pins import HUB_ID
 from ftsdk.kit.model_files import is_model_file
-from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores
+from ftsdk.kit.sources import ADAPTER_CONFIG, gives_scores, read_object
 
 CONFIG = "config.json"
 
@@ -127,4 +127,7 @@ def _hashes(folder: Path) -> dict[str, str]:
         found[path.name] = blob.name if known else sha256(path)
     if not {CONFIG, ADAPTER_CONFIG} & found.keys():
         raise ArtifactError(f"{folder} holds no model: there is no {CONFIG}", hint="give the folder of a model")
+    for name in {CONFIG, ADAPTER_CONFIG} & found.keys():
+        if read_object(folder / name) is None:
+            raise ArtifactError(f"{folder / name} is no valid JSON object", hint="bring the folder here anew")
     return found
