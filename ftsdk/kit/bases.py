@@ -24,7 +24,8 @@ def check_base(ledger: Ledger, model: str, revision: str | None, packed: Collect
         packed: Methods of quantization (``quant_method``) whose files the engine can train an adapter on.
     """
     config = config_of(model, revision) or {}
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    few_bits = config.get("quantization_config")
+    method = few_bits.get("quant_method", "it does not say how") if isinstance(few_bits, dict) else None
     if method is not None and method not in packed:
         why = f"it is saved in few bits ({method}), and these are not what it learned"
         ledger.refuse("model", why, "give the full-precision model; compute.quantization packs it for training")

@@ -92,7 +92,8 @@ def _with_nearest(problem: Problem, kind: type[BaseModel]) -> Problem:
 def _fields_in(kind: type[BaseModel], sections: Iterable[str]) -> Iterable[str]:
     """The fields of a section within a section; none where it may be of several kinds."""
     for section in sections:
-        said = kind.model_fields[section].annotation
+        field = kind.model_fields.get(section)
+        said = field.annotation if field else None
         kinds = [each for each in get_args(said) or (said,) if isinstance(each, type) and issubclass(each, BaseModel)]
         if len(kinds) != 1:
             return ()

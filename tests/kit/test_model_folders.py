@@ -106,12 +106,20 @@ def test_weights_in_shards_are_whole(copy):
     assert (True, None) == ((copy / "model.safetensors.index.json").is_file(), refuse_flaws(str(copy)))
 
 
-@pytest.mark.parametrize("method", ["gptq", "torchao", "bitsandbytes"])
-def test_a_base_in_few_bits_is_refused(copy, rows, method):
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"quant_method": "gptq"}, "gptq"),
+        ({"quant_method": "torchao"}, "torchao"),
+        ({"quant_method": "bitsandbytes"}, "bitsandbytes"),
+        ({"load_in_4bit": True}, "it does not say how"),
+    ],
+)
+def test_a_base_in_few_bits_is_refused(copy, rows, how, told):
     """Its weights are not what it learned; the plan says so, before anything is loaded as if it were whole."""
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": method}}))
-    with pytest.raises(UnsupportedSpec, match=f"saved in few bits \\({method}\\)"):
+    (copy / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
+    with pytest.raises(UnsupportedSpec, match=f"saved in few bits \\({told}\\)"):
         ftsdk.plan(ftsdk.JobSpec(model=str(copy), dataset=rows), backend="local")
 
 

@@ -21,7 +21,6 @@ def row_without_answer(task: Any, limit: int | None) -> str:
         choices, told = task.doc_to_choice(doc), task.doc_to_target(doc)
         for answer in told if isinstance(told, list) else [told]:
             if answer not in (choices if isinstance(answer, str) else range(len(choices))):
-                return (
-                    f"row {number} of {len(choices)} choices has the answer {str(answer)[:40]!r}, which is none of them"
-                )
+                said = str(answer)[:_LONGEST]
+                return f"row {number} of {len(choices)} choices has the answer {said!r}, which is none of them"
     return ""
