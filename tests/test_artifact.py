@@ -164,6 +164,15 @@ def test_the_working_folder_is_not_replaced(sealed: Path, tmp_path: Path, monkey
         place(sealed, Path())
 
 
+def test_a_file_is_no_place(sealed, tmp_path):
+    """Whoever names a file is told so, and keeps it."""
+    (tmp_path / "out").write_text("mine")
+
+    with pytest.raises(ArtifactError, match="out is a file"):
+        place(sealed, tmp_path / "out")
+    assert "mine" == (tmp_path / "out").read_text()
+
+
 def test_damaged_goods_are_not_placed(sealed: Path, tmp_path: Path) -> None:
     """An artifact that changed after it was sealed does not arrive."""
     (sealed / "checkpoints" / "notes.txt").write_text("hellO", encoding="utf-8")

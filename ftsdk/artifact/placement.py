@@ -68,6 +68,8 @@ def _check_free(target: Path) -> None:
     """Refuse a place that holds something else, or that cannot be changed for another folder."""
     if Path.cwd().is_relative_to(target):
         raise ArtifactError(f"{target} is the folder you work in", hint="give a folder inside it, such as ./out")
+    if target.is_file():
+        raise ArtifactError(f"{target} is a file", hint="give a folder")
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise ArtifactError(f"{target} is not empty, and holds no artifact", hint="give another folder, or empty it")
 

@@ -48,6 +48,6 @@ def _check_room(target: Path, like: Path) -> None:
     needed = sum(entry.stat().st_size for entry in os.scandir(like) if entry.is_file())
     if (free := shutil.disk_usage(above).free) < needed:
         raise ArtifactError(
-            f"{above} has {free / 2**30:.1f} GiB free, and {target.name} needs up to {needed / 2**30:.1f} GiB",
+            f"{above} has {free / 1e9:.2g} GB free, and {target.name} needs up to {needed / 1e9:.2g} GB",
             hint="free some space, or name a folder on another disk",
         )
