@@ -12,16 +12,11 @@ import pytest
 import torch
 import transformers
 from engine_scenery import TINY
+from in_process import trained
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ftsdk import JobSpec
-from ftsdk.data import check
-from ftsdk.kit.hardware import device
-from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.report import Reporter
-from ftsdk_local import translate
-from ftsdk_local.engine.run import run
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
@@ -92,22 +87,9 @@ def train(tmp_path, tiny_model) -> Callable[..., Path]:
             "compute": {"quantization": "nf4"},
             **changes,
         }
-        spec = JobSpec.model_validate(settings)
-        folder = JobFolder(tmp_path / "job")
-        folder.path.mkdir()
-        plan = translate.plan(spec, device("cpu"))
-        reporter = Reporter(folder)
-        try:
-            run(folder, plan.model_copy(update={"data": check(spec.dataset, spec.method.type)}), reporter, _never())
-        finally:
-            reporter.close()
-        return folder.artifact
+        return trained(JobSpec.model_validate(settings), tmp_path / "job")
 
     return go
-
-
-class _never:  # noqa: N801 - used like a value
-    requested, why = False, None
 
 
 @pytest.fixture

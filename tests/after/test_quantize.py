@@ -15,6 +15,7 @@ from ftsdk.artifact import MANIFEST, Artifact, artifact
 from ftsdk.artifact.artifact import PICKLES
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256
+from ftsdk.kit.jobs.report import read_events
 from ftsdk_local.after import kinds
 from ftsdk_local.after import quantize as step
 from ftsdk_local.engine import rounding
@@ -309,3 +310,26 @@ def json_of(folder):
     path = folder / "any.json"
     path.write_text(json.dumps({}))
     return path
+
+
+@pytest.mark.parametrize("adapter", [{}, None], ids=["adapter", "all weights"])
+def test_what_learned_to_be_rounded_is_rounded_so(train, tmp_path, adapter):
+    """Merged and quantized for good, it has the held-out loss that its training told, also on a base of 16 bits."""
+    training = {"max_steps": 2, "global_batch_size": 4, "max_length": 64, "quantization_aware": "int4"}
+    artifact = Artifact.open(train(adapter=adapter, training=training, val_size=2, compute={}))
+    said = [event.message for event in read_events(artifact.path.parent / "events.jsonl") if event.kind == "log"]
+    whole = artifact if adapter is None else artifact.merge(tmp_path / "merged")
+    small = whole.quantize("int4", tmp_path / "small").evaluate(samples=0)
+
+    assert "28 linear layers compute with weights rounded to int4" in said
+    assert artifact.manifest.metrics["eval_loss"] == pytest.approx(small.held_out.metrics[0].artifact, abs=1e-6)
+
+
+def test_prompts_that_are_none(train):
+    """Nothing asked is nothing answered; what is no prompt, or asks for no token, is an error of ours."""
+    artifact = Artifact.open(train())
+
+    assert [] == artifact.generate([])
+    for given in ({"prompts": ["Hi"], "max_new_tokens": 0}, {"prompts": [3]}):
+        with pytest.raises(InputError):
+            artifact.generate(**given)

@@ -215,26 +215,3 @@ def test_a_smaller_micro_batch_is_found(make_spec, tmp_path):
 
     warnings = [event.message for event in job.events() if event.kind == "warning"]
     assert any(message.startswith("out of memory with 4096 tokens, 4 rows at a time") for message in warnings)
-
-
-@pytest.mark.parametrize("adapter", [{}, None], ids=["adapter", "all weights"])
-def test_a_model_that_learns_to_be_rounded(tmp_path, tiny_model, adapter):
-    """Merged and quantized for good, it has the held-out loss that its training told, also on a base of 16 bits."""
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"prompt": f"What is {n}?", "completion": "Arr!"}) + "\n" for n in range(8)))
-    training = {"max_steps": 2, "global_batch_size": 4, "max_length": 64, "quantization_aware": "int4"}
-    fields = {"model": str(tiny_model), "dataset": str(rows), "val_size": 2, "adapter": adapter, "training": training}
-    job = ftsdk.submit(ftsdk.JobSpec.model_validate(fields), backend="local")
-    job.wait(timeout=300)
-    artifact = ftsdk.fetch(job, tmp_path / "out")
-    said = [event.message for event in job.events() if event.kind == "log"]
-    whole = artifact if adapter is None else artifact.merge(tmp_path / "merged")
-    small = whole.quantize("int4", tmp_path / "small").evaluate(samples=0)
-
-    assert "28 linear layers compute with weights rounded to int4" in said
-    assert artifact.generate(["What is 3?"], max_new_tokens=2)
-    assert [] == artifact.generate([])
-    for given in ({"prompts": ["Hi"], "max_new_tokens": 0}, {"prompts": [3]}):
-        with pytest.raises(ftsdk.FtsdkError):
-            artifact.generate(**given)
-    assert artifact.manifest.metrics["eval_loss"] == pytest.approx(small.held_out.metrics[0].artifact, abs=1e-6)
