@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback
 
 from ftsdk.job import Reason
@@ -90,13 +91,9 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     source = None if name is None else find_reward_model(name, settings.reward.revision, tokenizer)
     function = function_reward(settings.reward, reporter) if source is None else None
 
-    # 3. The model; dropout stays in the adapter alone, as a reference with dropout would be none
+    # 3. The model, and what it is rewarded by
     reporter.stage("loading model")
-    base = load_base(settings.model, device, trains=settings.lora is None)
-    check_vocabulary(base, tokenizer)
-    choose_attention(base, settings.model.attention)
-    without_dropout(base)
-    base.generation_config.eos_token_id = sorted(stop_tokens(tokenizer, base.generation_config))
+    base = _loaded(settings, tokenizer, device)
     model = prepare_adapter(base, settings)
     refuse_adapted_head(model)
     reward = function or (source and reward_of_its_own(source, settings.model, device))
@@ -112,14 +109,14 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
 
     # 5. The trainer
     scores = Scores(training + held_out, reward, partial(tokenizer.decode, skip_special_tokens=True))
+    order = order_of_prompts(settings, len(training))
+    held = range(len(training), len(scores.prompts))
+    steps = {"max_steps": len(order) * group // responses, **_cut(rows, responses, group)}
     known = known_arguments(
         settings, folder, device, fitting, sequences=len(training) * group, held_out=len(held_out) * group
     )
-    order = order_of_prompts(settings, len(training))
-    held = range(len(training), len(scores.prompts))
-    whole = {"max_steps": len(order) * group // responses, **ARGUMENTS, **_cut(rows, responses, group)}
     with guest_of(reporter):
-        arguments = known | settings.options | whole | _loading(settings)
+        arguments = known | settings.options | steps | ARGUMENTS | _loading(settings)
         trainer = _trainer(model, tokenizer, scores, arguments, numbers=(order, held))
         settle_reference(model, settings)
         began = time.perf_counter()
@@ -140,6 +137,16 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
             run_trainer(trainer, sealed, reporter, stop)
     drop_reference(model)
     return Trained(model, tokenizer)
+
+
+def _loaded(settings: Settings, tokenizer: Any, device: torch.device) -> Any:
+    """The base; dropout stays in the adapter alone, as a reference with dropout would be none."""
+    base = load_base(settings.model, device, trains=settings.lora is None)
+    check_vocabulary(base, tokenizer)
+    choose_attention(base, settings.model.attention)
+    without_dropout(base)
+    base.generation_config.eos_token_id = sorted(stop_tokens(tokenizer, base.generation_config))
+    return base
 
 
 def rows_at_a_time(fitting: Fit, responses: int, max_length: int) -> int:

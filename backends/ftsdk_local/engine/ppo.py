@@ -17,12 +17,18 @@ from ftsdk_local.engine.batches import Example
 from ftsdk_local.engine.callbacks import StopRequest
 from ftsdk_local.engine.fit import fit, fit_sampling
 from ftsdk_local.engine.model import load_base, load_tokenizer
-from ftsdk_local.engine.objective import find_route
+from ftsdk_local.engine.objective import Route, find_route
 from ftsdk_local.engine.ppo_run import Run
 from ftsdk_local.engine.ppo_update import Judge
-from ftsdk_local.engine.prompts import read_prompts, stop_tokens
-from ftsdk_local.engine.reward_model import find_reward_model, put_on_base, reward_of_its_own, reward_on_base
-from ftsdk_local.engine.rewards import function_reward
+from ftsdk_local.engine.prompts import Prompts, read_prompts, stop_tokens
+from ftsdk_local.engine.reward_model import (
+    RewardSource,
+    find_reward_model,
+    put_on_base,
+    reward_of_its_own,
+    reward_on_base,
+)
+from ftsdk_local.engine.rewards import Reward, function_reward
 from ftsdk_local.engine.roles import Roles
 from ftsdk_local.engine.sequences import template_of
 from ftsdk_local.engine.stages import Trained, check_vocabulary, newest_checkpoint, prepare_machine
@@ -63,8 +69,7 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     # 4. How to run it, and how much at a time
     reporter.stage("preparing")
     sealed = newest_checkpoint(folder)
-    rows = [Example(prompt.input_ids, prompt.input_ids) for prompt in prompts.training[:2]]
-    route = find_route(base, rows, settings.model.attention)
+    route = _route(base, prompts, settings)
     fitting = fit(spec, settings, base, device, sealed.facts if sealed else None)
     if not route.end_to_end:
         fitting.micro_batch.rows = 1
@@ -89,13 +94,8 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     reporter.log(f"{device}: {route}, {fitting}; responses: {actor.sampling}")
 
     # 5. The judge
-    if function is not None:
-        reward = function
-    elif source is not None and source.shares_base(settings.model):
-        reward = reward_on_base(source, actor)
-    else:
-        assert source is not None
-        reward = reward_of_its_own(source, settings.model, device)
+    reward = function or (source and _reward_by(source, actor, settings))
+    assert reward is not None
     stops = stop_tokens(tokenizer, getattr(base, "generation_config", None))
     judge = Judge(actor, reward, partial(tokenizer.decode, skip_special_tokens=True), stops, options)
 
@@ -104,6 +104,19 @@ def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Report
     run = Run(folder, arguments, judge=judge, prompts=prompts, fitting=fitting, reporter=reporter)
     run.go(sealed, stop)
     return Trained(roles.model, tokenizer)
+
+
+def _route(base: Any, prompts: Prompts, settings: Settings) -> Route:
+    """How rows go through the model, tried on two of them."""
+    rows = [Example(prompt.input_ids, prompt.input_ids) for prompt in prompts.training[:2]]
+    return find_route(base, rows, settings.model.attention)
+
+
+def _reward_by(source: RewardSource, actor: Actor, settings: Settings) -> Reward:
+    """A reward model: a role of the shared base where it stands on it, else a model beside it."""
+    if source.shares_base(settings.model):
+        return reward_on_base(source, actor)
+    return reward_of_its_own(source, settings.model, actor.device)
 
 
 def _autocast(device: torch.device, arguments: TrainingArguments) -> Callable[[], AbstractContextManager[Any]]:
