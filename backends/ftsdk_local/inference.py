@@ -45,7 +45,8 @@ class Generator:
             InputError: A setting cannot be, or a prompt is neither text nor messages.
         """
         if max_new_tokens < 1 or temperature < 0:
-            raise InputError("an answer has a token at least, and a temperature of 0 or more", hint="max_new_tokens=64")
+            what = "an answer has a token at least, and a temperature of 0 or more"
+            raise InputError(what, hint="correct max_new_tokens or temperature")
         if not prompts:
             return []
         torch.manual_seed(seed)
@@ -70,7 +71,10 @@ class Generator:
 
     def _text(self, prompt: Prompt) -> str:
         if not isinstance(prompt, str | list):
-            raise InputError(f"a prompt is text, or a list of messages, and not {type(prompt).__name__}")
+            raise InputError(
+                f"a prompt is text, or a list of messages, and not {type(prompt).__name__}",
+                hint='give "text", or [{"role": "user", "content": "text"}]',
+            )
         if self.tokenizer.chat_template is None:
             return prompt if isinstance(prompt, str) else "\n".join(str(message["content"]) for message in prompt)
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt

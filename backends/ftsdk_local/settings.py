@@ -7,6 +7,10 @@ from ftsdk.spec import Dataset, Section
 TrainOn = Literal["assistant", "completion", "all"]
 
 
+HELD = "held_dtype"
+"""In a manifest's plan, after a quantization-aware training: the precision that its weights were held in."""
+
+
 class ModelSettings(Section):
     """For ``AutoModelForCausalLM.from_pretrained``."""
 

@@ -90,7 +90,8 @@ class JobSpec(SpecSection):
                 what = "this looks like a secret"
                 wrong.append(Problem(name, what, "keep keys in the environment, never in a spec"))
             if _has_half_a_character(value):
-                wrong.append(Problem(name, "holds half a character (a lone surrogate), which no file can"))
+                what = "holds half a character (a lone surrogate), which no file can"
+                wrong.append(Problem(name, what, "take it out, or read its source as UTF-8"))
         if wrong:
             raise SpecError("the spec contradicts itself, or holds a secret", problems=wrong)
         return self

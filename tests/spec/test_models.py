@@ -74,7 +74,10 @@ def test_a_dataset_has_a_path(dataset):
         (
             JobSpec,
             {**LEAST, "metadata": {"a": "\ud83d"}},
-            "metadata: holds half a character (a lone surrogate), which no file can",
+            (
+                "metadata: holds half a character (a lone surrogate), which no file can"
+                " -> take it out, or read its source as UTF-8"
+            ),
         ),
         (Dataset, {}, "path: is required"),
         (DPO, {"beta": -1}, "beta: must be above 0.0"),

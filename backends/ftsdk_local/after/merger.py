@@ -12,7 +12,7 @@ from ftsdk_local.after.adapter import Adapter, merged, read_adapter
 from ftsdk_local.after.loading import skeleton_of
 from ftsdk_local.after.origin import Origin
 from ftsdk_local.after.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, widened, write_index
-from ftsdk_local.engine.export import HELD
+from ftsdk_local.settings import HELD
 
 
 class Merger(NamedTuple):

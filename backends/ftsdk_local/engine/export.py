@@ -13,11 +13,8 @@ from ftsdk.kit.jobs.folder import JobFolder
 from ftsdk.kit.jobs.measured import as_lines, last_values, metrics_by_step
 from ftsdk_local.engine.curve import draw_losses
 from ftsdk_local.engine.model import stored_dtype, versions
-from ftsdk_local.settings import Settings
+from ftsdk_local.settings import HELD, Settings
 from ftsdk_local.sources import NAME
-
-HELD = "held_dtype"
-"""In a manifest's plan, after a quantization-aware training: the precision that its weights were held in."""
 
 
 def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokenizer: Any) -> Path:
