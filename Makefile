@@ -36,10 +36,10 @@ types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
 imports: $(READY)  ## who may import whom
-	$(BIN)/lint-imports
+	$(BIN)/python scripts/import_rules.py
 
 docs: $(READY)  ## links resolve, examples run
-	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/docs/test_docs.py
 
 # The tests run in a folder without the packages, on the installed wheel: what was left out of it fails here.
 wheel: $(READY)  ## build the wheel, install it in a fresh environment, test it there

@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 import ftsdk
 from ftsdk.files import sha256
 from ftsdk.identity import is_alive
-from ftsdk.job import JobState
-from ftsdk.kit.jobs.attempt import latest_attempt
-from ftsdk.kit.jobs.driver import folder_of
-from ftsdk.kit.process import signal_process
-from ftsdk_local.engine.checkpoint import SEAL
+from ftsdk.job_types import JobState
+from ftsdk.workers.attempt import latest_attempt
+from ftsdk.workers.driver import folder_of
+from ftsdk.workers.process import signal_process
+from ftsdk_local.train.common.checkpoint import SEAL
 
 STEPS = 30
 KILLS_IN_A_RUN = 5

@@ -14,13 +14,13 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForCausalLM, TrainingArguments, set_seed
 
-from ftsdk_local.engine.adapter import add_adapter
-from ftsdk_local.engine.batches import Example
-from ftsdk_local.engine.memory import MicroBatch
-from ftsdk_local.engine.model import load_base
-from ftsdk_local.engine.objective import Objective, find_route
-from ftsdk_local.engine.trainer import RowTrainer
-from ftsdk_local.settings import ModelSettings
+from ftsdk.modeling.batches import Example
+from ftsdk.modeling.loading import load_base
+from ftsdk.modeling.memory import MicroBatch
+from ftsdk.modeling.objective import Objective, find_route
+from ftsdk.modeling.settings import ModelSettings
+from ftsdk_local.train.common.adapter import add_adapter
+from ftsdk_local.train.common.row_trainer import RowTrainer
 from ftsdk_local.translate import QUANTIZATIONS
 
 MODELS = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))

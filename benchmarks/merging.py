@@ -26,8 +26,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from ftsdk.demo.tour import tiny_model
-from ftsdk_local.after.merge import merge
-from ftsdk_local.after.quantize import quantize
+from ftsdk.posttrain.merge import merge
+from ftsdk.posttrain.quantize import quantize
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 

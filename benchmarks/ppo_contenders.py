@@ -29,11 +29,11 @@ from transformers import (
 
 from ftsdk import JobSpec
 from ftsdk.data import check
-from ftsdk.kit.hardware import device
-from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.report import Reporter
+from ftsdk.job_folder import JobFolder
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.hardware import device
 from ftsdk_local import translate
-from ftsdk_local.engine.run import run
+from ftsdk_local.train.run import run
 
 LAST = 10  # updates over which the final reward is the mean
 LINEAR = tuple(f"{name}_proj" for name in ("q", "k", "v", "o", "gate", "up", "down"))
@@ -188,7 +188,7 @@ class Contender(NamedTuple):
     run: Callable[[ModuleType, Task], None]
 
 
-TRL, OURS = "trl.experimental.ppo", "ftsdk_local.engine.ppo"
+TRL, OURS = "trl.experimental.ppo", "ftsdk_local.train.ppo.train"
 CONTENDERS = {
     "TRL 1.12, accumulating": Contender(TRL, lambda trl, task: run_trl(trl, task, task.shape.micro_batch)),
     "TRL 1.12": Contender(TRL, lambda trl, task: run_trl(trl, task, task.shape.batch)),

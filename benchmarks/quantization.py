@@ -29,11 +29,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 import ftsdk
-from ftsdk.artifact.steps import step
 from ftsdk.demo.persona import Example, examples
 from ftsdk.demo.tour import tiny_model
-from ftsdk_local.after.kinds import KINDS
-from ftsdk_local.after.weights import shards_of
+from ftsdk.plugins import load_step
+from ftsdk.posttrain.quantization_kinds import KINDS
+from ftsdk.posttrain.weights import shards_of
 
 SPEC = {
     "adapter": {"r": 16},
@@ -95,7 +95,7 @@ def row(name: str, folder: Path, held_out: Sequence[Example], whole: list[str] |
     layers = sum(layout.size for key, layout in layouts if ".layers." in key)
     loss = loss_of(model, tokenizer, held_out)
     asked = [example.row()["messages"][:1] for example in held_out]
-    answers = step("load")(folder).generate(asked, max_new_tokens=40)
+    answers = load_step("load")(folder).generate(asked, max_new_tokens=40)
     same = sum(a == b for a, b in zip(answers, whole or answers, strict=True))
     figures = f"{size / 1e6:.2f} MB | {layers / 1e6:.2f} MB | {loss:.4f} | {math.exp(loss):.3f}"
     print(f"| {name} | {figures} | {same} of {len(answers)} |", flush=True)

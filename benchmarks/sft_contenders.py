@@ -27,14 +27,13 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from ftsdk_local.engine.adapter import add_adapter
-from ftsdk_local.engine.batches import Example
-from ftsdk_local.engine.fit import MOST_TOKENS
-from ftsdk_local.engine.memory import MicroBatch
-from ftsdk_local.engine.model import load_base
-from ftsdk_local.engine.objective import Objective, find_route
-from ftsdk_local.engine.trainer import RowTrainer
-from ftsdk_local.settings import ModelSettings
+from ftsdk.modeling.batches import Example
+from ftsdk.modeling.loading import load_base
+from ftsdk.modeling.memory import MOST_TOKENS, MicroBatch
+from ftsdk.modeling.objective import Objective, find_route
+from ftsdk.modeling.settings import ModelSettings
+from ftsdk_local.train.common.adapter import add_adapter
+from ftsdk_local.train.common.row_trainer import RowTrainer
 from ftsdk_local.translate import QUANTIZATIONS
 
 ROWS, BATCH, LONGEST, LEARNING_RATE, SEED = 64, 8, 512, 1e-4, 42

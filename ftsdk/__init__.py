@@ -31,9 +31,9 @@ if TYPE_CHECKING:
         wait,
     )
     from ftsdk.errors import DataError, FtsdkError, JobCancelled, JobFailed, SpecError, UnsupportedSpec, WaitTimeout
-    from ftsdk.imports import Imported, import_config
-    from ftsdk.job import Event, JobRef, JobState, JobStatus, Reason
-    from ftsdk.registry import backend_names
+    from ftsdk.importers.convert import Imported, import_config
+    from ftsdk.job_types import Event, JobRef, JobState, JobStatus, Reason
+    from ftsdk.plugins import backend_names
     from ftsdk.spec import (
         DPO,
         GRPO,
@@ -80,9 +80,9 @@ _HOME_OF = {
         "UnsupportedSpec",
         "WaitTimeout",
     ),
-    "ftsdk.imports": ("Imported", "import_config"),
-    "ftsdk.job": ("Event", "JobRef", "JobState", "JobStatus", "Reason"),
-    "ftsdk.registry": ("backend_names",),
+    "ftsdk.importers.convert": ("Imported", "import_config"),
+    "ftsdk.job_types": ("Event", "JobRef", "JobState", "JobStatus", "Reason"),
+    "ftsdk.plugins": ("backend_names",),
     "ftsdk.spec": (
         "DPO",
         "GRPO",

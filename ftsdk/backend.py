@@ -18,7 +18,7 @@ from ftsdk.artifact import Artifact
 from ftsdk.data.report import DataReport
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.forecast import Basis, MemoryForecast
-from ftsdk.job import Event, JobStatus
+from ftsdk.job_types import Event, JobStatus
 from ftsdk.spec import JobSpec, Section
 
 Verb = Literal["events", "metrics", "cancel", "resume", "fetch"]

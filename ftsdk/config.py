@@ -17,7 +17,7 @@ from ftsdk.errors import ConfigError, Problem, nearest
 from ftsdk.redact import looks_like_a_secret
 from ftsdk.spec.base import Section
 from ftsdk.spec.document import read_document
-from ftsdk.spec.wording import problems_of
+from ftsdk.spec.validation_messages import problems_of
 
 VARIABLE = "FTSDK_BACKEND"
 

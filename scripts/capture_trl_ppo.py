@@ -1,4 +1,4 @@
-"""Capture what TRL 1.12's PPO computes, as the reference that ours is tested against: tests/golden/ppo.
+"""Capture what TRL 1.12's PPO computes, as the reference that ours is tested against: tests/backends/local/golden/ppo.
 
     python -m pip install --no-deps --target build/trl-1.12 trl==1.12.0
     PYTHONPATH=build/trl-1.12 python scripts/capture_trl_ppo.py [FOLDER]
@@ -35,7 +35,7 @@ from transformers import (
 )
 from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
-FOLDER = Path(__file__).parents[1] / "tests" / "golden" / "ppo"
+FOLDER = Path(__file__).parents[1] / "tests" / "backends" / "local" / "golden" / "ppo"
 WORDS, PAD, END = 12, 0, 1
 BATCH, PROMPT, RESPONSE, UPDATES = 16, 4, 6, 3
 SETTINGS = {"kl_estimator": "k1", "whiten_rewards": False, "gamma": 1.0, "lam": 0.95, "num_mini_batches": 2}

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from ftsdk.importer import Importer, Unequal
-from ftsdk.imports import importer_names, load_importer
-from ftsdk.spec.names import FIELDS
+from ftsdk.importers.importer import Importer, Unequal
+from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.spec.aliases import FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "import.md"
 
 
 def page(old: str) -> str:
     """The page with its tables made anew between their marks."""
-    importers = [load_importer(name) for name in importer_names()]
+    importers = [load_importer(name) for name in plugin_names(IMPORTERS)]
     tables = {"fields": list(_fields(importers))}
     for importer in importers:
         tables |= {f"{importer.name} dropped": list(_dropped(importer.keys.dropped))}

@@ -4,6 +4,7 @@ import importlib.resources
 import importlib.util
 import os
 import socket
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -24,6 +25,9 @@ os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ[
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 os.environ.setdefault("FTSDK_ENGINES", str(ROOT / "build" / "engines"))  # gigabytes, which all tests share
+
+# A stand-in service lies beside the tests of its backend, and other tests use it, too.
+sys.path += sorted(str(folder) for folder in Path(__file__).parent.glob("backends/*") if folder.is_dir())
 
 settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failure
 settings.load_profile("ftsdk")

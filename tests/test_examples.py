@@ -5,7 +5,7 @@ import json
 import pytest
 
 import ftsdk
-from ftsdk.kit.hardware import Machine
+from ftsdk.workers.hardware import Machine
 from ftsdk_local import translate
 
 pytestmark = [

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Capabilities, Options, Plan, Record
+from ftsdk.engines.backend import EngineBackend
 from ftsdk.errors import Problem, UnsupportedSpec
-from ftsdk.job import Event, JobRef, JobStatus
-from ftsdk.kit.engines.backend import EngineBackend
-from ftsdk.kit.hardware import device
-from ftsdk.kit.http import Timing
-from ftsdk.kit.hub import watch
-from ftsdk.kit.hub.connection import connected
-from ftsdk.kit.hub.flavors import flavors
-from ftsdk.kit.hub.pins import pins_of
+from ftsdk.huggingface import monitor
+from ftsdk.huggingface.connection import connected
+from ftsdk.huggingface.flavors import flavors
+from ftsdk.huggingface.revisions import pins_of
+from ftsdk.job_types import Event, JobRef, JobStatus
+from ftsdk.remote.retries import Timing
 from ftsdk.spec import JobSpec
+from ftsdk.workers.hardware import device
 from ftsdk_autotrain import hosted, translate
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.options import AutoTrainOptions
@@ -81,7 +81,7 @@ class AutoTrainBackend(EngineBackend):
             return super().status(native_id)
         with connected(self.name, self._timing) as hub:
             carrier = hosted.carrier_of(hub, native_id)
-            return watch.status(hub, carrier, hosted.tongue(hub, carrier))
+            return monitor.status(hub, carrier, hosted.tongue(hub, carrier))
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """What has happened."""
@@ -89,7 +89,7 @@ class AutoTrainBackend(EngineBackend):
             return super().events(native_id, after)
         with connected(self.name, self._timing) as hub:
             carrier = hosted.carrier_of(hub, native_id)
-            return list(watch.events(hub, carrier, hosted.tongue(hub, carrier), after))
+            return list(monitor.events(hub, carrier, hosted.tongue(hub, carrier), after))
 
     def cancel(self, native_id: str) -> None:
         """End it; AutoTrain saves nothing on the way."""
@@ -97,7 +97,7 @@ class AutoTrainBackend(EngineBackend):
             super().cancel(native_id)
             return
         with connected(self.name, self._timing) as hub:
-            watch.cancel(hub, hosted.carrier_of(hub, native_id))
+            monitor.cancel(hub, hosted.carrier_of(hub, native_id))
 
     def resume(self, native_id: str) -> None:
         """Start a local job anew; a hosted one is refused."""

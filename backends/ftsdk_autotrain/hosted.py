@@ -9,23 +9,23 @@ from typing import Any
 
 from ftsdk.artifact import Artifact, Manifest, place
 from ftsdk.backend import Plan, Record
+from ftsdk.data.report import check_unchanged
+from ftsdk.engines.bundle import words
 from ftsdk.errors import JobNotFound, JobNotReady
-from ftsdk.job import JobState, Reason, job_id
-from ftsdk.kit.engines.diagnosis import diagnose
-from ftsdk.kit.engines.tools import words
-from ftsdk.kit.hub import jobs, spaces
-from ftsdk.kit.hub.carrier import Carrier
-from ftsdk.kit.hub.connection import Hub
-from ftsdk.kit.hub.container import MARK
-from ftsdk.kit.hub.results import Result, bring, log_of, result_of, task_of
-from ftsdk.kit.hub.staging import TASK, Contents, make_repository, open_settings, repository, stage
-from ftsdk.kit.hub.terms import SETUP
-from ftsdk.kit.hub.watch import Fields, Tongue, status
-from ftsdk.kit.jobs.measured import Metrics
-from ftsdk.kit.jobs.outcome import Outcome, failed
-from ftsdk.kit.jobs.product import assemble, kind_of
-from ftsdk.kit.rows import check_unchanged
+from ftsdk.huggingface import jobs, spaces
+from ftsdk.huggingface.connection import Hub
+from ftsdk.huggingface.container import MARK
+from ftsdk.huggingface.execution import Carrier
+from ftsdk.huggingface.monitor import Fields, Tongue, status
+from ftsdk.huggingface.pricing import SETUP
+from ftsdk.huggingface.results import Result, bring, log_of, result_of, task_of
+from ftsdk.huggingface.staging import TASK, Contents, make_repository, open_settings, repository, stage
+from ftsdk.job_types import JobState, Reason, job_id
 from ftsdk.redact import redact
+from ftsdk.workers.artifact_builder import assemble, kind_of
+from ftsdk.workers.diagnosis import diagnose
+from ftsdk.workers.metrics import Metrics
+from ftsdk.workers.outcome import Outcome, failed
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import AutoTrainLog
 from ftsdk_autotrain.request import RUNNER, write_request
@@ -51,7 +51,7 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     """See :meth:`ftsdk.backend.Backend.submit`."""
     if earlier := find(hub, plan, token):
         return earlier
-    check_unchanged(plan)
+    check_unchanged(plan.data)
     store = _store(plan, token)
     make_repository(hub, store)
     record(repository=store)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftsdk.kit.engines.house import House
+from ftsdk.engines.environment import House
 
 HOUSE = House(
     name="autotrain",

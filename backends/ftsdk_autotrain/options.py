@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ftsdk.kit.engines.backend import EngineOptions
-from ftsdk.kit.hub.terms import HostedOptions
+from ftsdk.engines.backend import EngineOptions
+from ftsdk.huggingface.pricing import HostedOptions
 
 IMAGE = "huggingface/autotrain-advanced:latest"
 """AutoTrain's own image. It floats; where it has another version of AutoTrain, ours is installed from the lock file."""

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import NamedTuple
 
-from ftsdk.kit.engines.trainlog import Bar, bar_in, values_in
-from ftsdk.kit.jobs.report import Reporter
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.log_parser import Bar, bar_in, values_in
 
 _TAIL = 200  # lines
 _BEGINS = "Starting to train"

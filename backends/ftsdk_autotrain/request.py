@@ -8,12 +8,12 @@ import yaml
 
 from ftsdk.backend import Plan
 from ftsdk.data import rows
-from ftsdk.kit.engines.tools import lay_out
-from ftsdk.kit.remote import localize
+from ftsdk.data.download import localize
+from ftsdk.engines.bundle import lay_out
 from ftsdk.spec import Dataset
 
 RUNNER = "ftsdk_autotrain.runner"
-TOOLS = ("ftsdk.kit.engines.desk", RUNNER)
+TOOLS = ("ftsdk.engines.runner_support", RUNNER)
 """What AutoTrain's Python needs of ours."""
 
 

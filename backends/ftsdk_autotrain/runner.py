@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.engines.desk import Failure, Request, Result, bring_model, do, offline, same, too_new, versions
+from ftsdk.engines.runner_support import Failure, Request, Result, bring_model, do, offline, same, too_new, versions
 
 TRANSFORMERS = "4.48"
 """AutoTrain's."""

@@ -9,23 +9,22 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.kit.bases import cautions, check_base
-from ftsdk.kit.batches import cut_batch
-from ftsdk.kit.engines.desk import too_new
-from ftsdk.kit.engines.fields import Model, model_of
-from ftsdk.kit.flaws import flaws_of
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.flavors import Flavor
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
-from ftsdk.kit.hub.staging import COMMAND
-from ftsdk.kit.hub.terms import Terms, named_flavor, secrets_of, settle_terms
-from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import config_of
+from ftsdk.data.download import SCHEMES
+from ftsdk.engines.fields import Model, cut_batch, model_of
+from ftsdk.engines.runner_support import too_new
+from ftsdk.huggingface.flavors import Flavor
+from ftsdk.huggingface.pricing import Terms, named_flavor, secrets_of, settle_terms
+from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
-from ftsdk_autotrain.gaps import ADVICE, ONLY, OWN, PACKED, UNPACKED
+from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_checks import flaws_of
+from ftsdk.translation.model_source import config_of
+from ftsdk.workers.hardware import Machine
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
 from ftsdk_autotrain.runner import TRANSFORMERS
+from ftsdk_autotrain.unsupported_fields import ADVICE, ONLY, OWN, PACKED, UNPACKED
 
 NAME = "autotrain"
 PROJECT = "ftsdk-job"

@@ -3,17 +3,17 @@
 import sys
 
 from ftsdk.backend import Plan
-from ftsdk.kit.engines.backend import engine_python
-from ftsdk.kit.engines.diagnosis import read_result
-from ftsdk.kit.engines.guest import run_guest
-from ftsdk.kit.engines.tools import start
-from ftsdk.kit.environment import guest_environment
-from ftsdk.kit.jobs import worker
-from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.outcome import Stopped
-from ftsdk.kit.jobs.product import seal_product
-from ftsdk.kit.jobs.report import Reporter
-from ftsdk.kit.jobs.stop import Stop
+from ftsdk.engines.backend import engine_python
+from ftsdk.engines.bundle import start
+from ftsdk.engines.runner_process import run_guest
+from ftsdk.job_folder import JobFolder
+from ftsdk.workers import worker
+from ftsdk.workers.artifact_builder import seal_product
+from ftsdk.workers.diagnosis import read_result
+from ftsdk.workers.environment import guest_environment
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.outcome import Stopped
+from ftsdk.workers.signal_handler import Stop
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.progress import Progress
 from ftsdk_autotrain.request import RUNNER, write_request

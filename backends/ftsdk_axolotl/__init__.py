@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from ftsdk.backend import Options
-from ftsdk.kit.engines.backend import TokensBackend
+from ftsdk.engines.backend import TokensBackend
 from ftsdk_axolotl import translate
 from ftsdk_axolotl.installation import HOUSE
 from ftsdk_axolotl.options import AxolotlOptions

@@ -1,6 +1,6 @@
 """Settings that Axolotl alone has: ``backend_options.axolotl`` in the spec."""
 
-from ftsdk.kit.engines.backend import EngineOptions
+from ftsdk.engines.backend import EngineOptions
 
 
 class AxolotlOptions(EngineOptions):

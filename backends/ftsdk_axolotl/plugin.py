@@ -16,8 +16,8 @@ from transformers import AutoConfig, set_seed
 from transformers.loss.loss_utils import ForCausalLMLoss
 from trl.trainer.utils import disable_dropout_in_model
 
-from ftsdk.kit.engines import tokens
-from ftsdk.kit.engines.recorder import Recorder
+from ftsdk.engines import tokens
+from ftsdk.engines.recorder import Recorder
 from ftsdk_axolotl.settings import differences
 
 

@@ -12,10 +12,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.encoding import choose_padding
-from ftsdk.kit.engines import desk, output, tokens
-from ftsdk.kit.engines.desk import Request, Result
-from ftsdk.kit.engines.tokens import Encoded, text_columns
+from ftsdk.data.encoding import choose_padding
+from ftsdk.engines import output, runner_support, tokens
+from ftsdk.engines.runner_support import Request, Result
+from ftsdk.engines.tokens import Encoded, text_columns
 
 _PACKAGES = ("axolotl", "transformers", "trl", "peft", "torch")
 _TRAIN = "from axolotl.cli.train import do_cli; do_cli('job.yaml')"
@@ -27,20 +27,20 @@ TOKENIZER = "tokenizer"
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return desk.do(folder, _work)
+    return runner_support.do(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    desk.bring_model(request["model"], request["model_revision"])
+    runner_support.bring_model(request["model"], request["model_revision"])
     tokenizer = tokens.load_tokenizer(request)
     columns = Columns(request["method"])
     result |= tokens.write_tokens(request, tokenizer, columns)
     tokenizer = lay_tokenizer(request, tokenizer, columns.ends)
     output.drop_torn_checkpoints(Path(request["output"]))
-    desk.run([sys.executable, "-P", "-u", "-c", _TRAIN], desk.offline() | {"PYTHONPATH": "tools"})
+    runner_support.run([sys.executable, "-P", "-u", "-c", _TRAIN], runner_support.offline() | {"PYTHONPATH": "tools"})
     drop_strays(request)
     output.finish(request, tokenizer)
-    result["versions"] = desk.versions(_PACKAGES)
+    result["versions"] = runner_support.versions(_PACKAGES)
 
 
 class Columns:

@@ -6,7 +6,7 @@ It stands beside Axolotl in its own Python, and needs nothing of ours but the de
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ftsdk.kit.engines.desk import same
+from ftsdk.engines.runner_support import same
 
 ARGUMENTS = {
     "center_rewards_coefficient": "center_rewards_coefficient",

@@ -10,7 +10,7 @@ from typing import Any
 from axolotl.core.trainers import AxolotlKTOTrainer, AxolotlORPOTrainer
 from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 
-from ftsdk.kit.engines.batches import judged_batch, pairs_batch
+from ftsdk.engines.batches import judged_batch, pairs_batch
 
 Row = dict[str, Any]
 

@@ -4,16 +4,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ftsdk.backend import Plan
-from ftsdk.kit.batches import cut_batch
-from ftsdk.kit.engines import fields
-from ftsdk.kit.engines.fields import OUTPUT
-from ftsdk.kit.engines.request import Native, plan_of
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions
-from ftsdk.kit.ledger import Ledger
+from ftsdk.engines import fields
+from ftsdk.engines.fields import OUTPUT, cut_batch
+from ftsdk.engines.plan import Native, plan_of
+from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import DPO, KTO, ORPO, JobSpec, RewardModeling
-from ftsdk_axolotl.gaps import ADVICE, ONLY
+from ftsdk.translation.ledger import Ledger
+from ftsdk.workers.hardware import Machine
 from ftsdk_axolotl.options import AxolotlOptions
+from ftsdk_axolotl.unsupported_fields import ADVICE, ONLY
 
 NAME = "axolotl"
 

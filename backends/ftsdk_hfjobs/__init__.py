@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
+from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.errors import Problem
-from ftsdk.job import Event, JobRef, JobStatus
-from ftsdk.kit.formats import FORMATS
-from ftsdk.kit.http import Timing
-from ftsdk.kit.hub import watch
-from ftsdk.kit.hub.connection import connected, token_problems
-from ftsdk.kit.hub.flavors import flavors
-from ftsdk.kit.hub.jobs import JobCarrier
-from ftsdk.kit.hub.pins import pins_of
+from ftsdk.huggingface import monitor
+from ftsdk.huggingface.connection import connected, token_problems
+from ftsdk.huggingface.flavors import flavors
+from ftsdk.huggingface.jobs import JobCarrier
+from ftsdk.huggingface.revisions import pins_of
+from ftsdk.job_types import Event, JobRef, JobStatus
+from ftsdk.remote.retries import Timing
 from ftsdk.spec import JobSpec
 from ftsdk_hfjobs import fetch, submit, translate
 from ftsdk_hfjobs.options import HfJobsOptions
@@ -46,7 +46,7 @@ class HfJobsBackend(Backend):
             methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset().union(*FORMATS.values()),
+            formats=frozenset().union(*FORMATS_OF_METHOD.values()),
             verbs=frozenset({"events", "metrics", "cancel", "fetch"}),
             costs_money=True,
         )
@@ -84,17 +84,17 @@ class HfJobsBackend(Backend):
     def status(self, native_id: str) -> JobStatus:
         """Ask for the Job, for the end of its log, and for what it has sent."""
         with connected(self.name, self._timing) as hub:
-            return watch.status(hub, JobCarrier(hub, native_id), TONGUE)
+            return monitor.status(hub, JobCarrier(hub, native_id), TONGUE)
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """Read the log, which the engine's events are printed in."""
         with connected(self.name, self._timing) as hub:
-            return list(watch.events(hub, JobCarrier(hub, native_id), TONGUE, after))
+            return list(monitor.events(hub, JobCarrier(hub, native_id), TONGUE, after))
 
     def cancel(self, native_id: str) -> None:
         """End the Job; what it has run until then is paid, and what it has not sent is lost."""
         with connected(self.name, self._timing) as hub:
-            watch.cancel(hub, JobCarrier(hub, native_id))
+            monitor.cancel(hub, JobCarrier(hub, native_id))
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """The artifact that came back to the job's repository."""

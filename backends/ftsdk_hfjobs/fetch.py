@@ -9,12 +9,12 @@ from typing import Any
 
 from ftsdk.artifact import Artifact, place, seal, verify
 from ftsdk.errors import JobNotReady
-from ftsdk.job import JobState
-from ftsdk.kit.hub.carrier import Carrier
-from ftsdk.kit.hub.connection import Hub
-from ftsdk.kit.hub.results import Result, bring, result_of, task_of
-from ftsdk.kit.hub.staging import FOLDER
-from ftsdk.kit.hub.watch import Tongue, status
+from ftsdk.huggingface.connection import Hub
+from ftsdk.huggingface.execution import Carrier
+from ftsdk.huggingface.monitor import Tongue, status
+from ftsdk.huggingface.results import Result, bring, result_of, task_of
+from ftsdk.huggingface.staging import FOLDER
+from ftsdk.job_types import JobState
 
 _CONFIG = "adapter_config.json"
 _BROUGHT = re.compile(rf"/{FOLDER}/(files/.+)$")

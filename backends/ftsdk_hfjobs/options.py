@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ftsdk.kit.hub.terms import HostedOptions
+from ftsdk.huggingface.pricing import HostedOptions
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.12-bookworm"
 """Python and uv, which the Hub's own client runs scripts in; the packages come from our lock file."""

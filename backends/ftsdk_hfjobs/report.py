@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from ftsdk.kit.hub.results import Result
-from ftsdk.kit.hub.watch import Fields, Tongue
-from ftsdk.kit.jobs.outcome import Outcome
+from ftsdk.huggingface.monitor import Fields, Tongue
+from ftsdk.huggingface.results import Result
 from ftsdk.redact import redact
+from ftsdk.workers.outcome import Outcome
 
 
 def _hear() -> Callable[[str], Fields | None]:

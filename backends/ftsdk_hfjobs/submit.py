@@ -7,16 +7,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ftsdk.backend import Plan, Record
+from ftsdk.data.report import check_unchanged
 from ftsdk.errors import InputError, RejectedError
 from ftsdk.files import sha256
-from ftsdk.job import job_id
-from ftsdk.kit.flaws import refuse_flaws
-from ftsdk.kit.hub import jobs
-from ftsdk.kit.hub.connection import Hub
-from ftsdk.kit.hub.container import MOUNT
-from ftsdk.kit.hub.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
-from ftsdk.kit.hub.terms import SETUP
-from ftsdk.kit.rows import check_unchanged
+from ftsdk.huggingface import jobs
+from ftsdk.huggingface.connection import Hub
+from ftsdk.huggingface.container import MOUNT
+from ftsdk.huggingface.pricing import SETUP
+from ftsdk.huggingface.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
+from ftsdk.job_types import job_id
+from ftsdk.translation.model_checks import refuse_flaws
 from ftsdk_hfjobs.package import code, code_sha256
 from ftsdk_hfjobs.translate import NAME
 
@@ -30,7 +30,7 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     """See :meth:`ftsdk.backend.Backend.submit`."""
     if earlier := find(hub, plan, token):
         return earlier
-    check_unchanged(plan)
+    check_unchanged(plan.data)
     if plan.native["code"]["sha256"] != code_sha256():
         raise RejectedError("ftsdk was changed since the plan was made", hint="plan and submit again")
     _check_reward(plan)

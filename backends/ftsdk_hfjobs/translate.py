@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.forecast import MemoryForecast
-from ftsdk.kit.hub.container import MOUNT
-from ftsdk.kit.hub.flavors import Flavor, smallest
-from ftsdk.kit.hub.pins import Pins, warnings
-from ftsdk.kit.hub.staging import COMMAND, FOLDER
-from ftsdk.kit.hub.terms import named_flavor, secrets_of, settle_terms
-from ftsdk.kit.ledger import Ledger
+from ftsdk.huggingface.container import MOUNT
+from ftsdk.huggingface.flavors import Flavor, smallest
+from ftsdk.huggingface.pricing import named_flavor, secrets_of, settle_terms
+from ftsdk.huggingface.revisions import Pins, warnings
+from ftsdk.huggingface.staging import COMMAND, FOLDER
 from ftsdk.spec import JobSpec
+from ftsdk.translation.ledger import Ledger
 from ftsdk_hfjobs.options import HfJobsOptions
 from ftsdk_hfjobs.package import code_sha256, version
 from ftsdk_local.settings import RewardSettings, Settings

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ftsdk.backend import Options
-from ftsdk.kit.engines.backend import TokensBackend
-from ftsdk.kit.engines.house import House
+from ftsdk.engines.backend import TokensBackend
+from ftsdk.engines.environment import House
 from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.installation import HOUSE, HOUSES
 from ftsdk_llamafactory.methods import STAGES

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ftsdk.kit.engines.house import House
+from ftsdk.engines.environment import House
 
 _HERE = Path(__file__).parent
 

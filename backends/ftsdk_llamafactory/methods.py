@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.kit.ledger import Only
+from ftsdk.translation.ledger import Only
 
 STAGES = {
     "sft": "sft",

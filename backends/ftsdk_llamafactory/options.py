@@ -1,6 +1,6 @@
 """Settings that LLaMA-Factory alone has: ``backend_options.llamafactory`` in the spec."""
 
-from ftsdk.kit.engines.backend import EngineOptions
+from ftsdk.engines.backend import EngineOptions
 
 
 class LlamaFactoryOptions(EngineOptions):

@@ -14,14 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.engines import desk, output, tokens
-from ftsdk.kit.engines.desk import Failure, Request, Result
-from ftsdk.kit.engines.tokens import Encoded, text_columns
+from ftsdk.engines import output, runner_support, tokens
+from ftsdk.engines.runner_support import Failure, Request, Result
+from ftsdk.engines.tokens import Encoded, text_columns
 from ftsdk_llamafactory.scores import from_classifier, to_classifier
 
 _PACKAGES = ("llamafactory", "transformers", "trl", "peft", "torch")
 _TRAIN = (
-    "from llamafactory.train.tuner import run_exp; from ftsdk.kit.engines.recorder import Recorder;"
+    "from llamafactory.train.tuner import run_exp; from ftsdk.engines.recorder import Recorder;"
     " run_exp(callbacks=[Recorder()])"
 )
 _RESOLVE = (
@@ -41,11 +41,11 @@ _READ_OTHERWISE = frozenset({"report_to"})
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return desk.do(folder, _work)
+    return runner_support.do(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    desk.bring_model(request["model"], request["model_revision"])
+    runner_support.bring_model(request["model"], request["model_revision"])
     check_model(Path(request["model"]))
     tokenizer = tokens.load_tokenizer(request)
     result |= tokens.write_tokens(request, tokenizer, columns)
@@ -55,7 +55,7 @@ def _work(request: Request, result: Result) -> None:
     if request["method"] == "reward_modeling":
         to_classifier(Path(request["output"]))
     output.finish(request, tokenizer)
-    result["versions"] = desk.versions(_PACKAGES)
+    result["versions"] = runner_support.versions(_PACKAGES)
 
 
 def check_model(folder: Path) -> None:
@@ -67,7 +67,7 @@ def check_model(folder: Path) -> None:
     from transformers import __version__
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    if __version__.startswith("4.") and (trouble := desk.too_new(config, __version__)):
+    if __version__.startswith("4.") and (trouble := runner_support.too_new(config, __version__)):
         raise Failure("engine_error", trouble)
 
 
@@ -101,7 +101,11 @@ def columns(encoded: Encoded) -> Result:
 def check_settings(config: dict[str, Any]) -> None:
     """Let LLaMA-Factory read its configuration, and compare what it took with what it was given."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _RESOLVE], env=desk.offline(), capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", _RESOLVE],
+        env=runner_support.offline(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
@@ -110,7 +114,7 @@ def check_settings(config: dict[str, Any]) -> None:
     other = [
         f"{name}={resolved.get(name)!r} instead of {value!r}"
         for name, value in config.items()
-        if name not in _READ_OTHERWISE and name in resolved and not desk.same(_joined(resolved[name]), value)
+        if name not in _READ_OTHERWISE and name in resolved and not runner_support.same(_joined(resolved[name]), value)
     ]
     missing = [name for name in config if name not in resolved]
     if other or missing:
@@ -127,7 +131,9 @@ def train() -> None:
     Path(_STAND_INS).mkdir(exist_ok=True)
     Path(_STAND_INS, "torchaudio.py").write_text('"""Imported for sound, of which there is none here."""\n', "utf-8")
     path = f"{_STAND_INS}{os.pathsep}tools"
-    desk.run([sys.executable, "-P", "-u", "-c", _TRAIN, "job.yaml"], desk.offline() | {"PYTHONPATH": path})
+    runner_support.run(
+        [sys.executable, "-P", "-u", "-c", _TRAIN, "job.yaml"], runner_support.offline() | {"PYTHONPATH": path}
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ftsdk.kit.engines.desk import Failure, too_new
+from ftsdk.engines.runner_support import Failure, too_new
 
 HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"

@@ -5,22 +5,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.backend import Note, Plan
-from ftsdk.kit.batches import cut_batch
-from ftsdk.kit.engines import fields
-from ftsdk.kit.engines.desk import too_new
-from ftsdk.kit.engines.fields import OUTPUT
-from ftsdk.kit.engines.request import Native, plan_of
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions
-from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import ADAPTER_CONFIG, config_of, scorer_in
+from ftsdk.engines import fields
+from ftsdk.engines.fields import OUTPUT, cut_batch
+from ftsdk.engines.plan import Native, plan_of
+from ftsdk.engines.runner_support import too_new
+from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_source import config_of, scorer_in
+from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import methods
-from ftsdk_llamafactory.gaps import ADVICE, ONLY
 from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
 from ftsdk_llamafactory.options import LlamaFactoryOptions
+from ftsdk_llamafactory.unsupported_fields import ADVICE, ONLY
 
 NAME = "llamafactory"
 

@@ -3,8 +3,8 @@
 import sys
 from functools import partial
 
-from ftsdk.kit.engines.work import Engine, train
-from ftsdk.kit.jobs import worker
+from ftsdk.engines.engine_job import Engine, train
+from ftsdk.workers import worker
 from ftsdk_llamafactory.installation import HOUSE, HOUSES
 
 ENGINE = Engine(

@@ -4,12 +4,12 @@ import logging
 from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Options, Plan
+from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.errors import Problem
-from ftsdk.kit.formats import FORMATS
-from ftsdk.kit.hardware import device
-from ftsdk.kit.hub.pins import pins_of
-from ftsdk.kit.jobs.backend import WorkerBackend
-from ftsdk.kit.jobs.options import WorkerOptions
+from ftsdk.huggingface.revisions import pins_of
+from ftsdk.workers.backend import WorkerBackend
+from ftsdk.workers.hardware import device
+from ftsdk.workers.options import WorkerOptions
 from ftsdk_local import methods, requirements, translate
 
 __all__ = ["LocalBackend"]
@@ -32,7 +32,7 @@ class LocalBackend(WorkerBackend):
             methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
             quantizations=frozenset({"nf4", "fp4", "int8"}),
-            formats=frozenset().union(*FORMATS.values()),
+            formats=frozenset().union(*FORMATS_OF_METHOD.values()),
             verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
         )
 

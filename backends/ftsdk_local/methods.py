@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.kit.formats import FORMATS
-from ftsdk.kit.ledger import Ledger
+from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.spec import JobSpec
+from ftsdk.translation.ledger import Ledger
 
 _PPO = (
     "kl_coef",
@@ -50,9 +50,6 @@ SAMPLING = frozenset({"ppo", "grpo"})
 
 PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
 """Methods whose rows hold two answers, which are computed together."""
-
-SPLITTING = frozenset({"pissa", "olora"})
-"""Starts of an adapter that change the base beside it."""
 
 
 class Unfit(NamedTuple):
@@ -191,5 +188,7 @@ def refuse_what_does_not_go(ledger: Ledger) -> None:
         if method in unfit.methods and unfit.broken(spec):
             ledger.refuse(unfit.field, unfit.why, unfit.fix)
     for field in ("dataset.format", "eval_dataset.format"):
-        if (ledger.value(field) or "auto") not in {"auto", *FORMATS[method]}:
-            ledger.refuse(field, f"{method} does not learn from this format", ", ".join(sorted(FORMATS[method])))
+        if (ledger.value(field) or "auto") not in {"auto", *FORMATS_OF_METHOD[method]}:
+            ledger.refuse(
+                field, f"{method} does not learn from this format", ", ".join(sorted(FORMATS_OF_METHOD[method]))
+            )

@@ -1,31 +1,9 @@
 """The local engine's native request: exactly what its libraries are given."""
 
-from typing import Any, Literal
+from typing import Any
 
+from ftsdk.modeling.settings import ModelSettings, TrainOn
 from ftsdk.spec import Dataset, Section
-
-TrainOn = Literal["assistant", "completion", "all"]
-
-
-HELD = "held_dtype"
-"""In a manifest's plan, after a quantization-aware training: the precision that its weights were held in."""
-
-
-class ModelSettings(Section):
-    """For ``AutoModelForCausalLM.from_pretrained``."""
-
-    name: str
-    """A Hub id, or a local folder."""
-    revision: str | None
-    """The Hub revision."""
-    dtype: str
-    """``auto``, or the name of a torch dtype."""
-    quantization: dict[str, Any] | None
-    """For ``BitsAndBytesConfig``; None: not quantized."""
-    attention: str
-    """``auto``, or Transformers' name of an attention."""
-    trust_remote_code: bool
-    """Whether code that comes with the model may run."""
 
 
 class DataSettings(Section):
@@ -86,7 +64,7 @@ class Settings(Section):
     memory_limit: int | None
     """Most bytes on the device."""
     quantization_aware: str | None = None
-    """How weights are rounded while they learn; a name in ``ftsdk_local.engine.rounding.RECIPES``."""
+    """How weights are rounded while they learn; a name in ``ftsdk.modeling.qat.RECIPES``."""
     neftune_noise_alpha: float | None
     """Strength of noise on the embeddings."""
     save_steps: int | None

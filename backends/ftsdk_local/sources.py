@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.artifact import MANIFEST
+from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.files import sha256
-from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.sources import ADAPTER_CONFIG, check_model, folder_of, scorer_in
 from ftsdk.spec.method import is_function
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_source import check_model, folder_of, scorer_in
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Note, Plan
 from ftsdk.data import is_local
+from ftsdk.data.download import SCHEMES
 from ftsdk.forecast import LOGIT_ROWS, Computing, Outlook, outlook
-from ftsdk.kit.bases import cautions, check_base
-from ftsdk.kit.flaws import flaws_of
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions, warnings
-from ftsdk.kit.ledger import Ledger
-from ftsdk.kit.remote import SCHEMES
-from ftsdk.kit.sources import config_of
+from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.modeling.settings import ModelSettings
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
-from ftsdk_local.methods import SAMPLING, SPLITTING, options_of, refuse_what_does_not_go
-from ftsdk_local.settings import DataSettings, ModelSettings, Settings
+from ftsdk.spec.adapter import BASE_CHANGING_INITS
+from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_checks import flaws_of
+from ftsdk.translation.model_source import config_of
+from ftsdk.workers.hardware import Machine
+from ftsdk_local.methods import SAMPLING, options_of, refuse_what_does_not_go
+from ftsdk_local.settings import DataSettings, Settings
 from ftsdk_local.sources import NAME, Source, reward_of, source_of
 
 QUANTIZATIONS: Mapping[str, dict[str, Any]] = {
@@ -260,7 +262,7 @@ def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     if ledger.take("training.quantization_aware") and find_spec("torchao") is None:
         what = "torchao, which rounds the weights, is not installed"
         ledger.refuse("training.quantization_aware", what, "pip install 'ftsdk[quantize]'")
-    if ledger.value("adapter.init") in SPLITTING and spec.compute.quantization is not None:
+    if ledger.value("adapter.init") in BASE_CHANGING_INITS and spec.compute.quantization is not None:
         why = "it takes a part out of the base's own weights, which quantization holds in few bits"
         ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")
     for field in ("compute.devices", "compute.nodes"):

@@ -3,15 +3,15 @@
 import sys
 
 from ftsdk.backend import Plan
-from ftsdk.kit.jobs import worker
-from ftsdk.kit.jobs.folder import JobFolder
-from ftsdk.kit.jobs.report import Reporter
-from ftsdk.kit.jobs.stop import Stop
+from ftsdk.job_folder import JobFolder
+from ftsdk.workers import worker
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.signal_handler import Stop
 
 
 def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
     """Train."""
-    from ftsdk_local.engine.run import run as train  # noqa: PLC0415 - loads torch, so not before our turn has come
+    from ftsdk_local.train.run import run as train  # noqa: PLC0415 - loads torch, so not before our turn has come
 
     train(folder, plan, reporter, stop)
 

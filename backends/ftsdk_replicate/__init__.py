@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.errors import ConfigError, Problem, UnsupportedSpec
-from ftsdk.job import Event, JobStatus
-from ftsdk.kit.http import Timing
+from ftsdk.job_types import Event, JobStatus
+from ftsdk.remote.retries import Timing
 from ftsdk.spec import JobSpec
-from ftsdk_replicate import fetch, submit, translate, watch
+from ftsdk_replicate import fetch, monitor, submit, translate
 from ftsdk_replicate.api import TOKEN, Api, Json, connected
 from ftsdk_replicate.mapping import SECTION
 from ftsdk_replicate.options import ReplicateOptions
@@ -87,17 +87,17 @@ class ReplicateBackend(Backend):
     def status(self, native_id: str) -> JobStatus:
         """Ask for the training."""
         with connected(self._timing) as api:
-            return watch.status(api, native_id)
+            return monitor.status(api, native_id)
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """States, and what the log has grown by."""
         with connected(self._timing) as api:
-            return list(watch.events(api, native_id, after))
+            return list(monitor.events(api, native_id, after))
 
     def cancel(self, native_id: str) -> None:
         """Ask the training to stop; what it has run until then is paid."""
         with connected(self._timing) as api:
-            watch.cancel(api, native_id)
+            monitor.cancel(api, native_id)
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """The weights that the training made."""

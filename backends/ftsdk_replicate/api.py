@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
-from ftsdk.kit.http import Timing, patiently, status_code
-from ftsdk_replicate.door import DOOR
+from ftsdk.remote.retries import Timing, patiently, status_code
+from ftsdk_replicate.errors import DOOR
 
 if TYPE_CHECKING:
     import httpx

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
+from ftsdk.artifact.model_files import is_model_file, is_pickled_model
 from ftsdk.errors import ArtifactError, JobNotReady, RejectedError
-from ftsdk.job import JobState
-from ftsdk.kit.archive import unpack
-from ftsdk.kit.download import download
-from ftsdk.kit.http import status_code
-from ftsdk.kit.model_files import is_model_file, is_pickled_model
+from ftsdk.job_types import JobState
+from ftsdk.remote.archive import unpack
+from ftsdk.remote.download import download
+from ftsdk.remote.retries import status_code
 from ftsdk_replicate.api import Api, Json, is_theirs
-from ftsdk_replicate.door import DOOR
+from ftsdk_replicate.errors import DOOR
+from ftsdk_replicate.monitor import last_metrics
 from ftsdk_replicate.pickles import convert
 from ftsdk_replicate.states import state_of
-from ftsdk_replicate.watch import last_metrics
 
 CONVERT = "FTSDK_CONVERT_PICKLE"
 """The variable by which a user asks for weights in a pickle to be turned into safetensors."""

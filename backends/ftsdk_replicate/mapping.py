@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Note
-from ftsdk.kit.ledger import Ledger
+from ftsdk.translation.ledger import Ledger
 from ftsdk_replicate import names
 from ftsdk_replicate.profile import Profile
 from ftsdk_replicate.schema import Input

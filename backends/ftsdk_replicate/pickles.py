@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ftsdk.errors import ArtifactError
-from ftsdk.kit.environment import worker_environment
+from ftsdk.workers.environment import worker_environment
 
 _SECONDS = 600.0
 _PROGRAM = """

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import Row
+from ftsdk.data.report import check_unchanged
+from ftsdk.data.split import split_rows
 from ftsdk.errors import DataError, Problem, RejectedError
 from ftsdk.files import sha256
-from ftsdk.job import Reason
-from ftsdk.kit.rows import check_unchanged, parted
+from ftsdk.job_types import Reason
 from ftsdk_replicate.translate import LARGEST
 
 _MOST_PROBLEMS = 20
@@ -34,11 +35,11 @@ def write_rows(plan: Plan, folder: Path) -> dict[str, Local]:
         DataError: Rows were edited behind the plan's back, do not fit the trainer's format, or are too few.
         RejectedError: A file is too large to be uploaded, or the disk is full.
     """
-    check_unchanged(plan)
+    check_unchanged(plan.data)
     told = plan.native["rows"]
     written = {
         name: _write(folder / f"{name}.jsonl", shaped(read(), told["format"]))
-        for name, read in zip((told["input"], told["held_out_input"]), parted(told), strict=True)
+        for name, read in zip((told["input"], told["held_out_input"]), split_rows(told), strict=True)
         if read is not None
     }
     count = written[told["input"]].rows

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.job import JobState, Reason
+from ftsdk.job_types import JobState, Reason
 
 STATES = {
     "starting": JobState.QUEUED,

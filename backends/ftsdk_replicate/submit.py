@@ -12,9 +12,9 @@ from typing import Any
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
-from ftsdk.kit.once import Once
+from ftsdk.remote.create_once import Once
 from ftsdk_replicate.api import Api, Json
-from ftsdk_replicate.door import DOOR
+from ftsdk_replicate.errors import DOOR
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 

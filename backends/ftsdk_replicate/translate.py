@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import Dataset, JobSpec
+from ftsdk.translation.ledger import Ledger
 from ftsdk_replicate import names
 from ftsdk_replicate.mapping import (
     SECTION,

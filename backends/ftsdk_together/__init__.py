@@ -10,10 +10,10 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.data import is_local, rows
 from ftsdk.errors import ConfigError, DataError, Problem, UnsupportedSpec
-from ftsdk.job import Event, JobStatus
-from ftsdk.kit.http import Timing
+from ftsdk.job_types import Event, JobStatus
+from ftsdk.remote.retries import Timing
 from ftsdk.spec import JobSpec
-from ftsdk_together import fetch, submit, translate, watch
+from ftsdk_together import fetch, monitor, submit, translate
 from ftsdk_together.api import KEY, Api, base_url, connected
 from ftsdk_together.limits import Limits
 from ftsdk_together.options import TogetherOptions
@@ -90,17 +90,17 @@ class TogetherBackend(Backend):
     def status(self, native_id: str) -> JobStatus:
         """Ask for the job, and for its events where it has failed."""
         with connected(self._timing) as api:
-            return watch.status(api, native_id)
+            return monitor.status(api, native_id)
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """Events and metrics together, by time."""
         with connected(self._timing) as api:
-            return list(watch.events(api, native_id, after))
+            return list(monitor.events(api, native_id, after))
 
     def cancel(self, native_id: str) -> None:
         """Ask the job to stop; what it has trained until then is paid."""
         with connected(self._timing) as api:
-            watch.cancel(api, native_id)
+            monitor.cancel(api, native_id)
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """The adapter or the whole model; ``ID:merged`` and ``ID:STEP`` name other things that the job made."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
-from ftsdk.kit.http import Timing, patiently, status_code
 from ftsdk.redact import redact
-from ftsdk_together.door import DOOR
+from ftsdk.remote.retries import Timing, patiently, status_code
+from ftsdk_together.errors import DOOR
 
 if TYPE_CHECKING:
     import httpx

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import JobSpec
+from ftsdk.translation.ledger import Ledger
 from ftsdk_together.limits import Limits, nearest_batches, split_batch
 from ftsdk_together.options import TogetherOptions
 

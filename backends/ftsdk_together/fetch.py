@@ -10,13 +10,13 @@ from typing import Any
 
 from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
 from ftsdk.errors import ArtifactError, FtsdkError, JobNotReady, RejectedError
-from ftsdk.job import JobState
-from ftsdk.kit.archive import unpack
-from ftsdk.kit.download import download
+from ftsdk.job_types import JobState
+from ftsdk.remote.archive import unpack
+from ftsdk.remote.download import download
 from ftsdk_together.api import Api, Json
-from ftsdk_together.door import DOOR
+from ftsdk_together.errors import DOOR
+from ftsdk_together.monitor import Wanted, chain, last_metrics
 from ftsdk_together.states import state_of
-from ftsdk_together.watch import Wanted, chain, last_metrics
 
 _REQUEST = (
     *("model", "from_checkpoint", "n_epochs", "n_evals", "n_checkpoints", "batch_size", "learning_rate"),

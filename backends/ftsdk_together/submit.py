@@ -13,11 +13,11 @@ from typing import Any
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
-from ftsdk.job import JobState, Reason
-from ftsdk.kit.http import never_sent, patiently, status_code
-from ftsdk.kit.once import Once
+from ftsdk.job_types import JobState, Reason
+from ftsdk.remote.create_once import Once
+from ftsdk.remote.retries import never_sent, patiently, status_code
 from ftsdk_together.api import Api, Json
-from ftsdk_together.door import DOOR
+from ftsdk_together.errors import DOOR
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
 from ftsdk_together.upload import bring

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.kit.ledger import Ledger
 from ftsdk.spec import DPO, SFT, Dataset, JobSpec
+from ftsdk.translation.ledger import Ledger
 from ftsdk_together.check import check_limits
-from ftsdk_together.gaps import ADVICE, ONLY, OWN
 from ftsdk_together.limits import Limits, split_batch
 from ftsdk_together.options import TogetherOptions
+from ftsdk_together.unsupported_fields import ADVICE, ONLY, OWN
 
 NAME = "together"
 SECTION = f"backend_options.{NAME}"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
+from ftsdk.data.report import check_unchanged
+from ftsdk.data.split import Read, split_rows
 from ftsdk.errors import RejectedError, UnreachableError
 from ftsdk.files import sha256
-from ftsdk.job import Reason
-from ftsdk.kit.http import awaiting
-from ftsdk.kit.rows import Read, check_unchanged, parted
+from ftsdk.job_types import Reason
 from ftsdk.redact import redact
+from ftsdk.remote.retries import awaiting
 from ftsdk_together.api import Api, Json
 from ftsdk_together.shapes import Manner, Values, native_rows
 
@@ -54,7 +55,7 @@ def bring(api: Api, plan: Plan, folder: Path, record: Record) -> dict[str, str]:
         RejectedError: Together refuses a file.
         UnreachableError: Together does not answer, or is still busy with a file.
     """
-    check_unchanged(plan)
+    check_unchanged(plan.data)
     sources = list(_sources(plan.native["rows"]))
     written = {source.name: _write(source, folder, _SPACINGS[0]) for source in sources}  # all, before any is sent
     return {source.name: _bring_one(api, source, written[source.name], plan, record) for source in sources}
@@ -62,7 +63,7 @@ def bring(api: Api, plan: Plan, folder: Path, record: Record) -> dict[str, str]:
 
 def _sources(told: Mapping[str, Any]) -> Iterator[Source]:
     manner = Manner(told["train_on"], told["tools"], told["reasoning"])
-    for name, read in zip(("training_file", "validation_file"), parted(told), strict=True):
+    for name, read in zip(("training_file", "validation_file"), split_rows(told), strict=True):
         if read is not None:
             yield Source(name, functools.partial(_native, read, manner))
 

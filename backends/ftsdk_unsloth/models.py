@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BitsAnd
 from trl.trainer.utils import disable_dropout_in_model
 from unsloth import FastLanguageModel
 
-from ftsdk.kit.engines.desk import Failure
+from ftsdk.engines.runner_support import Failure
 
 Config = Mapping[str, Any]
 

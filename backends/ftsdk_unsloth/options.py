@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ftsdk.kit.engines.backend import EngineOptions
+from ftsdk.engines.backend import EngineOptions
 
 
 class UnslothOptions(EngineOptions):

@@ -9,10 +9,10 @@ The training itself is ``ftsdk_unsloth.train``, in a process without keys.
 import os
 import sys
 
-from ftsdk.kit.encoding import choose_padding
-from ftsdk.kit.engines import desk, output, tokens
-from ftsdk.kit.engines.desk import Request, Result
-from ftsdk.kit.engines.tokens import Encoded, text_columns
+from ftsdk.data.encoding import choose_padding
+from ftsdk.engines import output, runner_support, tokens
+from ftsdk.engines.runner_support import Request, Result
+from ftsdk.engines.tokens import Encoded, text_columns
 
 _PACKAGES = ("unsloth", "unsloth_zoo", "transformers", "trl", "peft", "torch")
 _TRAIN = (sys.executable, "-P", "-u", "-m", "ftsdk_unsloth.train", "job.json")
@@ -21,19 +21,19 @@ _SIDES = ("chosen_ids", "rejected_ids")
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return desk.do(folder, _work)
+    return runner_support.do(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    desk.bring_model(request["model"], request["model_revision"])
+    runner_support.bring_model(request["model"], request["model_revision"])
     tokenizer = tokens.load_tokenizer(request)
     columns = judged_columns if request["method"] == "reward_modeling" else taught_columns
     result |= tokens.write_tokens(request, tokenizer, columns)
     choose_padding(tokenizer, _last_tokens() if request["method"] == "reward_modeling" else ())
     tokenizer.save_pretrained("tokenizer")
-    desk.run(_TRAIN, desk.offline() | {"PYTHONPATH": "tools"})
+    runner_support.run(_TRAIN, runner_support.offline() | {"PYTHONPATH": "tools"})
     output.finish(request, tokenizer)
-    result["versions"] = desk.versions(_PACKAGES)
+    result["versions"] = runner_support.versions(_PACKAGES)
 
 
 def taught_columns(encoded: Encoded) -> Result:

@@ -14,9 +14,9 @@ import datasets
 from transformers import AutoTokenizer, EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback
 
-from ftsdk.kit.engines.desk import Failure
-from ftsdk.kit.engines.output import drop_torn_checkpoints
-from ftsdk.kit.engines.recorder import Recorder
+from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.output import drop_torn_checkpoints
+from ftsdk.engines.recorder import Recorder
 from ftsdk_unsloth import models, trainers
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from ftsdk.kit.engines.batches import judged_batch, pairs_batch
-from ftsdk.kit.engines.desk import Failure
+from ftsdk.engines.batches import judged_batch, pairs_batch
+from ftsdk.engines.runner_support import Failure
 
 Row = Mapping[str, Any]
 Batch = dict[str, Any]

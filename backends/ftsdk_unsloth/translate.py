@@ -4,17 +4,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ftsdk.backend import Note, Plan
-from ftsdk.kit.bases import positions_of
-from ftsdk.kit.batches import cut_batch
-from ftsdk.kit.engines import fields
-from ftsdk.kit.engines.fields import OUTPUT
-from ftsdk.kit.engines.request import Native, plan_of
-from ftsdk.kit.hardware import Machine
-from ftsdk.kit.hub.pins import Pins, revisions
-from ftsdk.kit.ledger import Ledger
+from ftsdk.engines import fields
+from ftsdk.engines.fields import OUTPUT, cut_batch
+from ftsdk.engines.plan import Native, plan_of
+from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import JobSpec
-from ftsdk_unsloth.gaps import ADVICE, NOTES, ONLY
+from ftsdk.translation.base_model import positions_of
+from ftsdk.translation.ledger import Ledger
+from ftsdk.workers.hardware import Machine
 from ftsdk_unsloth.options import UnslothOptions
+from ftsdk_unsloth.unsupported_fields import ADVICE, NOTES, ONLY
 
 NAME = "unsloth"
 

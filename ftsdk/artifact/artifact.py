@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from ftsdk.artifact.evaluation import Evaluation, EvaluationSettings
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
 from ftsdk.artifact.safetensors import tensors_in
-from ftsdk.artifact.steps import step
 from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256, write_atomic
+from ftsdk.plugins import load_step
 from ftsdk.spec import Dataset
 from ftsdk.spec.base import Section
-from ftsdk.spec.wording import problems_of
+from ftsdk.spec.validation_messages import problems_of
 
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 """Endings of files that run code when they are loaded; none is ever taken in."""
@@ -127,7 +127,7 @@ class Artifact(Section):
         except ValidationError as error:
             raise InputError("this cannot be evaluated", problems=problems_of(error)) from error
         verify(self.path)
-        measure: Callable[[Path, EvaluationSettings], Evaluation] = step("evaluate")
+        measure: Callable[[Path, EvaluationSettings], Evaluation] = load_step("evaluate")
         try:
             return measure(self.path.absolute(), wanted)
         except ModuleNotFoundError as error:
@@ -152,7 +152,7 @@ class Artifact(Section):
             UnreachableError: The Hub does not answer.
             MissingExtra: The Hub's client is not installed.
         """
-        publish: Callable[..., str] = step("publish", "hf")
+        publish: Callable[..., str] = load_step("publish", "hf")
         return publish(self.path, repository, private=private, evaluation=evaluation)
 
     def merge(self, target: Path | str) -> "Artifact":
@@ -178,7 +178,7 @@ def merge(folder: Path | str, target: Path | str) -> Artifact:
         InputError: It is no adapter.
         ArtifactError: Adapter or base are missing or damaged, or merged and unmerged disagree; the target is as it was.
     """
-    made: Artifact = step("merge")(Path(folder), Path(target))
+    made: Artifact = load_step("merge")(Path(folder), Path(target))
     return made
 
 
@@ -197,7 +197,7 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
         InputError: There is no such kind, or not on this machine; or the model is an adapter, or quantized already.
         ArtifactError: The model is damaged, or does not survive; the target is as it was.
     """
-    made: Artifact = step("quantize", extra="quantize")(model, kind, Path(target))
+    made: Artifact = load_step("quantize", extra="quantize")(model, kind, Path(target))
     return made
 
 
@@ -205,7 +205,7 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
 def _load(folder: Path, sealed: str) -> Generator:  # noqa: ARG001 - a part of the key
     """Verify and load; ``sealed`` is the manifest's hash, so that a new artifact in the same place is loaded anew."""
     verify(folder)
-    load: Callable[[Path], Generator] = step("load")
+    load: Callable[[Path], Generator] = load_step("load")
     try:
         return load(folder)
     except ModuleNotFoundError as error:

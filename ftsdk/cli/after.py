@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import ftsdk
-from ftsdk.cli.screen import Screen, pairs
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, pairs
 from ftsdk.cli.units import size
-from ftsdk.cli.verb import Answer
 
 if TYPE_CHECKING:
     from ftsdk.artifact import Artifact

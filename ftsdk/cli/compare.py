@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 
 import ftsdk
-from ftsdk.cli.screen import Screen, table, words
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, table, words
 from ftsdk.cli.units import dollars, duration, size
-from ftsdk.cli.verb import Answer
 
 if TYPE_CHECKING:
     from ftsdk.client.comparison import Offer

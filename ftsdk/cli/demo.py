@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ftsdk.cli.screen import open_screen
-from ftsdk.cli.verb import Answer
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import open_screen
 from ftsdk.cli.watch import watch
 
 

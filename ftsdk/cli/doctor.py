@@ -11,10 +11,10 @@ from typing import NamedTuple
 from rich.console import RenderableType
 
 import ftsdk
-from ftsdk.cli.screen import Screen, table, words
-from ftsdk.cli.survey import Survey, survey
+from ftsdk.cli.backend_summary import Survey, survey
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, table, words
 from ftsdk.cli.units import size
-from ftsdk.cli.verb import Answer
 from ftsdk.errors import FtsdkError
 from ftsdk.home import home
 

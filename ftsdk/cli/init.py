@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ftsdk.cli.screen import Screen
-from ftsdk.cli.verb import Answer
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen
 from ftsdk.errors import InputError
 
 _FILES = ("job.yaml", "train.jsonl")

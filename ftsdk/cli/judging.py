@@ -8,8 +8,8 @@ import typer
 from rich.console import RenderableType
 
 import ftsdk
-from ftsdk.cli.screen import Screen, heading, pairs, table, words
-from ftsdk.cli.verb import Answer
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, heading, pairs, table, words
 from ftsdk.errors import InputError
 
 if TYPE_CHECKING:

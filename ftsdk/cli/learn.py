@@ -9,9 +9,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 import ftsdk
-from ftsdk.cli.screen import open_screen, pairs, table, words
-from ftsdk.cli.survey import Survey, survey
-from ftsdk.cli.verb import Answer
+from ftsdk.cli.backend_summary import Survey, survey
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import open_screen, pairs, table, words
 from ftsdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def backends(
 
 
 def _install(name: str | None) -> Answer:
-    from ftsdk.registry import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
+    from ftsdk.plugins import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
 
     if name is None:
         raise InputError("install what?", hint=f"ftsdk backends install NAME, of {', '.join(ftsdk.backend_names())}")

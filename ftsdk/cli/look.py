@@ -9,16 +9,16 @@ from rich.text import Text
 
 import ftsdk
 from ftsdk.cli.arguments import Follow, Reference
-from ftsdk.cli.clean import one_line
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, pairs, table, words
 from ftsdk.cli.interrupt import job_goes_on
-from ftsdk.cli.screen import Screen, pairs, table, words
-from ftsdk.cli.steps import show_steps, steps_after
+from ftsdk.cli.next_steps import show_steps, steps_after
+from ftsdk.cli.sanitize import one_line
 from ftsdk.cli.units import clock, dollars, duration, metric, moment
-from ftsdk.cli.verb import Answer
 
 if TYPE_CHECKING:
     from ftsdk.client import Job
-    from ftsdk.job import Event, JobStatus
+    from ftsdk.job_types import Event, JobStatus
     from ftsdk.store.record import JobSummary
 
 _COLORS = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "unknown": "yellow", "running": "cyan"}

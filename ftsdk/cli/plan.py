@@ -10,11 +10,11 @@ from rich.console import RenderableType
 
 import ftsdk
 from ftsdk.cli.arguments import BackendName, Overrides, SpecFile, Strict
+from ftsdk.cli.command import Answer
 from ftsdk.cli.compare import on_all_backends
-from ftsdk.cli.reading import read_spec
-from ftsdk.cli.screen import Screen, heading, pairs, table, words
+from ftsdk.cli.console import Screen, heading, pairs, table, words
+from ftsdk.cli.spec_input import read_spec
 from ftsdk.cli.units import dollars, size
-from ftsdk.cli.verb import Answer
 
 if TYPE_CHECKING:
     from ftsdk.backend import Note, Plan

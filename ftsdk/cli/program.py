@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 import ftsdk
-from ftsdk.cli import after, bring, demo, doctor, init, judging, learn, look, plan, submitting, taking
-from ftsdk.cli.door import Program
-from ftsdk.cli.verb import Answer, verb
+from ftsdk.cli import after, demo, doctor, import_config, init, judging, learn, look, plan, submit, taking
+from ftsdk.cli.command import Answer, verb
+from ftsdk.cli.errors import Program
 
 _GROUPS: dict[str, tuple[Callable[..., Answer], ...]] = {
-    "Begin": (doctor.doctor, demo.demo, init.init, bring.import_),
-    "Run a job": (plan.plan, submitting.submit, submitting.wait, submitting.cancel, submitting.resume),
+    "Begin": (doctor.doctor, demo.demo, init.init, import_config.import_),
+    "Run a job": (plan.plan, submit.submit, submit.wait, submit.cancel, submit.resume),
     "See how it goes": (look.status, look.jobs, look.logs, look.events),
     "Take what it made": (taking.fetch, taking.chat, judging.evaluate, after.merge, after.quantize, judging.publish),
     "Learn what there is": (learn.backends, learn.explain, learn.schema),

@@ -8,8 +8,8 @@ import typer
 
 import ftsdk
 from ftsdk.cli.arguments import Reference
-from ftsdk.cli.screen import Screen, pairs
-from ftsdk.cli.verb import Answer
+from ftsdk.cli.command import Answer
+from ftsdk.cli.console import Screen, pairs
 
 if TYPE_CHECKING:
     from ftsdk.artifact import Artifact

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 import ftsdk
+from ftsdk.cli.console import words
 from ftsdk.cli.interrupt import job_goes_on
 from ftsdk.cli.look import happening
-from ftsdk.cli.screen import words
 from ftsdk.cli.units import duration, metric
 
 if TYPE_CHECKING:
-    from ftsdk.job import Event, JobStatus
+    from ftsdk.job_types import Event, JobStatus
 
 _LOOK_EVERY = 1.0  # seconds between two questions for steps and time left
 _LINE_EVERY = 5.0  # seconds between two lines where no bar can be drawn

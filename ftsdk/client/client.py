@@ -9,11 +9,11 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan
 from ftsdk.client import planning, submission
 from ftsdk.client.follow import follow_events, until_done
-from ftsdk.client.lookup import Case, look_up
+from ftsdk.client.job_access import Case, look_up
+from ftsdk.client.output_folder import cleared
 from ftsdk.client.planning import SpecLike
-from ftsdk.client.target import cleared
 from ftsdk.errors import JobNotReady
-from ftsdk.job import Event, JobRef, JobStatus
+from ftsdk.job_types import Event, JobRef, JobStatus
 from ftsdk.store.record import JobSummary
 
 if TYPE_CHECKING:

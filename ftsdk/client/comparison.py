@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftsdk import registry
+from ftsdk import plugins
 from ftsdk.backend import Plan
-from ftsdk.client import pace, planning
+from ftsdk.client import planning, throughput
 from ftsdk.client.planning import SpecLike
 from ftsdk.errors import FtsdkError
 from ftsdk.spec import JobSpec, Section
@@ -62,7 +62,7 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
     """
     wanted = planning.read_spec(spec)
     report = planning.check_rows(wanted)
-    names = [name for name in registry.backend_names() if name != TESTING or wanted.backend == TESTING]
+    names = [name for name in plugins.backend_names() if name != TESTING or wanted.backend == TESTING]
     found: dict[str, tuple[Offer, Plan | None]] = {}
 
     def ask(name: str) -> None:
@@ -85,7 +85,7 @@ def _join(threads: Sequence[threading.Thread], patience: float) -> None:
 
 def _offer(spec: JobSpec, name: str) -> tuple[Offer, Plan | None]:
     try:
-        problems = [str(problem) for problem in registry.load_backend(name).check()]
+        problems = [str(problem) for problem in plugins.load_backend(name).check()]
         plan = planning.request(spec, backend=name, others=False)
     except FtsdkError as error:
         return Offer(backend=name, can=False, why_not=_first(error)), None
@@ -109,7 +109,7 @@ def _timed(offer: Offer, plan: Plan | None, report: "DataReport | None", store: 
     """With the time, where an earlier job tells it."""
     if plan is None or store is None:
         return offer
-    found = pace.expected(plan.model_copy(update={"data": report}), store)
+    found = throughput.expected(plan.model_copy(update={"data": report}), store)
     return offer.model_copy(update={"seconds": found.seconds, "measured_by": found.ref}) if found else offer
 
 

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 
-from ftsdk.client.lookup import Case
+from ftsdk.client.job_access import Case
 from ftsdk.errors import JobCancelled, JobFailed, JobNotReady, UnreachableError, WaitTimeout
-from ftsdk.job import Event, JobState, JobStatus
+from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.store.record import INTERRUPTED
 
 _SHORTEST_PAUSE = 0.01  # seconds; no pause at all would keep a processor busy

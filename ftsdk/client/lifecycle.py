@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ftsdk.backend import Backend, Verb
 from ftsdk.client.submission import REFUSALS, claim, finish, if_still, in_hand, refuse_in_hand, settle
 from ftsdk.errors import AmbiguousError, BackendError, JobNotReady, UnreachableError
-from ftsdk.job import JobState, JobStatus
+from ftsdk.job_types import JobState, JobStatus
 from ftsdk.redact import redact
 from ftsdk.store.record import RESUMING, JobRecord
 

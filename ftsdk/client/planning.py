@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftsdk import registry
+from ftsdk import plugins
 from ftsdk.backend import Backend, Options, Plan
-from ftsdk.client.pace import steps_of
+from ftsdk.client.throughput import steps_of
 from ftsdk.data.report import DataReport
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, SpecError, UnsupportedSpec, nearest
 from ftsdk.redact import redact
 from ftsdk.spec import GRPO, PPO, Dataset, JobSpec
-from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
+from ftsdk.spec.validation_messages import NO_SUCH_FIELD, problems_of
 
 SpecLike = JobSpec | Mapping[str, Any] | str | Path
 """A spec, its fields, or the file that it is in."""
@@ -80,7 +80,7 @@ def check_rows(spec: JobSpec, warnings: list[str] | None = None) -> DataReport |
 def _settled(spec: JobSpec, backend: str | None) -> tuple[Backend, JobSpec, Options]:
     """The backend, and the spec with its options, wherever they are written."""
     name, configured = _chosen(spec, backend)
-    system = registry.load_backend(name)
+    system = plugins.load_backend(name)
     if configured:  # the spec tells the whole story: what the job is run with is stored with it
         merged = {**configured, **spec.backend_options.get(name, {})}
         spec = spec.model_copy(update={"backend_options": {**spec.backend_options, name: merged}})
@@ -126,14 +126,14 @@ def _of_options(system: Backend, problem: Problem) -> Problem:
 
 def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
     """Check the options of backends that are not in use; give a warning for each that cannot be checked here."""
-    names = registry.backend_names()
+    names = plugins.backend_names()
     for name, options in spec.backend_options.items():
         if name not in names:
             fix = nearest(name, names, f"installed: {', '.join(names)}")
             raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
         if name != active:
             try:
-                _validated(registry.load_backend(name), options)
+                _validated(plugins.load_backend(name), options)
             except MissingExtra as error:
                 yield f"backend_options.{name} were not checked: {error.message}"
 
@@ -175,12 +175,12 @@ def _translated(system: Backend, spec: JobSpec, options: Options) -> Plan:
 
 
 def _others_that_can(spec: JobSpec, but: str) -> list[str]:
-    return [name for name in registry.backend_names() if name not in (but, "fake") and _can(name, spec)]
+    return [name for name in plugins.backend_names() if name not in (but, "fake") and _can(name, spec)]
 
 
 def _can(name: str, spec: JobSpec) -> bool:
     try:
-        system = registry.load_backend(name)
+        system = plugins.load_backend(name)
         system.plan(spec, _validated(system, spec.backend_options.get(name, {})))
     except FtsdkError:
         return False

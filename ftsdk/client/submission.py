@@ -23,7 +23,7 @@ from ftsdk.errors import (
     RejectedError,
 )
 from ftsdk.identity import is_alive, mine
-from ftsdk.job import JobState, JobStatus, Reason
+from ftsdk.job_types import JobState, JobStatus, Reason
 from ftsdk.redact import redact
 from ftsdk.store.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
-from ftsdk.data.places import local_paths
+from ftsdk.data.json_parsing import BadRow
+from ftsdk.data.paths import local_paths
 from ftsdk.data.read import read_rows
 from ftsdk.data.report import DataReport
 from ftsdk.data.schema import Schema
 from ftsdk.data.source import BOM, opened
-from ftsdk.data.strict import BadRow
-from ftsdk.data.tally import Tally
+from ftsdk.data.stats import Tally
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
 from ftsdk.redact import redact

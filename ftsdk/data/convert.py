@@ -3,8 +3,8 @@
 from typing import Any
 
 from ftsdk.data.fields import Values, from_json, one_of, said, text_or_nothing, tool_call, tools
+from ftsdk.data.json_parsing import BadRow
 from ftsdk.data.messages import Message, check_messages
-from ftsdk.data.strict import BadRow
 
 _ROLES = {
     "human": "user",

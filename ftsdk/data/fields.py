@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ftsdk.data.strict import BadRow, parse_whole
+from ftsdk.data.json_parsing import BadRow, parse_whole
 from ftsdk.errors import nearest
-from ftsdk.spec.wording import shown_key
+from ftsdk.spec.validation_messages import shown_key
 
 Values = dict[str, Any]
 """A row, or an object within a row."""

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from ftsdk.data.convert import from_alpaca, from_sharegpt, preference_from_sharegpt
 from ftsdk.data.fields import Values, said, text_or_nothing, tools
+from ftsdk.data.json_parsing import BadRow
 from ftsdk.data.messages import check_messages
-from ftsdk.data.strict import BadRow
 from ftsdk.errors import nearest
 
 TAKES = {
@@ -20,6 +20,19 @@ TAKES = {
     "grpo": ("prompt", "prompt_completion", "messages"),
 }
 """From a method to the canonical formats that it can learn from."""
+
+_CONVERTED = {
+    "sft": ("alpaca", "sharegpt"),
+    "ppo": ("alpaca", "sharegpt"),
+    "grpo": ("alpaca", "sharegpt"),
+    "dpo": ("sharegpt",),
+    "orpo": ("sharegpt",),
+    "reward_modeling": ("sharegpt",),
+    "kto": ("sharegpt",),
+}
+
+FORMATS_OF_METHOD = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method in TAKES}
+"""From a method to the names of its formats, without ``auto``, where ftsdk itself converts rows."""
 
 GIVES_OTHERS = frozenset({"ppo", "grpo"})
 """Methods that hand the keys that a format has no use for to the reward function."""

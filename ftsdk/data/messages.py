@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftsdk.data.fields import one_of, refuse_others, tool_call
-from ftsdk.data.strict import BadRow
+from ftsdk.data.json_parsing import BadRow
 
 Message = dict[str, Any]
 

@@ -5,9 +5,9 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from ftsdk.data.arrays import read_array
+from ftsdk.data.json_array_reader import read_array
+from ftsdk.data.json_parsing import BadFile, BadRow, Report, as_object, parse_whole
 from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, opened, read
-from ftsdk.data.strict import BadFile, BadRow, Report, as_object, parse_whole
 from ftsdk.errors import DataError, Problem
 from ftsdk.redact import redact
 

@@ -1,5 +1,10 @@
 """What a dataset is like, before anything is trained on it."""
 
+from pathlib import Path
+
+from ftsdk.errors import DataError, Problem
+from ftsdk.files import sha256
+from ftsdk.redact import redact
 from ftsdk.spec.base import Section
 
 
@@ -16,3 +21,22 @@ class DataReport(Section):
     """Characters of text in all, calls and tools included."""
     warnings: tuple[str, ...] = ()
     """What is legal but worth a look, with counts."""
+
+
+def check_unchanged(report: DataReport | None) -> None:
+    """Compare the files of a dataset with what they were when the plan was made.
+
+    Args:
+        report: Of the plan; None: no local file was read for it.
+
+    Raises:
+        DataError: Some were changed or removed: each is named.
+    """
+    hashes = report.sha256 if report else {}
+    changed = [name for name, expected in hashes.items() if not Path(name).is_file() or sha256(Path(name)) != expected]
+    if changed:
+        raise DataError(
+            "the dataset is no longer what it was when the plan was made",
+            problems=[Problem(redact(name), "changed or removed") for name in changed],
+            hint="put it back and resume, or submit again",
+        )

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from ftsdk.data.fields import Values, one_of
 from ftsdk.data.formats import GIVES_OTHERS, KEYS, TAKES, Format, name_of, recognise
+from ftsdk.data.json_parsing import BadRow
 from ftsdk.data.read import Line
-from ftsdk.data.strict import BadRow
-from ftsdk.data.tally import counted
+from ftsdk.data.stats import counted
 from ftsdk.errors import DataError, Problem, nearest
 from ftsdk.spec import Dataset
-from ftsdk.spec.wording import shown_key
+from ftsdk.spec.validation_messages import shown_key
 
 _APART = "put rows of different shapes into different datasets"
 _MOST_KEYS = 10  # that are named in warnings

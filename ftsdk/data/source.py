@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ftsdk.data.strict import BadFile
+from ftsdk.data.json_parsing import BadFile
 from ftsdk.errors import DataError
 from ftsdk.redact import redact
 

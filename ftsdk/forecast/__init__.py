@@ -3,12 +3,12 @@
 :class:`Shape` is the model, :class:`Computing` the trainer, and :func:`forecast` the one formula.
 """
 
+from ftsdk.forecast.architecture import Linear, Shape
+from ftsdk.forecast.batch_sizing import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
 from ftsdk.forecast.changes import Change, changes_that_fit
-from ftsdk.forecast.computing import LOGIT_ROWS, Computing
-from ftsdk.forecast.fit import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
 from ftsdk.forecast.memory import MOST_RESPONSES, MemoryForecast, forecast, row_tokens
-from ftsdk.forecast.outlook import Basis, Outlook, outlook
-from ftsdk.forecast.shape import Linear, Shape
+from ftsdk.forecast.memory_estimate import Basis, Outlook, outlook
+from ftsdk.forecast.trainer_profile import LOGIT_ROWS, Computing
 
 __all__ = [
     "LOGIT_ROWS",

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.forecast.fit import largest, length_that_fits, rows_that_fit
+from ftsdk.forecast.batch_sizing import largest, length_that_fits, rows_that_fit
 from ftsdk.forecast.memory import MemoryForecast
-from ftsdk.forecast.outlook import Basis
+from ftsdk.forecast.memory_estimate import Basis
 from ftsdk.spec import JobSpec, LoRA
 from ftsdk.spec.base import Section
 

@@ -4,8 +4,8 @@ Each term is documented where it is computed. docs/forecast.md compares their su
 point that we know.
 """
 
-from ftsdk.forecast.computing import Computing
-from ftsdk.forecast.shape import Linear, Shape
+from ftsdk.forecast.architecture import Linear, Shape
+from ftsdk.forecast.trainer_profile import Computing
 from ftsdk.spec import DPO, GRPO, KTO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from ftsdk.spec.base import SpecSection
 
+BASE_CHANGING_INITS = frozenset({"pissa", "olora"})
+"""Values of ``init`` that also change the frozen base: the adapter alone does not say what was trained."""
+
 
 def _twice_the_rank(fields: dict[str, Any]) -> float:
     return 2.0 * float(fields.get("r", 16))

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from ftsdk.errors import Problem, SpecError, nearest
-from ftsdk.spec.wording import NO_SUCH_FIELD, problems_of
+from ftsdk.spec.validation_messages import NO_SUCH_FIELD, problems_of
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

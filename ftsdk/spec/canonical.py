@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ftsdk.errors import Problem, SpecError
-from ftsdk.spec.names import ASKED, FIELDS, LEAVES, LISTS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, WORDS, targets
+from ftsdk.spec.aliases import ASKED, FIELDS, LEAVES, LISTS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, WORDS, targets
 from ftsdk.spec.training import EITHER_OR
-from ftsdk.spec.wording import NO_SUCH_FIELD, shown_key
+from ftsdk.spec.validation_messages import NO_SUCH_FIELD, shown_key
 
 _SHORT = {"dataset": "path", "eval_dataset": "path", "method": "type"}
 """Sections that may be given as their one main field."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ftsdk.errors import InputError
-from ftsdk.spec.wording import Mistake, shown_key, shown_path, unquoted
+from ftsdk.spec.validation_messages import Mistake, shown_key, shown_path, unquoted
 from ftsdk.spec.yaml12 import read_yaml
 
 MOST_BYTES = 2**20

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ftsdk.errors import SpecError
+from ftsdk.spec.aliases import ASKED, FIELDS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, Home, targets
 from ftsdk.spec.base import Section
 from ftsdk.spec.canonical import field_of, nearest
 from ftsdk.spec.job import LEARNING_RATES
-from ftsdk.spec.names import ASKED, FIELDS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, Home, targets
 from ftsdk.spec.schema import in_words
-from ftsdk.spec.wording import shown_key
+from ftsdk.spec.validation_messages import shown_key
 
 _TYPE = "The method. ``method: dpo`` is short for a method with its defaults."
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from ftsdk.errors import Problem, SpecError
+from ftsdk.spec.aliases import FIELDS
 from ftsdk.spec.canonical import MOST_PROBLEMS, Settings, nested, notes, override, resolve
 from ftsdk.spec.document import Document, read_document
 from ftsdk.spec.job import JobSpec
-from ftsdk.spec.names import FIELDS
-from ftsdk.spec.wording import NO_SUCH_FIELD, Mistake, problems_of, shown_key, shown_path
+from ftsdk.spec.validation_messages import NO_SUCH_FIELD, Mistake, problems_of, shown_key, shown_path
 from ftsdk.spec.yaml12 import read_yaml, write_yaml
 
 

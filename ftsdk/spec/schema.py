@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args
 
+from ftsdk.spec.aliases import SECTIONS
 from ftsdk.spec.base import Section
 from ftsdk.spec.job import JobSpec
-from ftsdk.spec.names import SECTIONS
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _SHORTHANDS: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ftsdk.spec.wording import Mistake, shown_key, unquoted
+from ftsdk.spec.validation_messages import Mistake, shown_key, unquoted
 
 _LONGEST = 2**17  # characters, which PyYAML takes seconds to read
 _DEEPEST = 24  # sections within sections

@@ -9,7 +9,7 @@ from typing import Any
 
 from ftsdk.backend import Plan
 from ftsdk.identity import ProcessIdentity
-from ftsdk.job import JobRef, JobState, JobStatus, job_id
+from ftsdk.job_types import JobRef, JobState, JobStatus, job_id
 from ftsdk.spec import Section
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

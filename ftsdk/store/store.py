@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from ftsdk.errors import JobNotFound, StoreError
-from ftsdk.job import JobRef
+from ftsdk.job_types import JobRef
 from ftsdk.store.database import CHANGES, JOBS, Database
 from ftsdk.store.mirror import Mirror
 from ftsdk.store.record import Change, JobRecord, JobSummary

@@ -26,10 +26,10 @@ import pytest
 
 from ftsdk.backend import Backend
 from ftsdk.home import VARIABLE
-from ftsdk.job import JobState
+from ftsdk.job_types import JobState
 from ftsdk.spec import JobSpec
-from ftsdk.testing.job_exam import JobExam, Trace, account
-from ftsdk.testing.plan_exam import PlanExam
+from ftsdk.testing.job_contract import JobExam, Trace, account
+from ftsdk.testing.plan_contract import PlanExam
 
 
 class BackendContract(PlanExam, JobExam):

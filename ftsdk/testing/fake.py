@@ -16,12 +16,12 @@ from pydantic_core import to_jsonable_python
 from ftsdk.artifact import Artifact, place
 from ftsdk.backend import Backend, Capabilities, Plan, Record
 from ftsdk.errors import AmbiguousError, InputError, JobNotReady, Problem, RejectedError, UnreachableError
-from ftsdk.job import Event, JobState, JobStatus, Reason
-from ftsdk.kit.ledger import Ledger
+from ftsdk.job_types import Event, JobState, JobStatus, Reason
 from ftsdk.spec import BOOKKEEPING, JobSpec, Section
 from ftsdk.testing import service, weights
-from ftsdk.testing.cases import FORMATS
 from ftsdk.testing.script import Happening, Script, word_at
+from ftsdk.testing.spec_cases import FORMATS
+from ftsdk.translation.ledger import Ledger
 
 STATES = {
     "QUEUED": JobState.QUEUED,

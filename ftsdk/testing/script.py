@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from ftsdk.backend import Options
-from ftsdk.job import Reason
+from ftsdk.job_types import Reason
 
 Seconds = Annotated[float, Field(ge=0)]
 

@@ -1,15 +1,15 @@
 """What every engine's plan does alike, whatever the engine calls it."""
 
 import pytest
+from engine_translations import Translation
 from hypothesis import given
 from hypothesis import strategies as st
-from translations import Translation
 
 import ftsdk_axolotl.translate
 import ftsdk_llamafactory.translate
 import ftsdk_unsloth.translate
 from ftsdk.errors import UnsupportedSpec
-from ftsdk.kit.hub.pins import Pin
+from ftsdk.huggingface.revisions import Pin
 from ftsdk_axolotl.options import AxolotlOptions
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 from ftsdk_unsloth.options import UnslothOptions

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.cli.clean import clean, one_line, plain
+from ftsdk.cli.sanitize import clean, one_line, plain
 from ftsdk.redact import MASK
 
 CANARY = "canary-7f3k2m9q"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ftsdk.cli.look import event_line
-from ftsdk.job import Event
+from ftsdk.job_types import Event
 from ftsdk.redact import MASK
 
 

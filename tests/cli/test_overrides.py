@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.cli.door import overrides_last
+from ftsdk.cli.errors import overrides_last
 
 
 @pytest.mark.parametrize(

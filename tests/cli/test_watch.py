@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from ftsdk.cli import watch
-from ftsdk.job import Event, JobState, JobStatus
+from ftsdk.job_types import Event, JobState, JobStatus
 
 
 def metrics(step: int, **values: float) -> Event:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ftsdk.data import arrays, read, source
+from ftsdk.data import json_array_reader as arrays
+from ftsdk.data import read, source
 from ftsdk.data.read import Line, read_rows
 from ftsdk.errors import DataError, Problem
 

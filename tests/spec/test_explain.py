@@ -3,8 +3,8 @@
 import pytest
 
 from ftsdk.errors import SpecError
+from ftsdk.spec.aliases import FIELDS, MEANT, RENAMED
 from ftsdk.spec.explain import explain, explain_all
-from ftsdk.spec.names import FIELDS, MEANT, RENAMED
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk.errors import SpecError
+from ftsdk.spec.aliases import ASKED, FIELDS, LEAVES, MEANT, OTHER_SECTIONS, RENAMED
 from ftsdk.spec.loader import load_spec
-from ftsdk.spec.names import ASKED, FIELDS, LEAVES, MEANT, OTHER_SECTIONS, RENAMED
 
 KEYS = st.sampled_from(sorted({*FIELDS, *RENAMED, *MEANT, *ASKED, *LEAVES, *OTHER_SECTIONS})) | st.text(max_size=8)
 SCALARS = (

@@ -3,9 +3,9 @@
 import pytest
 
 from ftsdk.errors import SpecError
+from ftsdk.spec.aliases import ASKED, FIELDS, LEAVES, MEANT, RENAMED, WORDS, targets
 from ftsdk.spec.canonical import canonical
 from ftsdk.spec.loader import load_spec
-from ftsdk.spec.names import ASKED, FIELDS, LEAVES, MEANT, RENAMED, WORDS, targets
 
 LEAST = {"model": "m", "dataset": "d.jsonl"}
 

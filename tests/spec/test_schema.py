@@ -6,9 +6,9 @@ import jsonschema
 import pytest
 
 from ftsdk.errors import SpecError
+from ftsdk.spec.aliases import FIELDS
 from ftsdk.spec.base import Section
 from ftsdk.spec.loader import load_spec
-from ftsdk.spec.names import FIELDS
 from ftsdk.spec.schema import in_words, json_schema
 
 LEAST = {"model": "m", "dataset": "d.jsonl"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.spec.wording import Mistake
+from ftsdk.spec.validation_messages import Mistake
 from ftsdk.spec.yaml12 import read_yaml, write_yaml
 
 DATA = st.recursive(

@@ -1,1 +1,0 @@
-"""The training engine; the only place that imports torch."""

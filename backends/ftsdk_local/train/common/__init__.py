@@ -1,0 +1,1 @@
+"""What every method shares: arguments, batch sizing, callbacks, checkpoints, export."""

@@ -1,0 +1,113 @@
+"""What happens between steps: events for the outside, stopping when asked, sealing checkpoints."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from transformers import TrainerCallback
+
+from ftsdk.job_types import Reason
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.outcome import Failure, Why
+from ftsdk_local.train.common.checkpoint import seal
+
+_SILENT = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
+_SILENT_ENDINGS = ("_runtime", "_per_second")
+
+
+class StopRequest(Protocol):
+    """Whether the job was asked to stop."""
+
+    @property
+    def requested(self) -> bool:
+        """True from the moment that it was asked."""
+
+    @property
+    def why(self) -> Why | None:
+        """What it was asked for; None until it is."""
+
+
+class Narrate(TrainerCallback):
+    """Tells the reporter what Trainer logs, with tokens per second and the time left.
+
+    Args:
+        reporter: Writes the events.
+        pace: Gives tokens seen and seconds spent in training steps so far.
+    """
+
+    def __init__(self, reporter: Reporter, pace: Callable[[], tuple[int, float]]) -> None:
+        self.reporter = reporter
+        self.pace = pace
+        self._last = (0, 0.0)
+        self._began = (0, 0.0)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Remember where this attempt began, for the time left."""
+        self._began = (state.global_step, time.monotonic())
+        self.reporter.progress(state.global_step, state.max_steps, None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Tell the progress; log with each checkpoint, so that a resumed run averages its loss over the same steps."""
+        steps = state.global_step - self._began[0]
+        left = (state.max_steps - state.global_step) * (time.monotonic() - self._began[1]) / max(steps, 1)
+        self.reporter.progress(state.global_step, state.max_steps, left)
+        control.should_log = control.should_log or control.should_save
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """Pass Trainer's metrics on, and stop a run whose loss is no number."""
+        metrics = {name: float(value) for name, value in logs.items() if _is_told(name, value)}
+        if "loss" in metrics:
+            metrics |= self._tokens_per_second()
+        if metrics:
+            self.reporter.metrics(state.global_step, metrics)
+        if not all(math.isfinite(metrics.get(name, 0.0)) for name in ("loss", "grad_norm")):
+            raise Failure(
+                Reason.DIVERGED,
+                f"the loss or its gradient is no finite number at step {state.global_step}",
+                hint="lower training.learning_rate, or set compute.dtype=float32",
+            )
+
+    def _tokens_per_second(self) -> dict[str, float]:
+        tokens, seconds = self.pace()
+        (tokens_before, seconds_before), self._last = self._last, (tokens, seconds)
+        spent = seconds - seconds_before
+        return {"tokens_per_second": (tokens - tokens_before) / spent} if spent > 0 else {}
+
+
+def _is_told(name: str, value: Any) -> bool:
+    return isinstance(value, int | float) and name not in _SILENT and not name.endswith(_SILENT_ENDINGS)
+
+
+class StopWhenAsked(TrainerCallback):
+    """Finishes the step, saves a checkpoint, and ends the training, once a stop was requested."""
+
+    def __init__(self, stop: StopRequest) -> None:
+        self.stop = stop
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Ask Trainer to save and stop."""
+        if self.stop.requested:
+            control.should_log = control.should_save = control.should_training_stop = True
+        return control
+
+
+class SealCheckpoints(TrainerCallback):
+    """Seals each checkpoint that Trainer wrote; an unsealed one is never resumed from.
+
+    Args:
+        reporter: Told of each checkpoint.
+        facts: Gives what a resumed run must know.
+    """
+
+    def __init__(self, reporter: Reporter, facts: Callable[[], dict[str, Any]]) -> None:
+        self.reporter = reporter
+        self.facts = facts
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Hash and seal."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        seal(folder, self.facts())
+        self.reporter.checkpoint(state.global_step, folder.name)

@@ -1,0 +1,108 @@
+"""From the dataset of a plan to tokenized sequences, training and held-out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ftsdk.data import Row, rows
+from ftsdk.data.download import localize
+from ftsdk.data.split import held_out
+from ftsdk.errors import DataError
+from ftsdk.job_folder import JobFolder
+from ftsdk.modeling.batches import Example, pack, tokens_of
+from ftsdk.modeling.encode import Encoded, U, encode
+from ftsdk.spec import Dataset
+from ftsdk.workers.event_writer import Reporter
+from ftsdk_local.settings import Settings
+
+Item = TypeVar("Item")
+
+
+class Sequences(NamedTuple, Generic[U]):
+    """What optimizer steps count: each a row or a pair, or with packing several whole rows."""
+
+    training: list[list[U]]
+    held_out: list[list[U]]
+
+
+def template_of(dataset: Dataset) -> str | None:
+    """The chat template that the user gave, as Jinja source.
+
+    Raises:
+        DataError: Its file cannot be read.
+    """
+    if dataset.chat_template is None:
+        return None
+    try:
+        return Path(dataset.chat_template).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"dataset.chat_template: {dataset.chat_template} cannot be read: {error}") from error
+
+
+def read_sequences(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter) -> Sequences[Example]:
+    """Read, tokenize, hold out and pack; counts, and what was cut, are told.
+
+    Raises:
+        DataError: Rows cannot be trained on.
+    """
+    data = settings.data
+    tokenized = partial(encode, tokenizer=tokenizer, train_on=data.train_on, max_length=data.max_length)
+    training, held_out = read_units(settings, tokenized, folder, reporter)
+    packed = pack(training, data.max_length) if data.packing else [[example] for example in training]
+    return Sequences(packed, [[example] for example in held_out])
+
+
+def read_units(
+    settings: Settings, tokenized: Callable[[Iterable[Row]], Encoded[U]], folder: JobFolder, reporter: Reporter
+) -> tuple[list[U], list[U]]:
+    """Read, tokenize and hold out; counts, and what was cut, are told.
+
+    Args:
+        settings: The plan.
+        tokenized: Makes units of rows.
+        folder: Where datasets from elsewhere are kept.
+        reporter: Writes the events.
+
+    Returns:
+        To train on, and held out.
+
+    Raises:
+        DataError: Rows cannot be trained on.
+    """
+    data = settings.data
+
+    def read(dataset: Dataset, what: str) -> list[U]:
+        encoded = tokenized(rows(localize(dataset, folder.cache), settings.method))
+        _tell(encoded, what, data.max_length, reporter)
+        return encoded.examples
+
+    training = read(data.dataset, "dataset")
+    if data.eval_dataset is not None:
+        return training, read(data.eval_dataset, "eval_dataset")
+    return split(training, data.val_size, settings.arguments["seed"])
+
+
+def _tell(encoded: Encoded[Any], what: str, max_length: int, reporter: Reporter) -> None:
+    units, tokens = encoded.examples, sum(map(tokens_of, encoded.examples))
+    count = sum(len(unit.rows) for unit in units)
+    pairs = "" if count == len(units) else f" in {len(units)} pairs"
+    reporter.log(f"{what}: {count} rows{pairs}, {tokens} tokens, the longest {encoded.longest}")
+    if encoded.truncated:
+        reporter.warning(
+            f"{what}: {encoded.truncated} of {count} rows were cut at {max_length} "
+            f"tokens, {encoded.dropped_tokens} tokens lost; training.max_length={encoded.longest} would keep all"
+        )
+
+
+def split(examples: Sequence[Item], val_size: float, seed: int) -> tuple[list[Item], list[Item]]:
+    """The rows to train on, and those that are held out.
+
+    Raises:
+        DataError: There are too few rows.
+    """
+    chosen = held_out(len(examples), val_size, seed)
+    return (
+        [example for place, example in enumerate(examples) if place not in chosen],
+        [example for place, example in enumerate(examples) if place in chosen],
+    )

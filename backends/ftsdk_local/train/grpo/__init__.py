@@ -1,0 +1,1 @@
+"""GRPO, on the trainer of TRL."""

@@ -1,0 +1,53 @@
+"""What stands before TRL's GRPO trainer: prompts that are tokens already, and rewards of ours."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ftsdk_local.train.rl.prompts import Prompt
+from ftsdk_local.train.rl.rewards import Response, Reward
+from ftsdk_local.train.rl.sampling import Tokens
+
+
+class Scores:
+    """A reward in the shape that TRL calls.
+
+    Args:
+        prompts: Training and held-out ones; TRL knows each by its number.
+        reward: Scores responses.
+        decode: From tokens to text without special tokens.
+    """
+
+    __name__ = "reward"
+
+    def __init__(self, prompts: Sequence[Prompt], reward: Reward, decode: Callable[[Tokens], str]) -> None:
+        self.prompts = prompts
+        self.reward = reward
+        self.decode = decode
+        self.responses: list[Response] = []
+        """The last that were scored."""
+        self.rewards: list[float] = []
+
+    def __call__(self, *, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+        """One number for each response."""
+        tokens = [np.array(ids, dtype=np.int32) for ids in completion_ids]
+        self.responses = [
+            Response(self.prompts[int(prompt)], ids, self.decode(ids))
+            for prompt, ids in zip(prompts, tokens, strict=True)
+        ]
+        self.rewards = self.reward(self.responses)
+        return self.rewards
+
+
+class GroupSteps:
+    """TRL's trainer, with our tokens; ``prompts`` are the rows that its prompts are numbers of."""
+
+    prompts: Sequence[Prompt]
+
+    def _tokenize_prompts(self, prompts: Sequence[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """The tokens of each prompt; neither images nor anything else beside them."""
+        return [self.prompts[int(prompt)].input_ids.tolist() for prompt in prompts], None, {}
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """The artifact has a card of ours."""

@@ -1,0 +1,48 @@
+"""What a response is worth by a reward model whose adapter goes on the policy's own base."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ftsdk.artifact.model_files import ADAPTER_WEIGHTS
+from ftsdk.job_types import Reason
+from ftsdk.modeling.batches import Example
+from ftsdk.workers.outcome import Failure
+from ftsdk_local.train.ppo.actor import Actor
+from ftsdk_local.train.ppo.roles import REWARD, Roles
+from ftsdk_local.train.rl.reward_model import RewardSource
+from ftsdk_local.train.rl.rewards import Response, Reward
+
+
+def reward_on_base(source: RewardSource, actor: Actor) -> Reward:
+    """Score with the reward model's adapter on the policy's own base; see :func:`put_on_base`."""
+    head_1H = _score_head(source.folder).to(actor.device)
+
+    def reward(responses: Sequence[Response]) -> list[float]:
+        rows = [Example(response.input_ids, response.input_ids) for response in responses]
+        hidden_BH = actor.last_hidden_states(rows, REWARD)
+        scores: list[float] = (hidden_BH @ head_1H.T).squeeze(1).tolist()
+        return scores
+
+    return reward
+
+
+def put_on_base(source: RewardSource, roles: Roles) -> None:
+    """Add the reward model's adapter to the policy's base."""
+    assert source.adapter is not None
+    names = ("r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "bias")
+    roles.add_reward(source.folder, {name: source.adapter[name] for name in names})
+
+
+def _score_head(folder: Path) -> Tensor:
+    weights = load_file(folder / ADAPTER_WEIGHTS)
+    found = [tensor for key, tensor in weights.items() if key.endswith("score.weight")]
+    if len(found) != 1 or found[0].shape[0] != 1:
+        raise Failure(
+            Reason.ENGINE_ERROR,
+            f"method.reward: the adapter in {folder} has no score head of one output",
+            hint="give a reward model that method reward_modeling has made",
+        )
+    return found[0].float()

@@ -1,0 +1,55 @@
+"""Responses as rows that can be looked at again, and numbers for each of their tokens."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ftsdk.modeling.batches import Example
+from ftsdk.modeling.losses import IGNORED
+from ftsdk_local.train.rl.rewards import Response
+
+
+class Rollouts(NamedTuple):
+    """B responses, R tokens the longest."""
+
+    responses: Sequence[Response]
+    rows: list[Example]
+    """Prompt and response; labels on the response."""
+    mask_BR: Tensor
+    """True at the tokens of a response."""
+
+    @property
+    def last_B(self) -> Tensor:  # noqa: N802 - the suffix tells the shape
+        """The place of each response's last token."""
+        return self.mask_BR.sum(1) - 1
+
+    def spread(self, flat_N: Tensor, rows: Sequence[int], into_BR: Tensor) -> None:
+        """Write numbers for the tokens of some rows, one row after the other, to their places."""
+        chosen = self.mask_BR[list(rows)]
+        part = torch.zeros_like(into_BR[list(rows)])
+        part[chosen] = flat_N.to(part.dtype)
+        into_BR[list(rows)] = part
+
+    def gather(self, numbers_BR: Tensor, rows: Sequence[int]) -> Tensor:
+        """The numbers for the tokens of some rows, one row after the other: the way back of :meth:`spread`."""
+        return numbers_BR[list(rows)][self.mask_BR[list(rows)]]
+
+
+def rollouts_of(responses: Sequence[Response], device: torch.device) -> Rollouts:
+    """Rows and mask of some responses, each of at least one token."""
+    lengths = [len(response.tokens) for response in responses]
+    mask_BR = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    return Rollouts(responses, [_row(response) for response in responses], mask_BR.to(device))
+
+
+def _row(response: Response) -> Example:
+    unlabelled = np.full_like(response.prompt.input_ids, IGNORED)
+    return Example(response.input_ids, np.concatenate([unlabelled, response.tokens]))
+
+
+def ended(responses: Iterable[Response], stops: frozenset[int]) -> list[bool]:
+    """Whether each response came to a stop token by itself."""
+    return [bool(response.tokens[-1] in stops) for response in responses]

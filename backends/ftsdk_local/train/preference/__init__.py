@@ -1,0 +1,1 @@
+"""DPO, KTO and ORPO, on the trainers of TRL."""

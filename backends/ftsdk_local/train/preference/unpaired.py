@@ -1,0 +1,74 @@
+"""Answers that were judged one by one, good or bad, as tokens."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from ftsdk.data import Row
+from ftsdk.job_folder import JobFolder
+from ftsdk.modeling.batches import Example
+from ftsdk.modeling.encode import Encoded, encode
+from ftsdk.workers.event_writer import Reporter
+from ftsdk_local.settings import Settings
+from ftsdk_local.train.common.sequences import Sequences, read_units
+
+_BALANCED = (0.5, 2.0)  # equation 8 of arXiv 2402.01306 asks for 1 to 4/3; this is far from it
+
+
+class Judged(NamedTuple):
+    """A prompt and its answer, with a verdict."""
+
+    example: Example
+    good: bool
+
+    @property
+    def rows(self) -> tuple[Example, ...]:
+        """The one row."""
+        return (self.example,)
+
+    @property
+    def weight(self) -> int:
+        """Answers count alike, however long they are."""
+        return 1
+
+
+def read_judged(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter) -> Sequences[Judged]:
+    """Read, tokenize and hold out; counts, and what was cut, are told, and a warning where one verdict outweighs.
+
+    Raises:
+        DataError: Rows cannot be trained on.
+    """
+    tokenized = partial(encode_judged, tokenizer=tokenizer, max_length=settings.data.max_length)
+    training, held_out = read_units(settings, tokenized, folder, reporter)
+    weights = settings.options["desirable_weight"], settings.options["undesirable_weight"]
+    _tell_balance(training, weights, reporter)
+    return Sequences([[unit] for unit in training], [[unit] for unit in held_out])
+
+
+def encode_judged(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> Encoded[Judged]:
+    """Tokenize rows; the answer carries loss.
+
+    Args:
+        rows: Canonical rows of the format ``unpaired_preference``.
+        tokenizer: A fast tokenizer; with a chat template where rows are conversations.
+        max_length: Longer rows are cut at the end.
+
+    Raises:
+        DataError: As for :func:`ftsdk.modeling.encode.encode`.
+    """
+    kept = list(rows)
+    found = encode(kept, tokenizer, train_on="completion", max_length=max_length)
+    judged = [Judged(example, row.value["label"]) for example, row in zip(found.examples, kept, strict=True)]
+    return Encoded(judged, found.truncated, found.dropped_tokens, found.longest)
+
+
+def _tell_balance(judged: Sequence[Judged], weights: tuple[float, float], reporter: Reporter) -> None:
+    good = sum(unit.good for unit in judged)
+    bad = len(judged) - good
+    reporter.log(f"to train on: {good} good rows, {bad} bad ones")
+    low, high = _BALANCED
+    if not (bad and low <= round(good * weights[0] / (bad * weights[1]), 2) <= round(high, 2)):
+        reporter.warning(
+            f"{good} good rows and {bad} bad ones are out of balance: choose method.desirable_weight and "
+            "method.undesirable_weight so that the good rows weigh 1 to 4/3 of the bad ones in all"
+        )

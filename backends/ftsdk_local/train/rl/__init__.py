@@ -1,0 +1,1 @@
+"""What GRPO and PPO share: prompts, sampled responses, rewards."""

@@ -1,0 +1,92 @@
+"""From the dataset of a plan to prompts as tokens, for methods that sample their own responses."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ftsdk.data import Row, rows
+from ftsdk.data.download import localize
+from ftsdk.data.encoding import encode_prompt, prompt_and_answer
+from ftsdk.errors import DataError, Problem
+from ftsdk.job_folder import JobFolder
+from ftsdk.modeling.encode import MOST_PROBLEMS
+from ftsdk.spec import Dataset
+from ftsdk.workers.event_writer import Reporter
+from ftsdk_local.settings import Settings
+from ftsdk_local.train.common.sequences import split
+from ftsdk_local.train.rl.sampling import Tokens
+
+Said = str | list[dict[str, Any]]
+"""A prompt as its row has it: text, or messages."""
+
+
+class Prompt(NamedTuple):
+    """One row to answer."""
+
+    said: Said
+    input_ids: Tokens
+    columns: dict[str, Any]
+    """What else the row has, for a reward function."""
+    place: str
+    """File and line."""
+
+
+class Prompts(NamedTuple):
+    """Rows to learn on, and rows held out."""
+
+    training: list[Prompt]
+    held_out: list[Prompt]
+
+
+def read_prompts(
+    settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter, *, max_new_tokens: int
+) -> Prompts:
+    """Read and tokenize the prompts, and hold some out.
+
+    Args:
+        settings: The plan.
+        tokenizer: With a chat template where prompts are messages.
+        folder: Where remote rows are kept.
+        reporter: Told the counts.
+        max_new_tokens: Longest response; the prompt has what it leaves of ``training.max_length``.
+
+    Raises:
+        DataError: Prompts are too long, each with file and line.
+    """
+    data = settings.data
+
+    def read(dataset: Dataset, what: str) -> list[Prompt]:
+        found = [_prompt(row, tokenizer) for row in rows(localize(dataset, folder.cache), settings.method)]
+        problems = list(_too_long(found, data.max_length - max_new_tokens))
+        if problems:
+            raise DataError(
+                "prompts are too long",
+                problems=problems[:MOST_PROBLEMS],
+                hint="raise training.max_length, lower method.max_new_tokens, or remove these rows",
+            )
+        longest = max(len(prompt.input_ids) for prompt in found)
+        reporter.log(f"{what}: {len(found)} prompts, the longest {longest} tokens")
+        return found
+
+    training = read(data.dataset, "dataset")
+    if data.eval_dataset is not None:
+        return Prompts(training, read(data.eval_dataset, "eval_dataset"))
+    return Prompts(*split(training, data.val_size, settings.arguments["seed"]))
+
+
+def _too_long(prompts: list[Prompt], budget: int) -> Iterator[Problem]:
+    for prompt in prompts:
+        length = len(prompt.input_ids)
+        if length > budget:
+            what = f"the prompt has {length} tokens; training.max_length less method.max_new_tokens leaves {budget}"
+            yield Problem(prompt.place, what)
+        elif not length:
+            yield Problem(prompt.place, "the prompt has no token")
+
+
+def _prompt(row: Row, tokenizer: Any) -> Prompt:
+    said, answer = prompt_and_answer(row.value)
+    columns = {**row.others, **({} if answer is None else {"completion": answer})}
+    ids = np.array(encode_prompt(said, tokenizer, row.value.get("tools")), dtype=np.int32)
+    return Prompt(said, ids, columns, f"{row.file}:{row.line}")

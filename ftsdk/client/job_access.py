@@ -1,0 +1,121 @@
+"""From a reference to the job: recorded here, or submitted on another machine, so that only its backend knows it."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ftsdk import plugins
+from ftsdk.backend import Backend, Verb
+from ftsdk.client import lifecycle
+from ftsdk.errors import JobNotFound
+from ftsdk.job_types import JobRef, JobStatus
+from ftsdk.store.record import JobRecord
+
+if TYPE_CHECKING:
+    from ftsdk.store.store import Store
+
+
+class Case(ABC):
+    """One job, and the backend that is asked about it.
+
+    Args:
+        backend: The backend's name.
+        native_id: The system's name for the job; None while it has none.
+        job_id: Its name here.
+    """
+
+    def __init__(self, backend: str, native_id: str | None, job_id: str) -> None:
+        self.backend = backend
+        self.native_id = native_id
+        self.id = job_id
+
+    @property
+    def ref(self) -> str:
+        """The string that finds it."""
+        return str(JobRef(self.backend, self.native_id or self.id))
+
+    @cached_property
+    def system(self) -> Backend:
+        """The backend, imported when it is first needed."""
+        return plugins.load_backend(self.backend)
+
+    def able(self, verb: Verb) -> Backend:
+        """The backend, if it declares the verb.
+
+        Raises:
+            BackendError: It does not.
+        """
+        lifecycle.require(self.system, verb)
+        return self.system
+
+    @abstractmethod
+    def look(self) -> JobStatus:
+        """Where the job is now."""
+
+    @abstractmethod
+    def cancel(self) -> JobStatus:
+        """Ask it to stop."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Go on with it."""
+
+
+class Recorded(Case):
+    """A job of this store; everything that is learned about it is kept."""
+
+    def __init__(self, store: "Store", record: JobRecord) -> None:
+        super().__init__(record.backend, record.native_id, record.id)
+        self._store = store
+
+    def look(self) -> JobStatus:
+        """Where the job is; a final state is told without asking the backend, or even importing it."""
+        record = self._store.get(self.id)
+        return self._keep(record if record.state.done else lifecycle.observe(self._store, self.system, record))
+
+    def cancel(self) -> JobStatus:
+        """Ask it to stop."""
+        return self._keep(lifecycle.cancel(self._store, self.system, self._store.get(self.id)))
+
+    def resume(self) -> None:
+        """Go on with it, or send it at last."""
+        self._keep(lifecycle.resume(self._store, self.system, self._store.get(self.id)))
+
+    def _keep(self, record: JobRecord) -> JobStatus:
+        self.native_id = record.native_id
+        return record.status.model_copy(update={"facts": record.facts})
+
+
+class Foreign(Case):
+    """A job of which there is no record here: the backend is asked each time."""
+
+    def __init__(self, ref: JobRef) -> None:
+        super().__init__(ref.backend, ref.native_id, ref.native_id)
+        self._native_id = ref.native_id
+
+    def look(self) -> JobStatus:
+        """Where the job is."""
+        return self.system.status(self._native_id)
+
+    def cancel(self) -> JobStatus:
+        """Ask it to stop."""
+        self.able("cancel").cancel(self._native_id)
+        return self.look()
+
+    def resume(self) -> None:
+        """Go on with it."""
+        self.able("resume").resume(self._native_id)
+
+
+def look_up(store: "Store", ref: str) -> Case:
+    """Find a job by ``backend:native-id``, ``backend:id``, or its bare id.
+
+    Raises:
+        JobNotFound: A bare id that is not recorded here.
+    """
+    record = store.find(ref) if ref.isprintable() else None
+    if record is not None:
+        return Recorded(store, record)
+    if ":" not in ref:
+        raise JobNotFound(f"no job {ref!r} is recorded here", hint="ftsdk jobs lists those that are")
+    return Foreign(JobRef.parse(ref))

@@ -1,0 +1,103 @@
+"""A backend that runs a foreign engine on this machine, in the engine's own Python."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from ftsdk.backend import Capabilities, Plan, Record
+from ftsdk.data.formats import FORMATS_OF_METHOD
+from ftsdk.engines.environment import House, Tell, build, check_python, describe, obstacles
+from ftsdk.errors import Problem
+from ftsdk.huggingface.revisions import pins_of
+from ftsdk.spec import JobSpec
+from ftsdk.workers.backend import WorkerBackend
+from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.hardware import device
+from ftsdk.workers.options import WorkerOptions
+
+Translate = Callable[..., Plan]
+"""From spec, options, machine, the engine's version and pins to a plan."""
+
+
+class EngineOptions(WorkerOptions):
+    """How an engine is run on this machine."""
+
+    python: str | None = None
+    """A Python of your own that has the engine. None: an environment that ftsdk makes for it alone."""
+
+
+class EngineBackend(WorkerBackend):
+    """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
+
+    house: ClassVar[House]
+    houses: ClassVar[Mapping[str, House]] = MappingProxyType({})
+    """From a method to its house, where it is another one."""
+
+    def house_for(self, method: str) -> House:
+        """Where a method is at home."""
+        return self.houses.get(method, self.house)
+
+    def check(self) -> list[Problem]:
+        """What stands in the way of installing the engine; it is installed at the first job."""
+        return obstacles(self.house)
+
+    def describe(self) -> str:
+        """The engine, its place, and the device."""
+        return f"{describe(self.house)}; trains on {device().name}"
+
+    def submit(self, plan: Plan, token: str, record: Record) -> str:
+        """See that a Python of the user's own has the engine; then as any job on this machine."""
+        if python := _given_python(plan):
+            check_python(python, self.house_for(plan.spec.method.type))
+        return super().submit(plan, token, record)
+
+    def install(self, tell: Tell) -> None:
+        """Install the engine into an environment of its own, and one more for each method that needs another."""
+        for house in (self.house, *self.houses.values()):
+            build(house, tell)
+
+
+class TokensBackend(EngineBackend):
+    """Runs an engine that is given tokens; the methods that it learns by, and its translation, are its own."""
+
+    methods: ClassVar[frozenset[str]]
+    quantizations: ClassVar[frozenset[str]]
+    translate: ClassVar[Translate]
+
+    def capabilities(self) -> Capabilities:
+        """What the engine is had to do; rows of any format become tokens."""
+        return Capabilities(
+            methods=self.methods,
+            adapters=frozenset({"full", "lora", "dora", "rslora"}),
+            quantizations=self.quantizations,
+            formats=frozenset().union(*(FORMATS_OF_METHOD[method] for method in self.methods)),
+            verbs=frozenset({"events", "metrics", "cancel", "resume", "fetch"}),
+        )
+
+    def plan(self, spec: JobSpec, options: Any) -> Plan:
+        """The engine's own configuration."""
+        version, pins = self.house_for(spec.method.type).version, pins_of(spec, self.name)
+        return type(self).translate(spec, options, device(options.device), version, pins)
+
+
+def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
+    """The engine's Python: the user's own, or the house's, which is made where it is missing.
+
+    Raises:
+        ConfigError: It lacks the engine, or cannot be made.
+        InputError: The disk has no room.
+    """
+    if python := _given_python(plan):
+        check_python(python, house)
+        return python
+    if not house.is_ready:
+        reporter.log(f"installing {house.package} {house.version}, about {house.size / 1e9:.1f} GB")
+        reporter.stage(f"installing {house.package} {house.version}")
+        build(house, print)
+    return house.interpreter
+
+
+def _given_python(plan: Plan) -> Path | None:
+    given = plan.spec.backend_options.get(plan.backend, {}).get("python")
+    return Path(given).expanduser().absolute() if isinstance(given, str) else None

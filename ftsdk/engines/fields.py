@@ -1,0 +1,191 @@
+"""Fields of a spec that are said to every engine in the same words: those of Transformers' Trainer, and of our runners.
+
+Pure but for looking at the files that a spec names.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftsdk.data import is_local
+from ftsdk.data.download import SCHEMES
+from ftsdk.data.formats import FORMATS_OF_METHOD
+from ftsdk.forecast import Computing, Outlook, outlook
+from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_source import check_model, config_of, folder_of
+from ftsdk.workers.hardware import Machine
+
+OUTPUT = "out"
+"""The folder that an engine writes into."""
+
+_TENTH = 0.1  # of all steps, as Transformers reads a share
+
+
+class Model(NamedTuple):
+    """A base model."""
+
+    name: str
+    """A folder, or a name on the Hub."""
+    revision: str | None
+    """The Hub's commit, which our runner brings."""
+
+
+def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
+    """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
+    name: str = ledger.take("model", native)
+    given: str | None = ledger.take("model_revision", "the runner's download")
+    folder = folder_of(ledger, "model", name)
+    if folder is None:
+        return Model(name, commit or given)
+    if given is not None:
+        ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
+    check_model(ledger, "model", folder)
+    return Model(str(folder), None)
+
+
+def memory_of(
+    spec: JobSpec, model: Model, machine: Machine, *, rows: int, halves: bool, **computing: int | None
+) -> Outlook:
+    """The forecast for an engine on Transformers' Trainer; ``Plan(**memory_of(...).fields)`` takes it.
+
+    Args:
+        spec: What to train.
+        model: From :func:`model_of`.
+        machine: What it runs on.
+        rows: In a batch of the device.
+        halves: Whether it computes in 16 bits, by mixed precision.
+        computing: In what the engine differs from Trainer (see :class:`ftsdk.forecast.Computing`): ``logit_rows`` where
+            its loss takes a chunk of logits at a time, ``plain_width`` where it widens what quantization leaves.
+    """
+    way = Computing(
+        width=2 if halves else 4,
+        checkpointing=spec.compute.gradient_checkpointing is not False,
+        cuda=machine.cuda,
+        score_matrix=spec.compute.attention == "eager",
+        **computing,
+    )
+    return outlook(spec, config_of(*model), way, rows=rows)
+
+
+def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
+    """LoRA's alpha, for an engine that takes whole numbers."""
+    alpha = float(ledger.take("adapter.alpha", native))
+    if not alpha.is_integer():
+        ledger.refuse("adapter.alpha", f"{engine} takes whole numbers", f"{round(alpha)}")
+    return int(alpha)
+
+
+def warmup_steps(ledger: Ledger) -> float:
+    """Steps; below 1, Transformers 5 reads a share of all steps."""
+    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio", "warmup_steps")
+    return float(ratio if steps is None else steps)
+
+
+def cadence(ledger: Ledger) -> dict[str, Any]:
+    """When to save, and to evaluate where rows are held out: Trainer's strategies and steps."""
+    save, each = ledger.take("training.save_steps"), ledger.take("training.eval_steps")
+    ledger.take("val_size", "the runner's validation rows")
+    ledger.take("eval_dataset", "the runner's validation rows")
+    saving = {"save_strategy": "steps", "save_steps": save or _TENTH}
+    if not holds_out(ledger):
+        return {**saving, "eval_strategy": "no"}
+    return {**saving, **({"eval_strategy": "steps", "eval_steps": each} if each else {"eval_strategy": "epoch"})}
+
+
+def holds_out(ledger: Ledger) -> bool:
+    """Whether rows are held out."""
+    return bool(ledger.spec.val_size) or ledger.spec.eval_dataset is not None
+
+
+def precision(ledger: Ledger, machine: Machine, engine: str) -> dict[str, bool]:
+    """Trainer's ``bf16`` and ``fp16``; ``auto`` is bfloat16 on a card, and neither on the CPU."""
+    wanted = ledger.take("compute.dtype", "bf16, fp16")
+    if wanted == "float16" and not machine.cuda:
+        ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto or float32")
+    if wanted == "bfloat16" and not machine.cuda:
+        ledger.refuse("compute.dtype", f"{engine} trains in bfloat16 on GPUs only", "auto or float32")
+    return {"bf16": wanted == "bfloat16" or (wanted == "auto" and machine.cuda), "fp16": wanted == "float16"}
+
+
+def attention(ledger: Ledger, machine: Machine, native: str) -> str:
+    """How attention is computed, in the spec's own word."""
+    wanted: str = ledger.take("compute.attention", native)
+    if wanted == "flash_attention_2" and not machine.cuda:
+        ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
+    return wanted
+
+
+def refuse_the_usual(ledger: Ledger, engine: str) -> None:
+    """What no engine does here: uploads, rows from nowhere, noise on what is no SFT."""
+    for field in ("push_to_hub", "hub_model_id"):
+        if ledger.take(field):
+            ledger.refuse(field, f"{engine} never uploads by itself here", "push the artifact once it is fetched")
+    if ledger.spec.training.neftune_noise_alpha is not None and ledger.spec.method.type != "sft":
+        ledger.refuse("training.neftune_noise_alpha", "noise on the embeddings is for sft", "leave it out")
+    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.take("dataset", "the runner's rows")
+    for field, dataset in (("dataset", ledger.spec.dataset), ("eval_dataset", ledger.spec.eval_dataset)):
+        if dataset is not None:
+            _refuse_rows(ledger, field, dataset)
+
+
+def _refuse_rows(ledger: Ledger, field: str, dataset: Dataset) -> None:
+    method = ledger.spec.method.type
+    takes = FORMATS_OF_METHOD[method] | {"auto"}
+    if dataset.format not in takes:
+        ledger.refuse(f"{field}.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
+    for path in dataset.paths:
+        if "://" in path and not path.startswith(SCHEMES):
+            ledger.refuse(f"{field}.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
+    if dataset.chat_template and not Path(dataset.chat_template).expanduser().is_file():
+        ledger.refuse(f"{field}.chat_template", f"there is no file {dataset.chat_template}", "give a Jinja file")
+
+
+def task_of(ledger: Ledger, commits: Mapping[str, str], model: Model) -> dict[str, Any]:
+    """What a runner is told beside the engine's own configuration."""
+    spec = ledger.spec
+    return {
+        "model": model.name,
+        "model_revision": model.revision,
+        "trust_remote_code": spec.trust_remote_code,
+        "method": spec.method.type,
+        "train_on": spec.method.train_on if isinstance(spec.method, SFT) else "completion",
+        "max_length": spec.training.max_length,
+        "max_new_tokens": getattr(spec.method, "max_new_tokens", 0),
+        "adapter": spec.adapter is not None,
+        "output": OUTPUT,
+        "dataset": _here(spec.dataset, commits.get("dataset")),
+        "eval_dataset": spec.eval_dataset and _here(spec.eval_dataset, commits.get("eval_dataset")),
+        "val_size": spec.val_size,
+        "seed": spec.training.seed,
+    }
+
+
+def _here(dataset: Dataset, commit: str | None) -> dict[str, Any]:
+    """The dataset with whole paths, because the worker runs elsewhere."""
+    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths]
+    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    pinned = {"revision": commit} if commit else {}
+    return {**dataset.model_dump(mode="json"), "path": paths, "chat_template": template, **pinned}
+
+
+_MOST_ROWS = 4
+"""Rows at a time on one device, where the spec does not say."""
+
+
+def cut_batch(ledger: Ledger, size: str, accumulation: str) -> dict[str, int]:
+    """The two native fields whose product is ``training.global_batch_size``, on one device.
+
+    Args:
+        ledger: Has the spec; a size that does not divide the step is refused there.
+        size: The engine's name for rows at a time.
+        accumulation: Its name for batches in a step.
+    """
+    whole: int = ledger.take("training.global_batch_size", f"{size} x {accumulation}")
+    asked: int | None = ledger.take("compute.per_device_train_batch_size", size)
+    rows = asked or next(rows for rows in range(min(_MOST_ROWS, whole), 0, -1) if whole % rows == 0)
+    if whole % rows:
+        what = f"training.global_batch_size={whole} cannot be made of batches of {rows}"
+        ledger.refuse("compute.per_device_train_batch_size", what, "a divisor of it")
+    return {size: rows, accumulation: whole // rows}

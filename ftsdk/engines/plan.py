@@ -1,0 +1,70 @@
+"""From an engine's translation to the plan: what the engine is given, what the runner is told, what it needs."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ftsdk.backend import Plan
+from ftsdk.engines import fields
+from ftsdk.engines.fields import Model
+from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_checks import flaws_of
+from ftsdk.workers.hardware import Machine
+
+
+class Native(NamedTuple):
+    """What an engine is given."""
+
+    engine: str
+    """Its name and version."""
+    config: dict[str, Any]
+    """Its own configuration."""
+    environment: Mapping[str, str]
+    """Variables that are set for it."""
+    command: str
+    """Does the same by hand, in the engine's folder."""
+    rows: int
+    """In a batch of the device."""
+    halves: bool
+    """Whether it computes in 16 bits, by mixed precision."""
+    logit_rows: int | None = None
+    """Rows of logits that its loss takes at a time. None: all."""
+    task: Mapping[str, Any] = MappingProxyType({})
+    """What its runner is told beside what every runner is told."""
+    said: Sequence[str] = ()
+    """What the user should know of it."""
+
+
+def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins: Pins) -> Plan:
+    """Close the book of a translation, and make the plan.
+
+    Raises:
+        UnsupportedSpec: With every field that the engine cannot honour.
+    """
+    check_base(ledger, *model, packed=("bitsandbytes",))
+    ledger.close()
+    spec = ledger.spec
+    memory = fields.memory_of(
+        spec, model, machine, rows=native.rows, halves=native.halves, logit_rows=native.logit_rows
+    )
+    return Plan(
+        backend=ledger.backend,
+        spec=spec,
+        native={
+            "engine": native.engine,
+            "config": native.config,
+            "environment": dict(native.environment),
+            "task": {**fields.task_of(ledger, revisions(ledger, pins), model), **native.task},
+        },
+        honoured=ledger.honoured,
+        set_aside=tuple(ledger.set_aside),
+        backends_own=tuple(ledger.own),
+        command=native.command,
+        **memory.fields,
+        device=machine.name,
+        device_memory=machine.memory,
+        price=0.0,
+        warnings=(*warnings(pins), *map(str, flaws_of(model.name)), *cautions(spec, *model), *native.said),
+    )

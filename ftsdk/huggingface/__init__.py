@@ -1,0 +1,1 @@
+"""Hugging Face: pinned revisions, Jobs, Spaces, uploads, model cards, published artifacts."""

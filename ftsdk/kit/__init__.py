@@ -1,1 +1,0 @@
-"""What plug-in authors may import beside the contract."""

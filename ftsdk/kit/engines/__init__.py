@@ -1,1 +1,0 @@
-"""Foreign engines on this machine: their environments, their processes, and what stands beside them."""

@@ -1,0 +1,81 @@
+"""Make an artifact of what an engine has written: in the one layout, sealed, and moved into place at once."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ftsdk.artifact import Artifact, Kind, Manifest, seal
+from ftsdk.artifact.model_card import model_card
+from ftsdk.artifact.model_files import is_model_file
+from ftsdk.backend import Plan
+from ftsdk.job_folder import JobFolder
+from ftsdk.workers.metrics import Metrics, as_lines, last_values, metrics_by_step
+
+
+def seal_product(
+    folder: JobFolder,
+    plan: Plan,
+    source: Path,
+    base_model: str,
+    versions: Mapping[str, str],
+    *,
+    revision: str | None,
+    chat_template: str = "",
+) -> Artifact:
+    """Copy an engine's files into the job's artifact, with metrics and a model card; an earlier one is replaced.
+
+    Args:
+        folder: The job's.
+        plan: What was done.
+        source: The folder that the engine has written into.
+        base_model: The base's id or folder.
+        versions: Of the packages that took part.
+        revision: The Hub's commit of the base; None where it is a folder, or not pinned.
+        chat_template: The sha256 of the template that the rows were written with, where it is known.
+
+    Raises:
+        ArtifactError: Something in it is damaged or unsafe.
+    """
+    aside = folder.path / "artifact.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    manifest = Manifest(
+        kind=kind_of(source),
+        base_model=base_model,
+        base_model_revision=revision,
+        method=plan.spec.method.type,
+        spec=plan.spec.as_written(),
+        plan=dict(plan.native),
+        data=plan.data.sha256 if plan.data else {},
+        versions=dict(versions),
+        chat_template=chat_template,
+        job=folder.ref,
+    )
+    assemble(source, aside, metrics_by_step(folder), manifest)
+    Artifact.open(aside)
+    shutil.rmtree(folder.artifact, ignore_errors=True)
+    aside.rename(folder.artifact)
+    return Artifact.open(folder.artifact)
+
+
+def kind_of(source: Path) -> Kind:
+    """What an engine has made, by its files."""
+    return "adapter" if (source / "adapter_config.json").is_file() else "model"
+
+
+def assemble(source: Path, target: Path, metrics: Metrics, manifest: Manifest) -> None:
+    """Fill an empty folder with an engine's files, metrics and a model card, and seal it.
+
+    Args:
+        source: The folder that the engine has written into; what is no part of a model stays there.
+        target: The folder to fill.
+        metrics: What was measured.
+        manifest: Where it comes from, without metrics and files.
+    """
+    for file in sorted(source.iterdir()):
+        if file.is_file() and is_model_file(file.name):
+            shutil.copyfile(file, target / file.name)
+    (target / "metrics.jsonl").write_text(as_lines(metrics), "utf-8")
+    measured = manifest.model_copy(update={"metrics": last_values(metrics)})
+    (target / "README.md").write_text(model_card(measured), "utf-8")
+    seal(target, measured)

@@ -1,0 +1,118 @@
+"""Tell a job's status from its folder alone."""
+
+import time
+from pathlib import Path
+
+from ftsdk.identity import is_alive
+from ftsdk.job_folder import JobFolder
+from ftsdk.job_types import JobState, JobStatus, Reason
+from ftsdk.workers.attempt import Attempt, is_launching, latest_attempt
+from ftsdk.workers.event_writer import BEAT_SECONDS, Heartbeat
+from ftsdk.workers.outcome import Outcome, failed
+from ftsdk.workers.process import reap
+
+_TAIL_BYTES = 8192
+
+
+def observe(folder: JobFolder, *, launching: bool | None = None) -> JobStatus:
+    """Where the job is.
+
+    A worker is launched, signs, lives, writes how it ended, and is gone. The questions are asked in the same order, so
+    that whatever happens in between is seen by a later one.
+
+    Args:
+        folder: The job's folder.
+        launching: Whether its worker is being started. None: look.
+    """
+    reap()
+    launching = is_launching(folder) if launching is None else launching
+    attempt = latest_attempt(folder)
+    alive = attempt is not None and is_alive(attempt.identity)
+    heartbeat = _heartbeat(folder)
+    if outcome := _outcome(folder):
+        return _done(outcome, heartbeat)
+    if alive:
+        return _at_work(folder, heartbeat)
+    if launching:
+        return JobStatus(state=JobState.QUEUED, stage="starting")
+    return _done(_lost(folder, attempt), heartbeat)
+
+
+def has_started(folder: JobFolder) -> bool:
+    """Whether anybody has ever come as far as to start a worker; the log is there before it."""
+    return folder.log.exists() or is_launching(folder)
+
+
+def _done(outcome: Outcome, heartbeat: Heartbeat) -> JobStatus:
+    ended = outcome.model_dump(exclude={"peak_memory", "step"})
+    return JobStatus(**ended, **_figures(heartbeat), raw_status=outcome.state.value)
+
+
+def _at_work(folder: JobFolder, heartbeat: Heartbeat) -> JobStatus:
+    state = JobState.RUNNING if heartbeat.state.done else heartbeat.state
+    return JobStatus(
+        state=JobState.CANCELLING if folder.cancel_request.exists() else state,
+        stage=heartbeat.stage,
+        raw_status=heartbeat.state.value,
+        eta_seconds=heartbeat.eta_seconds,
+        warnings=_worries(heartbeat) if state is JobState.RUNNING else (),
+        **_figures(heartbeat),
+    )
+
+
+def _figures(heartbeat: Heartbeat) -> dict[str, object]:
+    step, total = heartbeat.step, heartbeat.total_steps
+    progress = step / total if step is not None and total else None
+    return {"step": step, "total_steps": total, "progress": progress, "metrics": heartbeat.metrics}
+
+
+def _worries(heartbeat: Heartbeat) -> tuple[str, ...]:
+    """What a healthy worker does not do. It is told and never acted upon: a slow disk is no reason to kill a job."""
+    now = time.monotonic()
+    if now - heartbeat.beat > 6 * BEAT_SECONDS:
+        return (f"no sign of life for {(now - heartbeat.beat) / 60:.0f} minutes",)
+    if now - heartbeat.progressed > heartbeat.patience:
+        return (f"no progress for {(now - heartbeat.progressed) / 60:.0f} minutes",)
+    return ()
+
+
+def _lost(folder: JobFolder, attempt: Attempt | None) -> Outcome:
+    """What became of a worker that is gone without a word."""
+    again = f"ftsdk resume {folder.ref}"
+    if folder.cancel_request.exists():
+        return Outcome(state=JobState.CANCELLED, message="ended before it could save a checkpoint")
+    if attempt is None:
+        words = f": {_last_words(folder.log)}" if folder.log.exists() else ""
+        return failed(Reason.WORKER_LOST, f"its worker did not start{words}", again)
+    if attempt.before_restart:
+        return failed(Reason.WORKER_LOST, "the machine was restarted", again)
+    if attempt.likely_out_of_memory:
+        return failed(
+            Reason.OOM,
+            "the worker was killed, likely by the system, which has run out of main memory meanwhile",
+            f"set compute.quantization or a smaller training.max_length, or free some memory and {again}",
+        )
+    words = _last_words(folder.log, "Fatal Python error")
+    return failed(Reason.WORKER_LOST, "the worker was killed or crashed" + (f": {words}" if words else ""), again)
+
+
+def _last_words(log: Path, start: str = "") -> str:
+    """The last line of the log that starts like this; empty where none does."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip() and line.startswith(start)), "")
+
+
+def _heartbeat(folder: JobFolder) -> Heartbeat:
+    try:
+        return Heartbeat.model_validate_json(folder.heartbeat.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Heartbeat()
+
+
+def _outcome(folder: JobFolder) -> Outcome | None:
+    try:
+        return Outcome.model_validate_json(folder.exit.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None

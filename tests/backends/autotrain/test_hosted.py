@@ -1,0 +1,273 @@
+"""AutoTrain at Hugging Face: what a Job or a Space is told, and a Space that is paused whatever happens.
+
+What runs inside is scripted here; tests/backends/test_autotrain.py runs the real one.
+"""
+
+import json
+
+import hub_scripts
+import pytest
+import yaml
+from hub_client import HASTY, visit
+from hub_service import KEY, Fault, serving
+from older_model import older_model
+
+import ftsdk
+from ftsdk.errors import JobFailed, JobNotFound, RejectedError, UnreachableError, UnsupportedSpec
+from ftsdk.job_types import JobState, Reason
+from ftsdk_autotrain import AutoTrainBackend
+
+SPACE = "/api/spaces/me/.+"
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path, tiny_model):
+    """The Hub, with a model that AutoTrain knows."""
+    with serving() as running:
+        visit(running, monkeypatch, tmp_path)
+        running.add("org/tiny", older_model(tiny_model, tmp_path / "older"))
+        running.run_space = stay
+        yield running
+
+
+@pytest.fixture
+def backend(service, monkeypatch):
+    """The backend in a hurry, also where the client looks it up by its name."""
+    hasty = AutoTrainBackend(HASTY)
+    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: hasty)
+    return hasty
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """Makes a spec for AutoTrain in a Space; what ``options`` hold goes into its options."""
+
+    def make(options=None, **changes):
+        path = tmp_path / "rows.jsonl"
+        path.write_text('{"prompt": "1 + 1 =", "completion": " 2"}\n' * 16)
+        merged = {"executor": "spaces", "settle_seconds": 0.2, **(options or {})}
+        told = {"autotrain": {name: value for name, value in merged.items() if value is not None}}
+        given = {"model": "org/tiny", "dataset": str(path), "backend": "autotrain", "backend_options": told}
+        return ftsdk.JobSpec.model_validate({**given, **changes})
+
+    return make
+
+
+def stay(service, space):
+    """Run until somebody pauses it."""
+    space.stage = "RUNNING"
+    while space.stage == "RUNNING" and not service.stopping.wait(0.01):
+        pass
+
+
+def send(service, space, outcome, files=None):
+    """What came from a Space to its model repository."""
+    told = {"result/outcome.json": json.dumps(outcome).encode()}
+    told |= {f"result/{name}": content for name, content in (files or {}).items()}
+    service.repos["model", space.id].commit(told, "ftsdk: results")
+
+
+def until(job, state):
+    """The job's status, once it has come to a state."""
+    while (status := job.status()).state is not state:
+        assert not status.state.done, status
+    return status
+
+
+def test_what_a_space_is(service, backend, spec):
+    """It is made private, with its secrets, hardware and sleep time, in one request, and started by one commit."""
+    job = ftsdk.submit(spec(compute={"timeout": "1h"}))
+    made = next(r.body for r in service.requests if r.path == "/api/repos/create" and r.body.get("sdk"))
+    name = job.ref.removeprefix("autotrain:spaces/")
+    dockerfile = service.tree(name, "space")["Dockerfile"].decode()
+
+    assert ("docker", "l4x1", 5400, "private") == (
+        made["sdk"],
+        made["hardware"],
+        made["sleepTimeSeconds"],
+        made["visibility"],
+    )
+    assert [{"key": "HF_TOKEN", "value": KEY}] == made["secrets"]
+    assert "FROM huggingface/autotrain-advanced:latest" in dockerfile
+    assert 1 == len(service.repos["space", name].commits)
+    assert 0 == service.count("POST", "/api/spaces/.+/secrets")
+
+
+def test_the_request_is_that_of_this_machine(service, backend, spec):
+    """The same YAML, rows and runner go there, for Jobs and Spaces alike, and no key among them."""
+    service.run = hub_scripts.nothing
+    job = ftsdk.submit(spec({"executor": "jobs"}))
+    store = service.jobs[0].request["volumes"][0]["source"]
+    tree = service.tree(store)
+    plan = ftsdk.plan(spec({"executor": "jobs"}))
+
+    assert job.ref == f"autotrain:jobs/me/{service.jobs[0].id}"
+    assert plan.native["config"] == yaml.safe_load(tree["job/desk/job.yaml"])
+    assert 16 == len(tree["job/desk/rows.jsonl"].splitlines())
+    assert {"job/desk/tools/ftsdk_autotrain/runner.py", "job/lock.txt", "job/container.py"} <= set(tree)
+    assert not any(KEY.encode() in content for content in tree.values())
+
+
+def test_its_weaknesses_are_said(backend, spec):
+    """The plan of a Space says what it lacks; that of a Job need not."""
+    space, job = (" ".join(ftsdk.plan(spec({"executor": name})).warnings) for name in ("spaces", "jobs"))
+
+    assert ("until it is paused" in space, "until it is paused" in job) == (True, False)
+    assert all("$0.80 an hour on l4x1" in told for told in (space, job))
+
+
+@pytest.mark.parametrize(
+    ("executor", "option"),
+    [("spaces", {"python": "/usr/bin/python3"}), ("jobs", {"grace_seconds": 5}), ("local", {"price_limit": 5})],
+)
+def test_options_without_a_meaning_are_refused(backend, spec, executor, option):
+    """What is about this machine means nothing there, and the other way round."""
+    with pytest.raises(UnsupportedSpec) as caught:
+        ftsdk.plan(spec({"executor": executor, "settle_seconds": None, **option}))
+
+    assert f"backend_options.autotrain.{next(iter(option))}" in {problem.where for problem in caught.value.problems}
+
+
+def test_a_model_of_this_machine_does_not_go_along(backend, spec, tmp_path):
+    """A folder that would be missing there is refused in the plan."""
+    with pytest.raises(UnsupportedSpec, match="does not go along"):
+        ftsdk.plan(spec(model=str(tmp_path / "older")))
+
+
+def test_success_is_what_came(service, backend, spec):
+    """A paused Space with results has succeeded by them, and by nothing else."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    space = next(iter(service.spaces.values()))
+    send(service, space, {"state": "succeeded", "versions": {}})
+
+    assert ("PAUSED", "PAUSED") == (until(job, JobState.SUCCEEDED).raw_status, space.stage)
+
+
+ENDS = ["PAUSED", "RUNTIME_ERROR", "BUILD_ERROR", "STOPPED"]
+
+
+@pytest.mark.parametrize("stage", ENDS)
+def test_an_end_without_results_is_a_failure(service, backend, spec, stage):
+    """Whatever Hugging Face calls it, nothing came; and the Space costs nothing more."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    space = next(iter(service.spaces.values()))
+    space.stage = stage
+    with pytest.raises(JobFailed):
+        job.wait(timeout=20)
+
+    assert space.stage in ("PAUSED", "STOPPED")
+
+
+def test_cancelled(service, backend, spec):
+    """A cancelled Space is paused, and stays cancelled in our eyes although any paused Space looks so."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    job.cancel()
+
+    assert (JobState.CANCELLED, "PAUSED") == (job.status().state, next(iter(service.spaces.values())).stage)
+    assert JobState.CANCELLED is backend.status(job.ref.partition(":")[2]).state
+
+
+def test_a_pause_that_fails_is_told_and_tried_again(service, backend, spec):
+    """Where the Space cannot be paused, the user learns that it may cost, and the next look pauses it."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    send(service, next(iter(service.spaces.values())), {"state": "succeeded", "versions": {}})
+    service.fail("POST", f"{SPACE}/pause", Fault("status", 500), times=3)
+
+    assert "may still run, and cost" in " ".join(job.status().warnings)
+    assert ("succeeded", "PAUSED") == (job.status().state.value, next(iter(service.spaces.values())).stage)
+
+
+@pytest.mark.parametrize("path", ["preupload/main", "commit/main"])
+def test_a_space_that_cannot_be_started_is_paused(service, backend, spec, path):
+    """Its machine is asked for before its files are there: it must not wait for them at the user's cost."""
+    service.fail("POST", f"{SPACE}/{path}", Fault("status", 400, body={"error": "too large"}))
+    with pytest.raises(RejectedError):
+        ftsdk.submit(spec())
+
+    assert ["PAUSED"] == [space.stage for space in service.spaces.values()]
+
+
+def test_no_credit(service, backend, spec):
+    """Without credit there is no Space, and the reason is told."""
+    service.credit = False
+    with pytest.raises(RejectedError, match="Payment required"):
+        ftsdk.submit(spec())
+
+    assert (Reason.QUOTA, 0) == (ftsdk.status(ftsdk.jobs()[0].id).reason, len(service.spaces))
+
+
+@pytest.mark.parametrize("fault", [Fault("lose"), Fault("done", 503)], ids=lambda fault: fault.kind)
+def test_a_lost_answer(service, backend, spec, fault):
+    """A Space has the job's own name, so that it is made once however often it is asked for."""
+    service.fail("POST", "/api/repos/create", Fault("status", 503), fault)
+    ftsdk.submit(spec())
+
+    assert 1 == len(service.spaces)
+
+
+def test_a_start_that_was_heard_and_not_answered(service, backend, spec):
+    """The Space was paused when its start seemed lost; it is not taken for a job, and the next try starts it again."""
+    service.fail("POST", f"{SPACE}/commit/main", Fault("lose"))
+    service.fail("GET", "/api/spaces/me/[^/]+(/revision/.+)?", Fault("status", 500), times=3)
+    with pytest.raises(UnreachableError):
+        ftsdk.submit(spec())
+    paused = [space.stage for space in service.spaces.values()]
+    job = ftsdk.jobs()[0].id
+    ftsdk.resume(job)
+    while (status := ftsdk.status(job)).state is JobState.QUEUED:
+        pass
+
+    assert (["PAUSED"], 1, JobState.RUNNING) == (paused, len(service.spaces), status.state)
+
+
+def test_a_cancel_that_cannot_be_noted(service, backend, spec):
+    """Where no word can be left, the Space goes on and the user learns of it; asked again, it is cancelled."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    service.fail("POST", "/api/models/me/.+/commit/main", Fault("status", 500), times=3)
+    with pytest.raises(UnreachableError):
+        job.cancel()
+    still = next(iter(service.spaces.values())).stage
+    job.cancel()
+
+    assert ("RUNNING", JobState.CANCELLED) == (still, job.status().state)
+
+
+def test_an_interrupted_start_goes_on(service, backend, spec):
+    """A Space that was made and never started is started by the next try, under the same name."""
+    service.fail("POST", f"{SPACE}/commit/main", Fault("status", 503), times=3)
+    with pytest.raises(UnreachableError):
+        ftsdk.submit(spec())
+    job = ftsdk.jobs()[0].id
+    next(iter(service.spaces.values())).stage = "NO_APP_FILE"
+    ftsdk.resume(job)
+
+    assert (1, JobState.RUNNING) == (
+        len(service.spaces),
+        until(ftsdk.Job(ftsdk.Client(), job, job), JobState.RUNNING).state,
+    )
+
+
+@pytest.mark.parametrize("name", ["spaces/me/missing", "jobs/me/000000000000", "spaces/odd", "jobs/odd"])
+def test_names_of_no_job(backend, name):
+    """A reference that is none is told as such."""
+    with pytest.raises(JobNotFound):
+        backend.status(name)
+    with pytest.raises(JobNotFound):
+        backend.resume(name)
+
+
+def test_a_job_of_somebody_else(service, backend, spec):
+    """A Job that AutoTrain did not make is told as such, not taken for an outage."""
+    service.run = hub_scripts.nothing
+    ftsdk.submit(spec({"executor": "jobs"}))
+    service.jobs[0].request["volumes"] = []
+    while service.jobs[0].stage != "RUNNING":
+        pass
+
+    with pytest.raises(JobNotFound, match="did not make it with AutoTrain"):
+        backend.status(f"jobs/me/{service.jobs[0].id}")

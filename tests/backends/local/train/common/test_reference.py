@@ -1,0 +1,68 @@
+"""What a policy is held to stays what it was."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from tiny_models import tiny
+
+from ftsdk_local.train.common.reference import REFERENCE, drop_reference, reference_of, settle_reference
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries warn of each other's changes
+
+IDS = torch.arange(3, 20)[None]
+
+
+@pytest.fixture
+def model():
+    """A policy with dropout, and beside it the copy that TRL makes; both say something."""
+    config = LoraConfig(r=4, lora_dropout=0.5, target_modules="all-linear", init_lora_weights=False)
+    model = get_peft_model(tiny("Llama"), config)
+    model.add_adapter(REFERENCE, config)
+    return model.train()
+
+
+def settings(adapter_from=None, init=True):
+    return SimpleNamespace(lora={"init_lora_weights": init}, adapter_from=adapter_from)
+
+
+@torch.no_grad()
+def logits_of(model):
+    with reference_of(SimpleNamespace(ref_model=None, model=model)) as reference:
+        return reference(input_ids=IDS).logits
+
+
+def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
+    """While the policy trains with dropout, its reference says the same twice, and not what the base says."""
+    settle_reference(model, settings(adapter_from="somewhere"))
+
+    with model.disable_adapter():
+        base = model(input_ids=IDS).logits
+    assert torch.equal(logits_of(model), logits_of(model))
+    assert not torch.equal(logits_of(model), base)
+
+
+@pytest.mark.parametrize(("init", "kept"), [(True, False), ("gaussian", False), ("pissa", True), ("olora", True)])
+def test_a_new_adapter_is_held_to_its_base(model, init, kept):
+    """The base itself is the reference, except where the adapter has taken a part out of it."""
+    settle_reference(model, settings(init=init))
+
+    assert kept == (REFERENCE in model.peft_config)
+
+
+def test_nothing_of_the_reference_trains(model):
+    """Having been asked, the reference leaves the policy active and is frozen again."""
+    settle_reference(model, settings(adapter_from="somewhere"))
+    logits_of(model)
+
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert {"default"} == {name.split(".")[-2] for name in trained}
+
+
+def test_the_copy_is_no_part_of_what_is_made(model):
+    """Once training is over, one adapter is left, and asking twice does no harm."""
+    drop_reference(model)
+    drop_reference(model)
+
+    assert ["default"] == list(model.peft_config)

@@ -1,0 +1,81 @@
+"""A reward function gets what it is promised, and every wrong answer is told with its place."""
+
+import numpy as np
+import pytest
+import toy_rewards
+from tiny_models import Quiet
+
+from ftsdk.workers.outcome import Failure
+from ftsdk_local.settings import RewardSettings
+from ftsdk_local.train.rl.prompts import Prompt
+from ftsdk_local.train.rl.rewards import Response, checked, function_reward
+
+IDS = np.array([5, 6], dtype=np.int32)
+
+
+def reward_named(name):
+    return function_reward(RewardSettings(function=f"toy_rewards:{name}", path="."), Quiet())
+
+
+@pytest.fixture
+def responses():
+    return [
+        Response(Prompt("2 + 2?", IDS, {"answer": 4}, "rows.jsonl:1"), IDS, "four"),
+        Response(Prompt("3 + 3?", IDS, {}, "rows.jsonl:2"), IDS, "seven"),
+    ]
+
+
+def test_it_is_given_prompts_completions_and_columns(responses):
+    """Each column is as long as the prompts, with None where a row lacks it."""
+    reward_named("remembers")(responses)
+
+    assert toy_rewards.CALLS[-1] == {
+        "prompts": ["2 + 2?", "3 + 3?"],
+        "completions": ["four", "seven"],
+        "answer": [4, None],
+    }
+
+
+WRONG = {
+    "raises": r"toy_rewards:raises raised LookupError: no such answer \(toy_rewards.py, line \d+\)",
+    "gives_nan": "gave nan for the prompt at rows.jsonl:2",
+    "too_few": "gave 1 numbers for 2 responses",
+    "words": "gave str, not a float, for the prompt at rows.jsonl:1",
+    "one_number": "gave float, not a list of floats",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), WRONG.items(), ids=WRONG)
+def test_a_wrong_answer_is_told_with_its_place(responses, name, message):
+    """The message names the function, what it did, and the row or the line."""
+    with pytest.raises(Failure, match=message):
+        reward_named(name)(responses)
+
+
+NOT_THERE = {
+    "toy_rewards:nowhere": "cannot be imported: AttributeError",
+    "no_such_module:score": "cannot be imported: ModuleNotFoundError",
+    "toy_rewards:not_a_function": "is no function",
+}
+
+
+@pytest.mark.parametrize(("name", "message"), NOT_THERE.items(), ids=NOT_THERE)
+def test_a_function_that_is_not_there(name, message):
+    """What cannot be imported is told before any model is loaded."""
+    with pytest.raises(Failure, match=message):
+        function_reward(RewardSettings(function=name, path="."), Quiet())
+
+
+@pytest.mark.parametrize("answer", [[1, 2.5], (1, 2.5), np.array([1, 2.5]), np.float32([1, 2.5]), [np.int64(1), 2.5]])
+def test_every_kind_of_number_is_taken(answer):
+    """Lists, tuples and arrays of any real numbers become floats."""
+    assert checked("f", answer, ["a", "b"]) == [1.0, 2.5]
+
+
+def test_a_file_that_has_changed_is_told():
+    """The plan pins the function's file by its hash."""
+    told = Quiet()
+
+    function_reward(RewardSettings(function="toy_rewards:remembers", path=".", sha256="0" * 64), told)
+
+    assert "has changed since the job was submitted" in told.lines[0]

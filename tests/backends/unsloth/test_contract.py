@@ -1,0 +1,12 @@
+"""The Unsloth backend passes the exam, with the real Unsloth on the tiny model."""
+
+import pytest
+from engine_contract import EngineExam
+
+from ftsdk_unsloth import UnslothBackend
+
+pytestmark = pytest.mark.guest
+
+
+class TestUnsloth(EngineExam):
+    system = UnslothBackend

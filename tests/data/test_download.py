@@ -1,0 +1,85 @@
+"""Rows from elsewhere become a local file, read by the one strict reader."""
+
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ftsdk import Dataset
+from ftsdk.data import download as remote
+from ftsdk.data import rows
+from ftsdk.data.download import localize
+from ftsdk.errors import DataError
+
+ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server of one folder with one file of rows."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    monkeypatch.setattr(remote, "SCHEMES", ("http://",))  # a test server has no certificate
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}"
+        found.shutdown()
+
+
+def test_address(server, tmp_path):
+    """An address is downloaded once, and its rows are read from the file."""
+    dataset = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+
+    assert [row.value for row in rows(dataset, "sft")] == [ROW]
+
+
+def test_second_time_from_the_cache(server, tmp_path):
+    """A resumed job does not download again."""
+    first = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+    (tmp_path / "served" / "rows.jsonl").unlink()
+
+    assert localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache") == first
+
+
+def test_missing(server, tmp_path):
+    """What cannot be brought here is an error that names the field, and nothing is left in the cache."""
+    with pytest.raises(DataError, match=r"dataset.path: .*nothing.jsonl cannot be brought here"):
+        localize(Dataset(path=f"{server}/nothing.jsonl"), tmp_path / "cache")
+
+    assert not any(path.suffix == ".jsonl" and not path.name.startswith(".") for path in (tmp_path / "cache").iterdir())
+
+
+def test_other_schemes(tmp_path):
+    """An address that is no storage is refused with those that are."""
+    with pytest.raises(DataError, match="https://"):
+        localize(Dataset(path="file:///etc/passwd"), tmp_path / "cache")
+
+
+def test_local_files_stay(tmp_path):
+    """Files of this disk are taken as they are."""
+    dataset = Dataset(path=str(tmp_path / "rows.jsonl"))
+
+    assert localize(dataset, tmp_path / "cache") is dataset
+
+
+def test_hub_table(tmp_path, monkeypatch):
+    """A Hub dataset becomes JSON Lines; nulls that its table filled in are left out again."""
+    import datasets
+
+    table = datasets.Dataset.from_list([{**ROW, "extra": None}, {**ROW, "extra": "x"}])
+    asked = {}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: asked.update(name=name, **options) or table)
+
+    dataset = localize(Dataset(path="org/rows", split="test", revision="abc"), tmp_path / "cache")
+
+    assert asked == {"name": "org/rows", "split": "test", "revision": "abc"}
+    assert "extra" not in Path(dataset.paths[0]).read_text().splitlines()[0]

@@ -1,0 +1,78 @@
+"""What the scripts in an engine's own Python have in common."""
+
+import json
+import sys
+
+import pytest
+
+from ftsdk.engines.runner_support import Failure, do, offline, run, same
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with a request, and the result of an earlier attempt."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "request.json").write_text('{"rows": 3}')
+    (tmp_path / "result.json").write_text('{"state": "succeeded", "of": "an earlier attempt"}')
+    return tmp_path
+
+
+def test_the_work_is_given_its_request(desk):
+    """What it leaves in the result is written down."""
+    assert 0 == do(str(desk), lambda request, result: result.update(done=request["rows"]))
+    assert {"state": "succeeded", "done": 3} == json.loads((desk / "result.json").read_text())
+
+
+def test_a_failure_says_why(desk):
+    """Its reason and its message are the result."""
+
+    def work(*_):
+        raise Failure("data_error", "row 3")
+
+    assert 1 == do(str(desk), work)
+    assert {"state": "failed", "kind": "data_error", "message": "row 3"} == json.loads(
+        (desk / "result.json").read_text()
+    )
+
+
+def test_an_earlier_result_speaks_for_nobody(desk):
+    """An attempt that is killed leaves no result, not that of the one before."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        do(str(desk), killed)
+    assert not (desk / "result.json").exists()
+
+
+def test_an_engine_has_no_keys(monkeypatch):
+    """It needs no token, and shall not ask the Hub."""
+    monkeypatch.setenv("HF_TOKEN", "a-key-for-tests")
+
+    assert ("HF_TOKEN" in offline(), "1") == (False, offline()["HF_HUB_OFFLINE"])
+
+
+@pytest.mark.parametrize(
+    ("told", "given", "equal"), [("0.1", 0.1, True), (1, 1.0, True), (None, 0.1, False), (2, 3, False)]
+)
+def test_numbers_are_read_as_an_engine_likes(told, given, equal):
+    """A number that comes back as a word is the same number."""
+    assert equal is same(told, given)
+
+
+def test_an_engine_that_the_system_kills(desk):
+    """It has no last words; what has ended it is as a rule the want of memory."""
+    command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    with pytest.raises(Failure, match="killed by the system") as caught:
+        run(command, {})
+
+    assert "oom" == caught.value.kind
+
+
+def test_an_engine_that_fails(desk):
+    """Its log tells why."""
+    with pytest.raises(Failure) as caught:
+        run([sys.executable, "-c", "raise SystemExit(3)"], {})
+
+    assert ("", "") == (caught.value.kind, str(caught.value))

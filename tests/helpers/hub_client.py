@@ -1,0 +1,24 @@
+"""Bring a user of the Hub's real client to the Hub on this machine."""
+
+from pathlib import Path
+
+import huggingface_hub  # noqa: F401 - before any address is set: it builds its own from the one that it finds
+import pytest
+from hub_service import KEY, Service
+
+from ftsdk.remote.retries import Patience, Timing
+
+HASTY = Timing(call=2.0, connect=0.5, patience=Patience(attempts=3, first_pause=0.01, total=10), look=0.02)
+"""A patience for tests."""
+
+
+def visit(running: Service, patch: pytest.MonkeyPatch, folder: Path, *, key: str = KEY) -> None:
+    """Set address, token and an empty cache, also in the client, which reads its settings when it is imported."""
+    patch.setenv("HF_ENDPOINT", running.url)
+    patch.setenv("HF_TOKEN", key)
+    patch.setenv("HF_HOME", str(folder / "hf"))
+    patch.setenv("HF_HUB_DISABLE_XET", "1")
+    patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hf" / "hub"))
+    patch.delenv("HF_HUB_OFFLINE", raising=False)

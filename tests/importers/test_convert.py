@@ -1,0 +1,139 @@
+"""``ftsdk import``: whose file it is, what is told of each key, and what the shell does with it."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+import ftsdk
+from ftsdk.errors import ConfigError, InputError
+from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.spec.loader import dump_spec, load_spec
+
+ROOT = Path(__file__).parents[2]
+AXOLOTL = "base_model: org/base\nlearning_rate: 2e-4\ndatasets:\n  - path: rows.jsonl\n    type: chat_template\n"
+FACTORY = "model_name_or_path: org/base\ndo_train: true\ndataset: chat\n"
+
+
+@pytest.mark.parametrize(("text", "source"), [(AXOLOTL, "axolotl"), (FACTORY, "llamafactory")])
+def test_the_keys_tell_whose_file_it_is(bring, text, source):
+    """A file's own keys name the tool, and the spec names the backend that runs it."""
+    found = bring(text)
+
+    assert (source, source) == (found.source, found.spec.backend)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("learning_rate: 2e-4\n", "no key that tells"),
+        ("base_model: org/base\nstage: sft\n", "base_model are axolotl's; stage are llamafactory's"),
+    ],
+)
+def test_a_file_of_nobody_or_of_two(bring, text, what):
+    """Where the keys do not tell, the error says so, and how to say it."""
+    with pytest.raises(ftsdk.SpecError, match=what) as caught:
+        bring(text)
+
+    assert "--from" in caught.value.hint
+
+
+def test_whose_file_it_is_can_be_said(bring):
+    """What the caller says counts, also where it is wrong: then the keys are strange."""
+    with pytest.raises(ftsdk.SpecError, match="LLaMA-Factory"):
+        bring(AXOLOTL, source="llamafactory")
+
+
+def test_an_unknown_tool(bring):
+    """The tools that can be read are listed."""
+    with pytest.raises(
+        InputError, match="no installed importer is named 'torchtune'; installed: axolotl, llamafactory"
+    ):
+        bring(AXOLOTL, source="torchtune")
+
+
+def test_two_packages_for_one_tool(monkeypatch):
+    """Two importers of one name are told apart by nobody, so it is an error."""
+    from importlib.metadata import EntryPoint
+
+    twice = [EntryPoint("axolotl", f"{package}:Importer", IMPORTERS.name) for package in ("one", "two")]
+    monkeypatch.setattr("ftsdk.plugins.entry_points", lambda **_: twice)
+
+    with pytest.raises(ConfigError, match="one:Importer, two:Importer"):
+        load_importer("axolotl")
+
+
+def test_all_that_has_no_equal_comes_at_once(refusals):
+    """One error names every key, each with its line."""
+    found = refusals(AXOLOTL + "deepspeed: zero3.json\nlora_modules_to_save: [lm_head]\nlerning_rate: 1e-4\n")
+
+    assert {"deepspeed", "lora_modules_to_save", "lerning_rate"} == found.keys()
+    assert "(line 6)" in found["deepspeed"]
+    assert "did you mean learning_rate?" in found["lerning_rate"]
+    assert "in silence" in found["lerning_rate"]
+
+
+def test_what_is_off_is_no_matter(bring):
+    """A blank key, and one that says what the tool does anyhow, are passed over without a word."""
+    found = bring(AXOLOTL + "deepspeed:\ngroup_by_length: false\nshuffle_merged_datasets: true\nwandb_entity:\n")
+
+    assert [] == [note for note in found.notes if note.key in ("deepspeed", "group_by_length", "wandb_entity")]
+
+
+def test_a_field_said_settles_a_key(bring):
+    """What the user says in the spec's words stands for a key without an equal, and is noted as another training."""
+    found = bring(AXOLOTL + "saves_per_epoch: 1\n", "training.save_steps=50")
+
+    assert 50 == found.spec.training.save_steps
+    assert [("saves_per_epoch", "differs")] == [note[:2] for note in found.notes if "you say" in note.text]
+
+
+def test_the_tool_s_defaults_are_told(bring):
+    """Each value that the file leaves out is noted with the field that it went to."""
+    notes = {note.key: note.text for note in bring(FACTORY).notes if note.kind == "default"}
+
+    assert "adapter.r: 8" == notes["lora_rank"]
+    assert "training.learning_rate: 5e-05" == notes["learning_rate"]
+
+
+def test_keys_without_effect_are_told(bring):
+    """A key that belongs to what the file does not choose is dropped with a note."""
+    found = bring(FACTORY + "finetuning_type: full\nlora_rank: 64\n")
+
+    assert ["lora_rank"] == [note.key for note in found.notes if note.text == "has no effect in this file"]
+
+
+def test_a_value_that_no_spec_takes(refusals):
+    """What the spec refuses is told under the tool's key."""
+    assert "learning_rate (training.learning_rate)" in refusals(AXOLOTL.replace("2e-4", "7"))
+
+
+def test_the_spec_reads_itself_again(bring, tmp_path):
+    """What is written is a job spec like any other."""
+    found = bring(FACTORY)
+    (tmp_path / "job.yaml").write_text(dump_spec(found.spec))
+
+    assert found.spec == load_spec(tmp_path / "job.yaml")
+
+
+def test_broken_yaml_is_told_by_its_line(bring):
+    """The project's own reader of YAML speaks."""
+    with pytest.raises(ftsdk.SpecError, match="line 2"):
+        bring("base_model: a\n  b: c\n")
+
+
+@pytest.mark.parametrize("name", plugin_names(IMPORTERS))
+def test_importers_say_who_they_are(name):
+    """An importer's name is its entry point's, and its marks are keys of its own tables."""
+    importer = load_importer(name)
+
+    assert name == importer.name
+    assert importer.marks <= importer.keys.mapped.keys()
+
+
+def test_the_tables_come_from_the_importers():
+    """The tables of docs/import.md are those that the script makes; run scripts/import_tables.py after a change."""
+    script = runpy.run_path(str(ROOT / "scripts" / "import_tables.py"))
+    page = script["PAGE"].read_text(encoding="utf-8")
+
+    assert script["page"](page) == page

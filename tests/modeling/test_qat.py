@@ -1,0 +1,119 @@
+"""Quantization-aware training: the model computes with what it will be served with."""
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from torchao.quantization import quantize_
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ftsdk.modeling.qat import RECIPES, round_linears
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing.:FutureWarning"  # peft asks by the old name
+)
+
+IDS = torch.arange(5, 37).reshape(2, 16)
+LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+
+
+@pytest.fixture
+def model(tiny_model):
+    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+
+
+def quantized(model, kind):
+    """As the finished model is quantized: all linear layers but the head."""
+    found = copy.deepcopy(model)
+    quantize_(
+        found, RECIPES[kind](), filter_fn=lambda part, name: isinstance(part, nn.Linear) and "lm_head" not in name
+    )
+    return found
+
+
+@torch.no_grad()
+def logits(model):
+    return model(IDS).logits
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_it_computes_what_the_quantized_model_will(model, kind):
+    """To the bit: what is learned is what is served."""
+    expected = logits(quantized(model, kind))
+
+    assert 28 == round_linears(model, kind)
+    assert torch.equal(expected, logits(model))
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_it_is_the_merged_weight_that_is_rounded(model, kind):
+    """With an adapter, it computes as the merged and quantized model does."""
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, LORA)
+    merged = copy.deepcopy(adapted).merge_and_unload()
+    round_linears(adapted, kind)
+
+    assert torch.allclose(logits(quantized(merged, kind)), logits(adapted), atol=2e-4)
+
+
+def test_without_its_adapter_it_is_the_rounded_base(model):
+    """Whoever turns adapters off sees the base as it will be served."""
+    expected = logits(quantized(model, "int4"))
+    adapted = get_peft_model(model, LORA)
+    round_linears(adapted, "int4")
+    with adapted.disable_adapter():
+        found = logits(adapted)
+
+    assert torch.equal(expected, found)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_all_that_trains_gets_a_gradient(model, adapter):
+    """Rounding has no slope of its own; gradients pass it by."""
+    trained = get_peft_model(model, LORA) if adapter else model
+    round_linears(trained, "int8-dynamic-int4-weight")
+    trained(IDS, labels=IDS).loss.backward()
+
+    assert all(part.grad is not None and part.grad.any() for part in trained.parameters() if part.requires_grad)
+
+
+def test_names_of_weights_stay(model):
+    """Checkpoints and artifacts are those of any other training."""
+    before = set(model.state_dict())
+    round_linears(model, "int4")
+
+    assert before == set(model.state_dict())
+
+
+def test_it_bears_quantization_better(model, tiny_model):
+    """After the same steps, quantized to 4 bits, what learned with rounding has the lower loss, and lost less of it."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    texts = [f"What is {n} plus one? Arr, it be {n + 1}, the number that ye count to, matey!" for n in range(8)]
+    rows = [torch.tensor([tokenizer(text)["input_ids"]]) for text in texts]
+
+    @torch.no_grad()
+    def loss(learned):
+        return sum(learned(row, labels=row).loss.item() for row in rows) / len(rows)
+
+    def losses(*, aware):
+        """In full precision, and in 4 bits."""
+        torch.manual_seed(0)
+        learner = copy.deepcopy(model)
+        if aware:
+            round_linears(learner, "int4")
+        optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
+        for step in range(64):
+            row = rows[step % len(rows)]
+            learner(row, labels=row).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        plain = copy.deepcopy(model)
+        plain.load_state_dict(learner.state_dict())
+        return loss(plain), loss(quantized(plain, "int4"))
+
+    (whole, after), (aware_whole, aware_after) = losses(aware=False), losses(aware=True)
+
+    assert aware_after < after
+    assert aware_after - aware_whole < after - whole

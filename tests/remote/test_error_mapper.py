@@ -1,0 +1,27 @@
+"""A service's errors become ours at one door, whatever they derive from."""
+
+import pytest
+
+from ftsdk.errors import UnreachableError
+from ftsdk.huggingface.errors import DOOR
+
+
+def theirs(name: str, *bases: type[Exception]) -> Exception:
+    """An error as the Hub's client raises it."""
+    return type(name, bases, {"__module__": "huggingface_hub.errors"})("odd")
+
+
+@pytest.mark.parametrize(
+    "error", [theirs("LocalEntryNotFoundError", FileNotFoundError), KeyError("id"), TimeoutError()]
+)
+def test_no_answer(error):
+    """No answer, or none that makes sense, is an outage, also where the client's error looks like one of this disk."""
+    with pytest.raises(UnreachableError, match="the Hub did not answer when asked to tell"), DOOR.through("tell"):
+        raise error
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("rows.jsonl"), ValueError("ours")])
+def test_what_is_ours_stays(error):
+    """A missing file of this disk, and a fault of our own, are not the service's."""
+    with pytest.raises(type(error)), DOOR.through("tell"):
+        raise error
