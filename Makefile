@@ -21,10 +21,10 @@ demo: $(READY)  ## fine-tune a tiny model on this machine, offline, in two minut
 	$(BIN)/ftsdk demo
 
 test: $(READY)  ## run all tests, but for those of foreign engines
-	$(BIN)/python -m pytest $(PARALLEL) -m "not guest"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not foreign_engine"
 
 test-engines: $(READY)  ## run the tests of foreign engines, whose environments take some gigabytes in build/engines
-	$(BIN)/python -m pytest $(PARALLEL) -m guest
+	$(BIN)/python -m pytest $(PARALLEL) -m foreign_engine
 
 check: lint types imports docs wheel  ## what CI runs: lint, strict types, import rules, docs, tests on the built wheel
 

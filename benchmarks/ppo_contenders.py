@@ -16,7 +16,7 @@ from typing import NamedTuple
 import peft
 from datasets import Dataset, load_dataset
 from meter import Meter
-from ppo_task import EPOCHS, KL_COEF, LEARNING_RATE, RANK, SHAPES, VF_COEF, Shape, mark, marks
+from ppo_task import EPOCHS, KL_COEF, LEARNING_RATE, RANK, SHAPES, VF_COEF, Architecture, mark, marks
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers import (
@@ -30,7 +30,7 @@ from transformers import (
 from ftsdk import JobSpec
 from ftsdk.data import check
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk_local import translate
 from ftsdk_local.train.run import run
@@ -46,7 +46,7 @@ class Task(NamedTuple):
     """Model and prompts."""
     scratch: str
     """For what the contender writes."""
-    shape: Shape
+    shape: Architecture
     updates: int
     seed: int
     """Of all chance."""
@@ -70,7 +70,7 @@ class Share(nn.Module):
 
     base_model_prefix = "model"
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.model, self.length = Lexicon(shape.rewarded), shape.response
 
@@ -178,7 +178,7 @@ def run_ftsdk(_: ModuleType, task: Task) -> None:
     plan = translate.plan(spec, device("cpu"))
     plan = plan.model_copy(update={"data": check(spec.dataset, spec.method.type)})
     job = JobFolder(Path(task.scratch))
-    run(job, plan, Reporter(job), SimpleNamespace(requested=False, why=None))
+    run(job, plan, EventWriter(job), SimpleNamespace(requested=False, why=None))
 
 
 class Contender(NamedTuple):

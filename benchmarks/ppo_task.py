@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 PROMPTS, EPOCHS, KL_COEF, VF_COEF, LEARNING_RATE, RANK = 512, 4, 0.02, 0.1, 3e-3, 16
 
 
-class Shape(NamedTuple):
+class Architecture(NamedTuple):
     """How large the work is."""
 
     vocabulary: int
@@ -37,9 +37,9 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
-    "toy": Shape(vocabulary=512, hidden=128, layers=2, prompt=16, response=24, batch=32, micro_batch=8),
-    "wide": Shape(vocabulary=32_000, hidden=256, layers=4, prompt=64, response=64, batch=16, micro_batch=4),
-    "large": Shape(vocabulary=512, hidden=2048, layers=4, prompt=8, response=8, batch=4, micro_batch=2),
+    "toy": Architecture(vocabulary=512, hidden=128, layers=2, prompt=16, response=24, batch=32, micro_batch=8),
+    "wide": Architecture(vocabulary=32_000, hidden=256, layers=4, prompt=64, response=64, batch=16, micro_batch=4),
+    "large": Architecture(vocabulary=512, hidden=2048, layers=4, prompt=8, response=8, batch=4, micro_batch=2),
 }
 """``toy`` shows learning; most of the memory is logits in ``wide``, and copies of the base in ``large``."""
 
@@ -67,7 +67,7 @@ def plus_words(prompts: list[str], completions: list[str], **columns: object) ->
     return shares
 
 
-def make_task(folder: Path, shape: Shape) -> None:
+def make_task(folder: Path, shape: Architecture) -> None:
     """Write the model, its tokenizer, and the prompts; nothing but its length ends a response."""
     torch.manual_seed(0)
     model = LlamaForCausalLM(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from ftsdk.artifact import Artifact
 from ftsdk.data.report import DataReport
 from ftsdk.errors import Problem, UnsupportedSpec
-from ftsdk.forecast import Basis, MemoryForecast
+from ftsdk.forecast import MemoryForecast, MemoryInputs
 from ftsdk.job_types import Event, JobStatus
 from ftsdk.spec import JobSpec, Section
 
@@ -45,7 +45,7 @@ class Capabilities(Section):
     """Whether a job is billed."""
 
 
-class Note(NamedTuple):
+class PlanNote(NamedTuple):
     """A remark on one field in a plan."""
 
     field: str
@@ -63,15 +63,15 @@ class Plan(Section):
     """The request as it will be sent: JSON data."""
     honoured: Mapping[str, str] = {}
     """From each field of the spec that is used to its native name."""
-    set_aside: tuple[Note, ...] = ()
+    set_aside: tuple[PlanNote, ...] = ()
     """Advice that is not followed, and why."""
-    backends_own: tuple[Note, ...] = ()
+    backends_own: tuple[PlanNote, ...] = ()
     """What this backend decides by itself, because it cannot be told."""
     command: str = ""
     """The command that does the same by hand, where there is one."""
     memory: MemoryForecast | None = None
     """What the job needs on its device, where this can be known."""
-    basis: Basis | None = None
+    basis: MemoryInputs | None = None
     """What ``memory`` was forecast from; ``ftsdk.estimate`` tries other settings by it."""
     not_forecast: str = ""
     """Why ``memory`` is not known."""

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ftsdk import JobSpec
-from ftsdk.forecast import LOGIT_ROWS, Computing, MemoryForecast, Shape, forecast
+from ftsdk.forecast import LOGIT_ROWS, Architecture, MemoryForecast, TrainerProfile, forecast
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "forecast.md"
@@ -76,7 +76,7 @@ def _forecast(row: Row, models: dict[str, Any]) -> MemoryForecast:
             "training": {"max_length": length, "optim": row.get("optim") or "adamw_torch"},
         }
     )
-    computing = Computing(
+    computing = TrainerProfile(
         width=4 if row["computed"] == "float32" else 2,
         checkpointing=row["checkpointing"] == "yes",
         cuda=row.get("machine") != "CPU",
@@ -85,7 +85,7 @@ def _forecast(row: Row, models: dict[str, Any]) -> MemoryForecast:
         score_matrix=row["attention"] == "eager",
         autocast=row["computed"] == "mixed",
     )
-    shape = Shape.from_config(models[row["model"]])
+    shape = Architecture.from_config(models[row["model"]])
     assert shape is not None, row["model"]
     return forecast(spec, shape, computing, tokens=rows * length)
 

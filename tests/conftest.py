@@ -37,7 +37,7 @@ settings.load_profile("ftsdk")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what takes long to make, such as a job that trains, run in one process: it is made once."""
     for item in items:
-        trains = item.get_closest_marker("engine") or item.get_closest_marker("guest")
+        trains = item.get_closest_marker("engine") or item.get_closest_marker("foreign_engine")
         if trains and item.cls:
             item.add_marker(pytest.mark.xdist_group(item.cls.__name__))
 

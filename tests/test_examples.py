@@ -65,7 +65,7 @@ def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     assert f"{memory.total / 2**30:.1f} GiB" in module.__doc__
 
 
-@pytest.mark.guest
+@pytest.mark.foreign_engine
 def test_unsloth_alpaca(example, alpaca_rows, tiny_model, tmp_path):
     """Llama 3 on Alpaca with Unsloth runs unchanged but for the model's name: it learns, and its adapter is fetched."""
     artifact = example("unsloth_alpaca").main(str(alpaca_rows), str(tiny_model), str(tmp_path / "out"))

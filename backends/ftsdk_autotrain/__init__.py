@@ -14,7 +14,7 @@ from ftsdk.huggingface.connection import connected
 from ftsdk.huggingface.flavors import flavors
 from ftsdk.huggingface.revisions import pins_of
 from ftsdk.job_types import Event, JobRef, JobStatus
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk.workers.hardware import device
 from ftsdk_autotrain import hosted, translate
@@ -36,7 +36,7 @@ class AutoTrainBackend(EngineBackend):
     house = HOUSE
     Options: ClassVar[type[Options]] = AutoTrainOptions
 
-    def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
+    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
         self.pause = timing.look
 

@@ -15,8 +15,8 @@ from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.huggingface import jobs, spaces
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.container import MARK
-from ftsdk.huggingface.execution import Carrier
-from ftsdk.huggingface.monitor import Fields, Tongue, status
+from ftsdk.huggingface.execution import RemoteExecution
+from ftsdk.huggingface.monitor import Fields, LogParser, status
 from ftsdk.huggingface.pricing import SETUP
 from ftsdk.huggingface.results import Result, bring, log_of, result_of, task_of
 from ftsdk.huggingface.staging import TASK, Contents, make_repository, open_settings, repository, stage
@@ -77,29 +77,29 @@ def find(hub: Hub, plan: Plan, token: str) -> str | None:
     return found and f"{_JOB}{found}"
 
 
-def carrier_of(hub: Hub, native_id: str) -> Carrier:
+def carrier_of(hub: Hub, native_id: str) -> RemoteExecution:
     """The Job or the Space.
 
     Raises:
         JobNotFound: The id is none of a hosted job.
     """
     if native_id.startswith(_JOB):
-        return jobs.JobCarrier(hub, native_id.removeprefix(_JOB))
+        return jobs.JobExecution(hub, native_id.removeprefix(_JOB))
     if native_id.startswith(_SPACE):
-        return spaces.SpaceCarrier(hub, native_id.removeprefix(_SPACE))
+        return spaces.SpaceExecution(hub, native_id.removeprefix(_SPACE))
     raise JobNotFound(f"{native_id!r} is no hosted AutoTrain job", hint="ftsdk jobs lists yours")
 
 
-def tongue(hub: Hub, carrier: Carrier) -> Tongue:
+def tongue(hub: Hub, carrier: RemoteExecution) -> LogParser:
     """AutoTrain's words from inside a Job or a Space."""
 
     def hear() -> Callable[[str], Fields | None]:
         return functools.partial(_meaning, AutoTrainLog(_task(hub, carrier)["logging_steps"]))
 
-    return Tongue(hear, functools.partial(_read, hub))
+    return LogParser(hear, functools.partial(_read, hub))
 
 
-def fetch(hub: Hub, carrier: Carrier, ref: str, folder: Path) -> Artifact:
+def fetch(hub: Hub, carrier: RemoteExecution, ref: str, folder: Path) -> Artifact:
     """Bring what AutoTrain made, in ftsdk's one layout.
 
     Raises:
@@ -113,7 +113,7 @@ def fetch(hub: Hub, carrier: Carrier, ref: str, folder: Path) -> Artifact:
     return place(functools.partial(_fill, hub, result, ref), folder)
 
 
-def _task(hub: Hub, carrier: Carrier) -> dict[str, Any]:
+def _task(hub: Hub, carrier: RemoteExecution) -> dict[str, Any]:
     """What the container was told.
 
     Raises:

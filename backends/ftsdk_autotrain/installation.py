@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ftsdk.engines.environment import House
+from ftsdk.engines.environment import EngineEnvironment
 
-HOUSE = House(
+HOUSE = EngineEnvironment(
     name="autotrain",
     package="autotrain-advanced",
     lock=Path(__file__).with_name("lock.txt"),

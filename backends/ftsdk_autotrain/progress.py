@@ -3,7 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.log_parser import Bar, bar_in, values_in
 
 _TAIL = 200  # lines
@@ -55,7 +55,7 @@ class Progress:
         each: Optimizer steps between two lines of values.
     """
 
-    def __init__(self, reporter: Reporter, each: int) -> None:
+    def __init__(self, reporter: EventWriter, each: int) -> None:
         self._reporter = reporter
         self._log = AutoTrainLog(each)
         self._last: deque[str] = deque(maxlen=_TAIL)

@@ -8,7 +8,7 @@ import yaml
 
 from ftsdk.backend import Plan
 from ftsdk.data import rows
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.engines.bundle import lay_out
 from ftsdk.spec import Dataset
 
@@ -31,7 +31,7 @@ def write_request(desk: Path, plan: Plan, cache: Path) -> Path:
     config, told = plan.native["config"], plan.native["rows"]
     desk.mkdir(exist_ok=True)
     lay_out(desk, TOOLS)
-    dataset = localize(Dataset.model_validate(told["dataset"]), cache)
+    dataset = download_dataset(Dataset.model_validate(told["dataset"]), cache)
     with (desk / "rows.jsonl").open("w", encoding="utf-8") as file:
         for row in rows(dataset, told["method"]):
             file.write(json.dumps(row.value, ensure_ascii=False) + "\n")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.engines.runner_support import Failure, Request, Result, bring_model, do, offline, same, too_new, versions
+from ftsdk.engines.runner_support import Request, Result, RunnerError, bring_model, do, offline, same, too_new, versions
 
 TRANSFORMERS = "4.48"
 """AutoTrain's."""
@@ -59,11 +59,11 @@ def load_tokenizer(request: Row) -> Any:
     try:
         config = path_of("config.json")
         if config and (trouble := too_new(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
-            raise Failure("engine_error", trouble)
+            raise RunnerError("engine_error", trouble)
         tokenizer = AutoTokenizer.from_pretrained(request["model"], trust_remote_code=request["trust_remote_code"])
     except (OSError, ValueError, KeyError) as error:
         kind = "gated_model" if "gated" in str(error).lower() else "engine_error"
-        raise Failure(kind, f"the tokenizer of {request['model']} cannot be loaded: {error}") from error
+        raise RunnerError(kind, f"the tokenizer of {request['model']} cannot be loaded: {error}") from error
     template = path_of("chat_template.jinja")  # AutoTrain's Transformers does not look for it
     if request["chat_template"]:
         tokenizer.chat_template = request["chat_template"]
@@ -71,7 +71,7 @@ def load_tokenizer(request: Row) -> Any:
         tokenizer.chat_template = template.read_text("utf-8")
     if tokenizer.model_max_length < request["max_length"]:
         limit = f"the model's tokenizer stops at {tokenizer.model_max_length} tokens"
-        raise Failure("data_error", f"{limit}, and training.max_length is {request['max_length']}")
+        raise RunnerError("data_error", f"{limit}, and training.max_length is {request['max_length']}")
     return tokenizer
 
 
@@ -126,7 +126,7 @@ def parts(row: Row, tokenizer: Any, number: int) -> tuple[str, str, str]:
     for name in ("chosen", "rejected"):
         whole = apply_template([*row["prompt"], *row[name]], row, tokenizer, number)
         if not whole.startswith(prompt):
-            raise Failure("data_error", f"row {number}: the chat template hides where the answer begins")
+            raise RunnerError("data_error", f"row {number}: the chat template hides where the answer begins")
         answers.append(whole[len(prompt) :])
     return prompt, answers[0], answers[1]
 
@@ -145,13 +145,13 @@ def apply_template(messages: Sequence[Row], row: Row, tokenizer: Any, number: in
 
     if tokenizer.chat_template is None:
         what = "the model has no chat template, and the rows are conversations"
-        raise Failure("data_error", f"{what}: set dataset.chat_template")
+        raise RunnerError("data_error", f"{what}: set dataset.chat_template")
     try:
         text: str = tokenizer.apply_chat_template(
             messages, tools=row.get("tools"), tokenize=False, add_generation_prompt=prompt
         )
     except TemplateError as error:
-        raise Failure("data_error", f"row {number}: the model's chat template refuses it: {error}") from error
+        raise RunnerError("data_error", f"row {number}: the model's chat template refuses it: {error}") from error
     return text
 
 
@@ -194,9 +194,9 @@ def run_autotrain() -> None:
             elif failed and ("Error" in line or "error" in line or "Exception" in line) and line[:1].strip():
                 error = line.strip()
     if failed or process.returncode:
-        raise Failure("", error.partition(" - ")[2] or error)
+        raise RunnerError("", error.partition(" - ")[2] or error)
     if error:
-        raise Failure("engine_error", error.partition(" - ")[2] or error)
+        raise RunnerError("engine_error", error.partition(" - ")[2] or error)
 
 
 # 3. What it made.
@@ -213,11 +213,13 @@ def finish(request: Row, tokenizer: Any, result: Row) -> None:
     parts_of_model = list(project.glob("model-*.safetensors"))
     wanted = [adapter] if request["adapter"] else [model, *parts_of_model]
     if not any(path.is_file() for path in wanted):
-        raise Failure("", "")
+        raise RunnerError("", "")
     told = json.loads((project / "training_params.json").read_text("utf-8"))
     other = [name for name, value in request["params"].items() if not same(told.get(name), value)]
     if other:
-        raise Failure("engine_error", f"AutoTrain has trained with other values than it was given: {', '.join(other)}")
+        raise RunnerError(
+            "engine_error", f"AutoTrain has trained with other values than it was given: {', '.join(other)}"
+        )
     if request["adapter"]:
         result["repaired"] = repair(adapter, request["model"])
     saved = json.loads((project / "tokenizer_config.json").read_text("utf-8"))
@@ -248,7 +250,7 @@ def repair(path: Path, base: str) -> list[str]:
     for name in names:
         rows = tensors[name]
         if not any(each.shape[0] >= rows.shape[0] and (each[: rows.shape[0]] == rows).all() for each in theirs):
-            raise Failure("engine_error", f"the adapter holds changed embeddings ({name}), and loads on no base")
+            raise RunnerError("engine_error", f"the adapter holds changed embeddings ({name}), and loads on no base")
     save_file({name: tensor for name, tensor in tensors.items() if name not in names}, path, metadata)
     return names
 

@@ -17,9 +17,9 @@ from ftsdk.huggingface.pricing import Terms, named_flavor, secrets_of, settle_te
 from ftsdk.huggingface.revisions import Pins, revisions, warnings
 from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
-from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import flaws_of
+from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
@@ -139,8 +139,8 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         charge=terms.cost if terms else "",
         warnings=(
             *warnings(known.pins),
-            *map(str, flaws_of(spec.model)),
-            *cautions(spec, *model),
+            *map(str, model_problems(spec.model)),
+            *model_warnings(spec, *model),
             *_warnings(spec, machine),
             *([terms.cost] if terms else ()),
             *((SPACES,) if options.executor == "spaces" else ()),
@@ -208,7 +208,7 @@ def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Kn
 
 def _model(ledger: Ledger, commit: str | None) -> Model:
     """AutoTrain's name for the model, and the Hub's commit, which our runner brings."""
-    ledger.take("trust_remote_code", "ALLOW_REMOTE_CODE")
+    ledger.use("trust_remote_code", "ALLOW_REMOTE_CODE")
     model = model_of(ledger, commit, "base_model")
     if config := config_of(*model):
         _check_model(ledger, config)
@@ -229,14 +229,14 @@ def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict
     """Every parameter of AutoTrain's LLM trainers, but for those that the other sections of the YAML set."""
     length = ledger.value("training.max_length")
     return {
-        **{native: ledger.take(field, native) for field, native in SENT.items()},
+        **{native: ledger.use(field, native) for field, native in SENT.items()},
         "epochs": _epochs(ledger),
         **cut_batch(ledger, "batch_size", "gradient_accumulation"),
         **_adapter(ledger, options),
         "quantization": _quantization(ledger, machine),
         "mixed_precision": _precision(ledger, machine),
         "use_flash_attention_2": _flash_attention(ledger),
-        "disable_gradient_checkpointing": ledger.take("compute.gradient_checkpointing") is False,
+        "disable_gradient_checkpointing": ledger.use("compute.gradient_checkpointing") is False,
         "model_max_length": length,
         "max_prompt_length": length,
         "max_completion_length": length,
@@ -246,14 +246,14 @@ def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict
         "eval_strategy": "no",
         "save_total_limit": 1,
         "model_ref": None,
-        "dpo_beta": ledger.take("method.beta", "dpo_beta") if isinstance(ledger.spec.method, DPO) else 0.1,
+        "dpo_beta": ledger.use("method.beta", "dpo_beta") if isinstance(ledger.spec.method, DPO) else 0.1,
         "unsloth": False,
         "distributed_backend": None,
     }
 
 
 def _epochs(ledger: Ledger) -> int:
-    epochs: float = ledger.take("training.num_train_epochs", "epochs")
+    epochs: float = ledger.use("training.num_train_epochs", "epochs")
     if not epochs.is_integer():
         ledger.refuse("training.num_train_epochs", "AutoTrain trains whole epochs only", f"{round(epochs) or 1}")
     return int(epochs)
@@ -261,21 +261,21 @@ def _epochs(ledger: Ledger) -> int:
 
 def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:
     """LoRA; AutoTrain reads the numbers also where there is none."""
-    adapter = ledger.take("adapter", "peft")
+    adapter = ledger.use("adapter", "peft")
     if adapter is None:
         if options.merge_adapter:
             ledger.refuse(f"backend_options.{NAME}.merge_adapter", "there is no adapter to merge", "leave it out")
         numbers: dict[str, Any] = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
         return {"peft": False, "merge_adapter": False, **numbers}
-    alpha, modules = ledger.take("adapter.alpha", "lora_alpha"), ledger.take("adapter.target_modules")
+    alpha, modules = ledger.use("adapter.alpha", "lora_alpha"), ledger.use("adapter.target_modules")
     if not float(alpha).is_integer():
         ledger.refuse("adapter.alpha", "AutoTrain takes whole numbers", f"{round(alpha)}")
     return {
         "peft": True,
         "merge_adapter": options.merge_adapter,
-        "lora_r": ledger.take("adapter.r", "lora_r"),
+        "lora_r": ledger.use("adapter.r", "lora_r"),
         "lora_alpha": int(alpha),
-        "lora_dropout": ledger.take("adapter.dropout", "lora_dropout"),
+        "lora_dropout": ledger.use("adapter.dropout", "lora_dropout"),
         "target_modules": modules if isinstance(modules, str) else ",".join(modules),
     }
 
@@ -283,21 +283,21 @@ def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:
 def _quantization(ledger: Ledger, machine: Machine) -> str | None:
     wanted = ledger.value("compute.quantization")
     if wanted is None:
-        ledger.take("compute.quantization")
+        ledger.use("compute.quantization")
         return None
     if wanted not in QUANTIZATIONS:
-        ledger.leave("compute.quantization", f"AutoTrain has no {wanted}; its 4 bits are nf4")
+        ledger.ignore("compute.quantization", f"AutoTrain has no {wanted}; its 4 bits are nf4")
         return None
     if not machine.cuda:
-        ledger.leave("compute.quantization", "AutoTrain's bitsandbytes (0.45) quantizes on NVIDIA cards only")
+        ledger.ignore("compute.quantization", "AutoTrain's bitsandbytes (0.45) quantizes on NVIDIA cards only")
         return None
-    ledger.take("compute.quantization")
+    ledger.use("compute.quantization")
     return QUANTIZATIONS[wanted]
 
 
 def _precision(ledger: Ledger, machine: Machine) -> str | None:
     """``auto``: float16 on a card, as AutoTrain's older cards lack bfloat16; none on the CPU."""
-    wanted = ledger.take("compute.dtype", "mixed_precision")
+    wanted = ledger.use("compute.dtype", "mixed_precision")
     if wanted == "float16" and not machine.cuda:
         ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto, bfloat16 or float32")
     if wanted == "auto":
@@ -308,11 +308,11 @@ def _precision(ledger: Ledger, machine: Machine) -> str | None:
 def _flash_attention(ledger: Ledger) -> bool:
     if ledger.value("compute.attention") == "eager":
         return False  # set aside with the rest
-    return bool(ledger.take("compute.attention", "use_flash_attention_2") == "flash_attention_2")
+    return bool(ledger.use("compute.attention", "use_flash_attention_2") == "flash_attention_2")
 
 
 def _tracker(ledger: Ledger) -> str:
-    trackers = ledger.take("report_to", "log")
+    trackers = ledger.use("report_to", "log")
     if len(trackers) > 1:
         ledger.refuse("report_to", "AutoTrain reports to one tracker", trackers[0])
     for tracker in set(trackers) - {"tensorboard", "wandb"}:
@@ -323,17 +323,17 @@ def _tracker(ledger: Ledger) -> str:
 def _refuse(ledger: Ledger) -> None:
     """All that AutoTrain cannot be told, from the tables."""
     method = ledger.spec.method.type
-    ledger.take("method", "task")
-    ledger.take("method.type", "task")
-    ledger.hold_to(ONLY | (PACKED if method == "sft" else UNPACKED))
-    ledger.withhold(OWN)
+    ledger.use("method", "task")
+    ledger.use("method.type", "task")
+    ledger.require_values(ONLY | (PACKED if method == "sft" else UNPACKED))
+    ledger.refuse_unsendable(OWN)
     if method == "orpo" and ledger.value("method.beta") != 0.1:
         ledger.refuse("method.beta", "AutoTrain's ORPO always has a beta of 0.1", "0.1")
     for field in ("push_to_hub", "hub_model_id"):
-        if ledger.take(field):
+        if ledger.use(field):
             ledger.refuse(field, "AutoTrain never uploads by itself here", "push the artifact once it is fetched")
-    ledger.take("compute.timeout", "the job's deadline")
-    ledger.take("dataset", "data")
+    ledger.use("compute.timeout", "the job's deadline")
+    ledger.use("dataset", "data")
     takes = FORMATS.get(method)
     if takes and ledger.spec.dataset.format not in takes:
         ledger.refuse("dataset.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
@@ -343,7 +343,7 @@ def _refuse(ledger: Ledger) -> None:
     template = ledger.spec.dataset.chat_template
     if template and not Path(template).expanduser().is_file():
         ledger.refuse("dataset.chat_template", f"there is no file {template}", "give a Jinja file")
-    ledger.set_advice_aside(ADVICE, "AutoTrain has no setting for it")
+    ledger.ignore_advice(ADVICE, "AutoTrain has no setting for it")
 
 
 def _rows(spec: JobSpec, commits: Mapping[str, str], revision: str | None) -> dict[str, Any]:

@@ -5,13 +5,13 @@ import sys
 from ftsdk.backend import Plan
 from ftsdk.engines.backend import engine_python
 from ftsdk.engines.bundle import start
-from ftsdk.engines.runner_process import run_guest
+from ftsdk.engines.runner_process import run_runner
 from ftsdk.job_folder import JobFolder
 from ftsdk.workers import worker
 from ftsdk.workers.artifact_builder import seal_product
 from ftsdk.workers.diagnosis import read_result
-from ftsdk.workers.environment import guest_environment
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.environment import runner_environment
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.outcome import Stopped
 from ftsdk.workers.signal_handler import Stop
 from ftsdk_autotrain.installation import HOUSE
@@ -19,16 +19,16 @@ from ftsdk_autotrain.progress import Progress
 from ftsdk_autotrain.request import RUNNER, write_request
 
 
-def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
+def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
     """Train."""
     python = engine_python(HOUSE, plan, reporter)
     desk = write_request(folder.engine, plan, folder.cache)
     reporter.stage("training")
     progress = Progress(reporter, int(plan.native["config"]["params"]["logging_steps"]))
-    status = run_guest(
+    status = run_runner(
         start(python, RUNNER),
         cwd=desk,
-        env=guest_environment(python, plan.spec.report_to, plan.native["environment"]),
+        env=runner_environment(python, plan.spec.report_to, plan.native["environment"]),
         stop=stop,
         hear=progress.hear,
     )

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ftsdk.engines.environment import House
+from ftsdk.engines.environment import EngineEnvironment
 
-HOUSE = House(
+HOUSE = EngineEnvironment(
     name="axolotl",
     package="axolotl",
     lock=Path(__file__).with_name("lock.txt"),

@@ -98,12 +98,12 @@ def plan(
     model = fields.model_of(ledger, commits.get("model"), "base_model")
     config = {
         "base_model": model.name,
-        "trust_remote_code": ledger.take("trust_remote_code"),
+        "trust_remote_code": ledger.use("trust_remote_code"),
         **_method(ledger),
         **_adapter(ledger, machine),
         **_fixed(machine),
-        **{native: ledger.take(field, native) for field, native in SENT.items()},
-        **{native: value for field, native in GIVEN.items() if (value := ledger.take(field, native)) is not None},
+        **{native: ledger.use(field, native) for field, native in SENT.items()},
+        **{native: value for field, native in GIVEN.items() if (value := ledger.use(field, native)) is not None},
         **_warmup(ledger),
         **_cadence(ledger),
         **_batch(ledger),
@@ -111,9 +111,9 @@ def plan(
         **_checkpointing(ledger),
         "attn_implementation": _attention(ledger, machine, options),
     }
-    ledger.hold_to(ONLY)
+    ledger.require_values(ONLY)
     fields.refuse_the_usual(ledger, "Axolotl")
-    ledger.set_advice_aside(ADVICE, "Axolotl has no setting for it")
+    ledger.ignore_advice(ADVICE, "Axolotl has no setting for it")
     native = Native(
         engine=f"axolotl {version}",
         config=config,
@@ -160,48 +160,48 @@ def _arguments(ledger: Ledger) -> dict[str, Any]:
 
 
 def _method(ledger: Ledger) -> dict[str, Any]:
-    ledger.take("method", "rl")
-    ledger.take("method.type", "rl")
+    ledger.use("method", "rl")
+    ledger.use("method.type", "rl")
     method = ledger.spec.method
     told = METHODS.get(method.type, {})
     if isinstance(method, DPO):
-        smoothing, loss = ledger.take("method.label_smoothing", "dpo_label_smoothing"), method.loss_type
-        ledger.take("method.loss_type", "dpo_loss_type")
+        smoothing, loss = ledger.use("method.label_smoothing", "dpo_label_smoothing"), method.loss_type
+        ledger.use("method.loss_type", "dpo_loss_type")
         if smoothing and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
-        beta = ledger.take("method.beta", "rl_beta")
+        beta = ledger.use("method.beta", "rl_beta")
         return {**told, "rl_beta": beta, "dpo_loss_type": [loss], "dpo_label_smoothing": smoothing}
     if isinstance(method, KTO):
         weights = ("desirable_weight", "undesirable_weight")
         return {
             **told,
-            "rl_beta": ledger.take("method.beta", "rl_beta"),
-            **{f"kto_{name}": ledger.take(f"method.{name}", f"kto_{name}") for name in weights},
+            "rl_beta": ledger.use("method.beta", "rl_beta"),
+            **{f"kto_{name}": ledger.use(f"method.{name}", f"kto_{name}") for name in weights},
         }
     if isinstance(method, ORPO):
-        return {**told, "orpo_alpha": ledger.take("method.beta", "orpo_alpha")}
+        return {**told, "orpo_alpha": ledger.use("method.beta", "orpo_alpha")}
     if isinstance(method, RewardModeling):
         if ledger.value("trust_remote_code"):
             what = "with it, Axolotl loads no model that gives scores, but one that writes text, and trains that"
             ledger.refuse("trust_remote_code", what, "a model whose code is in Transformers")
         name = "center_rewards_coefficient"
-        return {**told, name: ledger.take(f"method.{name}", name)}
+        return {**told, name: ledger.use(f"method.{name}", name)}
     if ledger.has("method.train_on"):
-        ledger.take("method.train_on", "the labels of the rows")
+        ledger.use("method.train_on", "the labels of the rows")
     return told
 
 
 def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
-    if ledger.take("adapter", "adapter") is None:
+    if ledger.use("adapter", "adapter") is None:
         return {}
-    modules, start = ledger.take("adapter.target_modules", "lora_target_modules"), ledger.take("adapter.init")
+    modules, start = ledger.use("adapter.target_modules", "lora_target_modules"), ledger.use("adapter.init")
     if start not in {"default", "gaussian"}:
         what = f"{start} changes the base, too, and Axolotl saves the adapter alone"
         ledger.refuse("adapter.init", what, "default or gaussian")
     return {
         "adapter": "lora",
         **_quantization(ledger, machine),
-        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "lora_alpha": fields.whole_alpha(ledger, "lora_alpha", "Axolotl"),
         "lora_target_modules": modules if isinstance(modules, str) else list(modules),
         "peft_init_lora_weights": True if start == "default" else start,
@@ -210,7 +210,7 @@ def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
 
 
 def _quantization(ledger: Ledger, machine: Machine) -> dict[str, Any]:
-    wanted, doubled = ledger.take("compute.quantization"), ledger.take("compute.double_quantization")
+    wanted, doubled = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
     if wanted is None:
         return {}
     if wanted == "int8":
@@ -225,7 +225,7 @@ def _quantization(ledger: Ledger, machine: Machine) -> dict[str, Any]:
 
 
 def _warmup(ledger: Ledger) -> dict[str, float]:
-    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio")
+    steps, ratio = ledger.use("training.warmup_steps"), ledger.use("training.warmup_ratio")
     return {"warmup_ratio": ratio} if steps is None else {"warmup_steps": steps}
 
 
@@ -234,7 +234,7 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
     told = fields.cadence(ledger)
     if fields.holds_out(ledger):
         told["test_datasets"] = [{"path": "tokens/validation"}]
-    patience: int | None = ledger.take("training.early_stopping_patience", "early_stopping_patience")
+    patience: int | None = ledger.use("training.early_stopping_patience", "early_stopping_patience")
     if patience is None:
         return told
     evaluation, save = ledger.value("training.eval_steps"), ledger.value("training.save_steps")
@@ -261,7 +261,7 @@ def _batch(ledger: Ledger) -> dict[str, int]:
 
 def _checkpointing(ledger: Ledger) -> dict[str, Any]:
     """Blank: on, because Axolotl makes no forecast of memory."""
-    if ledger.take("compute.gradient_checkpointing") is False:
+    if ledger.use("compute.gradient_checkpointing") is False:
         return {"gradient_checkpointing": False}
     return {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
 

@@ -1,14 +1,16 @@
 """What Axolotl cannot be told, as tables. Read in its source, version 0.19.0."""
 
-from ftsdk.translation.ledger import Only
+from ftsdk.translation.ledger import RequiredValue
 
 ONLY = {
-    "training.packing": Only(
+    "training.packing": RequiredValue(
         False, "rows come to Axolotl as tokens, so that it masks what ftsdk masks, and are not packed", "false"
     ),
-    "training.quantization_aware": Only(None, "this backend does not train quantization-aware"),
-    "training.early_stopping_threshold": Only(0.0, "Axolotl stops at any worse loss", "leave it out"),
-    "report_to": Only((), "its environment holds no experiment tracker", "leave it out; metrics.jsonl has all values"),
+    "training.quantization_aware": RequiredValue(None, "this backend does not train quantization-aware"),
+    "training.early_stopping_threshold": RequiredValue(0.0, "Axolotl stops at any worse loss", "leave it out"),
+    "report_to": RequiredValue(
+        (), "its environment holds no experiment tracker", "leave it out; metrics.jsonl has all values"
+    ),
 }
 """Fields with one possible value."""
 

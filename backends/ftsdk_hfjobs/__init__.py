@@ -13,10 +13,10 @@ from ftsdk.errors import Problem
 from ftsdk.huggingface import monitor
 from ftsdk.huggingface.connection import connected, token_problems
 from ftsdk.huggingface.flavors import flavors
-from ftsdk.huggingface.jobs import JobCarrier
+from ftsdk.huggingface.jobs import JobExecution
 from ftsdk.huggingface.revisions import pins_of
 from ftsdk.job_types import Event, JobRef, JobStatus
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk_hfjobs import fetch, submit, translate
 from ftsdk_hfjobs.options import HfJobsOptions
@@ -36,7 +36,7 @@ class HfJobsBackend(Backend):
     name = translate.NAME
     Options: ClassVar[type[Options]] = HfJobsOptions
 
-    def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
+    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
         self.pause = timing.look
 
@@ -84,20 +84,20 @@ class HfJobsBackend(Backend):
     def status(self, native_id: str) -> JobStatus:
         """Ask for the Job, for the end of its log, and for what it has sent."""
         with connected(self.name, self._timing) as hub:
-            return monitor.status(hub, JobCarrier(hub, native_id), TONGUE)
+            return monitor.status(hub, JobExecution(hub, native_id), TONGUE)
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """Read the log, which the engine's events are printed in."""
         with connected(self.name, self._timing) as hub:
-            return list(monitor.events(hub, JobCarrier(hub, native_id), TONGUE, after))
+            return list(monitor.events(hub, JobExecution(hub, native_id), TONGUE, after))
 
     def cancel(self, native_id: str) -> None:
         """End the Job; what it has run until then is paid, and what it has not sent is lost."""
         with connected(self.name, self._timing) as hub:
-            monitor.cancel(hub, JobCarrier(hub, native_id))
+            monitor.cancel(hub, JobExecution(hub, native_id))
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """The artifact that came back to the job's repository."""
         with connected(self.name, self._timing) as hub:
             ref = str(JobRef(self.name, native_id))
-            return fetch.fetch(hub, JobCarrier(hub, native_id), TONGUE, ref, folder)
+            return fetch.fetch(hub, JobExecution(hub, native_id), TONGUE, ref, folder)

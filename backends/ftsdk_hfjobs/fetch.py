@@ -10,8 +10,8 @@ from typing import Any
 from ftsdk.artifact import Artifact, place, seal, verify
 from ftsdk.errors import JobNotReady
 from ftsdk.huggingface.connection import Hub
-from ftsdk.huggingface.execution import Carrier
-from ftsdk.huggingface.monitor import Tongue, status
+from ftsdk.huggingface.execution import RemoteExecution
+from ftsdk.huggingface.monitor import LogParser, status
 from ftsdk.huggingface.results import Result, bring, result_of, task_of
 from ftsdk.huggingface.staging import FOLDER
 from ftsdk.job_types import JobState
@@ -20,7 +20,7 @@ _CONFIG = "adapter_config.json"
 _BROUGHT = re.compile(rf"/{FOLDER}/(files/.+)$")
 
 
-def fetch(hub: Hub, carrier: Carrier, tongue: Tongue, ref: str, folder: Path) -> Artifact:
+def fetch(hub: Hub, carrier: RemoteExecution, tongue: LogParser, ref: str, folder: Path) -> Artifact:
     """Bring it into a folder.
 
     Raises:

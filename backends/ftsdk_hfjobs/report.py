@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ftsdk.huggingface.monitor import Fields, Tongue
+from ftsdk.huggingface.monitor import Fields, LogParser
 from ftsdk.huggingface.results import Result
 from ftsdk.redact import redact
 from ftsdk.workers.outcome import Outcome
@@ -19,4 +19,4 @@ def _read(result: Result) -> Outcome:
     return Outcome.model_validate(told)
 
 
-TONGUE = Tongue(_hear, _read)
+TONGUE = LogParser(_hear, _read)

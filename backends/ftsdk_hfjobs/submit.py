@@ -16,7 +16,7 @@ from ftsdk.huggingface.container import MOUNT
 from ftsdk.huggingface.pricing import SETUP
 from ftsdk.huggingface.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
 from ftsdk.job_types import job_id
-from ftsdk.translation.model_checks import refuse_flaws
+from ftsdk.translation.model_checks import check_trainable
 from ftsdk_hfjobs.package import code, code_sha256
 from ftsdk_hfjobs.translate import NAME
 
@@ -34,7 +34,7 @@ def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
     if plan.native["code"]["sha256"] != code_sha256():
         raise RejectedError("ftsdk was changed since the plan was made", hint="plan and submit again")
     _check_reward(plan)
-    refuse_flaws(plan.spec.model)
+    check_trainable(plan.spec.model)
     name = job_id(plan.spec.method.type, token, _ID_LENGTH)
     store = repository(plan.native["namespace"], name)
     make_repository(hub, store)

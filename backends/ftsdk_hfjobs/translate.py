@@ -51,7 +51,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
     largest = known.flavors[-1]
     named = named_flavor(ledger, options.flavor, known.flavors) if options.flavor else None
     made = translated(ledger, (named or largest).machine, known.pins)
-    chosen = named if options.flavor else _chosen(ledger, known.flavors, made.outlook.memory)
+    chosen = named if options.flavor else _chosen(ledger, known.flavors, made.memory_estimate.memory)
     terms = settle_terms(ledger, options, chosen or largest)
     secrets = secrets_of(ledger, known.variables)
     _refuse_stores(ledger)
@@ -78,7 +78,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=(*made.own, *terms.own),
-        **made.outlook.fields,
+        **made.memory_estimate.fields,
         device=terms.flavor.title,
         device_memory=terms.flavor.memory,
         charge=terms.cost,

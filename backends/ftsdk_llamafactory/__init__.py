@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
-from ftsdk.engines.environment import House
+from ftsdk.engines.environment import EngineEnvironment
 from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.installation import HOUSE, HOUSES
 from ftsdk_llamafactory.methods import STAGES
@@ -20,7 +20,7 @@ class LlamaFactoryBackend(TokensBackend):
     name = translate.NAME
     worker = "ftsdk_llamafactory.worker"
     house = HOUSE
-    houses: ClassVar[Mapping[str, House]] = HOUSES
+    houses: ClassVar[Mapping[str, EngineEnvironment]] = HOUSES
     Options: ClassVar[type[Options]] = LlamaFactoryOptions
     methods = frozenset(STAGES)
     quantizations = frozenset(translate.QUANTIZATIONS)

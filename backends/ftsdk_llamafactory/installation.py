@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ftsdk.engines.environment import House
+from ftsdk.engines.environment import EngineEnvironment
 
 _HERE = Path(__file__).parent
 
-HOUSE = House(
+HOUSE = EngineEnvironment(
     name="llamafactory",
     package="llamafactory",
     lock=_HERE / "lock.txt",
@@ -14,7 +14,7 @@ HOUSE = House(
     size=2_500_000_000,
 )
 
-PPO = House(
+PPO = EngineEnvironment(
     name="llamafactory",
     package="llamafactory",
     lock=_HERE / "lock-ppo.txt",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.translation.ledger import Only
+from ftsdk.translation.ledger import RequiredValue
 
 STAGES = {
     "sft": "sft",
@@ -55,22 +55,24 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
 
 _CONSTANT = "is a constant in the PPO of LLaMA-Factory's TRL (0.9.6)"
 
-ONLY: Mapping[str, Mapping[str, Only]] = {
+ONLY: Mapping[str, Mapping[str, RequiredValue]] = {
     "reward_modeling": {
-        "method.center_rewards_coefficient": Only(0.0, "LLaMA-Factory's loss has no such term", "0"),
+        "method.center_rewards_coefficient": RequiredValue(0.0, "LLaMA-Factory's loss has no such term", "0"),
     },
     "ppo": {
-        "method.kl_coef": Only(0.2, f"the first coefficient {_CONSTANT}: 0.2", "0.2"),
-        "method.kl_estimator": Only("k1", f"the log-ratio {_CONSTANT}", "k1"),
-        "method.cliprange": Only(0.2, f"0.2 {_CONSTANT}", "0.2"),
-        "method.cliprange_value": Only(0.2, f"0.2 {_CONSTANT}", "0.2"),
-        "method.vf_coef": Only(0.1, f"0.1 {_CONSTANT}", "0.1"),
-        "method.gamma": Only(1.0, f"1 {_CONSTANT}", "1"),
-        "method.lam": Only(0.95, f"0.95 {_CONSTANT}", "0.95"),
-        "method.temperature": Only(
+        "method.kl_coef": RequiredValue(0.2, f"the first coefficient {_CONSTANT}: 0.2", "0.2"),
+        "method.kl_estimator": RequiredValue("k1", f"the log-ratio {_CONSTANT}", "k1"),
+        "method.cliprange": RequiredValue(0.2, f"0.2 {_CONSTANT}", "0.2"),
+        "method.cliprange_value": RequiredValue(0.2, f"0.2 {_CONSTANT}", "0.2"),
+        "method.vf_coef": RequiredValue(0.1, f"0.1 {_CONSTANT}", "0.1"),
+        "method.gamma": RequiredValue(1.0, f"1 {_CONSTANT}", "1"),
+        "method.lam": RequiredValue(0.95, f"0.95 {_CONSTANT}", "0.95"),
+        "method.temperature": RequiredValue(
             1.0, "LLaMA-Factory takes log-probabilities at temperature 1, whatever it samples", "1"
         ),
-        "method.missing_eos_penalty": Only(0.0, "LLaMA-Factory takes nothing off a response that does not end", "0"),
+        "method.missing_eos_penalty": RequiredValue(
+            0.0, "LLaMA-Factory takes nothing off a response that does not end", "0"
+        ),
     },
 }
 """Fields of a method with one possible value."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.engines import output, runner_support, tokens
-from ftsdk.engines.runner_support import Failure, Request, Result
+from ftsdk.engines.runner_support import Request, Result, RunnerError
 from ftsdk.engines.tokens import Encoded, text_columns
 from ftsdk_llamafactory.scores import from_classifier, to_classifier
 
@@ -68,7 +68,7 @@ def check_model(folder: Path) -> None:
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if __version__.startswith("4.") and (trouble := runner_support.too_new(config, __version__)):
-        raise Failure("engine_error", trouble)
+        raise RunnerError("engine_error", trouble)
 
 
 def prepare(request: Request, rows: int, tokenizer: Any) -> None:
@@ -87,7 +87,7 @@ def prepare(request: Request, rows: int, tokenizer: Any) -> None:
         step = math.prod(config[name] for name in sizes)
         if rows < step:
             what = f"a step of PPO takes {step} prompts, and there are {rows}"
-            raise Failure("data_error", f"{what}; lower training.global_batch_size, or add rows")
+            raise RunnerError("data_error", f"{what}; lower training.global_batch_size, or add rows")
         reward = request["reward"]
         from_classifier(reward["name"], reward["revision"], Path(config["reward_model"]), tokenizer)
 
@@ -109,7 +109,7 @@ def check_settings(config: dict[str, Any]) -> None:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        raise Failure("engine_error", f"LLaMA-Factory refuses its configuration: {last}")
+        raise RunnerError("engine_error", f"LLaMA-Factory refuses its configuration: {last}")
     resolved = json.loads(Path("resolved.json").read_text("utf-8"))
     other = [
         f"{name}={resolved.get(name)!r} instead of {value!r}"
@@ -118,7 +118,9 @@ def check_settings(config: dict[str, Any]) -> None:
     ]
     missing = [name for name in config if name not in resolved]
     if other or missing:
-        raise Failure("engine_error", f"LLaMA-Factory would train with other settings: {', '.join([*other, *missing])}")
+        raise RunnerError(
+            "engine_error", f"LLaMA-Factory would train with other settings: {', '.join([*other, *missing])}"
+        )
 
 
 def _joined(value: Any) -> Any:

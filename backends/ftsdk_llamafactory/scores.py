@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ftsdk.engines.runner_support import Failure, too_new
+from ftsdk.engines.runner_support import RunnerError, too_new
 
 HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
@@ -71,7 +71,7 @@ def _check_tokens(folder: Path, source: str, tokenizer: Any) -> None:
     file = folder / "tokenizer.json"
     if not file.is_file() or Tokenizer.from_file(str(file)).get_vocab() != tokenizer.get_vocab():
         what = f"method.reward: the reward model {source} reads other tokens than the policy writes"
-        raise Failure("engine_error", f"{what}; train one on a base with the policy's tokenizer")
+        raise RunnerError("engine_error", f"{what}; train one on a base with the policy's tokenizer")
 
 
 def _scorer(folder: Path, tokenizer: Any) -> Any:
@@ -98,4 +98,4 @@ def _check_age(folder: Path) -> None:
 
     file = folder / "config.json"
     if file.is_file() and (trouble := too_new(json.loads(file.read_text("utf-8")), __version__)):
-        raise Failure("engine_error", f"method.reward: {trouble}")
+        raise RunnerError("engine_error", f"method.reward: {trouble}")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ftsdk.artifact.model_files import ADAPTER_CONFIG
-from ftsdk.backend import Note, Plan
+from ftsdk.backend import Plan, PlanNote
 from ftsdk.engines import fields
 from ftsdk.engines.fields import OUTPUT, cut_batch
 from ftsdk.engines.plan import Native, plan_of
@@ -15,7 +15,7 @@ from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_source import config_of, scorer_in
+from ftsdk.translation.model_source import config_of, reward_model_folder
 from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import methods
 from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
@@ -103,24 +103,24 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
     """All that LLaMA-Factory is told."""
     config = {
         "model_name_or_path": model,
-        "trust_remote_code": ledger.take("trust_remote_code"),
+        "trust_remote_code": ledger.use("trust_remote_code"),
         "stage": STAGES.get(ledger.spec.method.type, ""),
         "do_train": True,
         **_method(ledger),
         **_adapter(ledger),
         **_quantization(ledger),
         **_fixed(options),
-        **{native: ledger.take(field, native) for field, native in SENT.items()},
-        "max_steps": ledger.take("training.max_steps") or -1,
+        **{native: ledger.use(field, native) for field, native in SENT.items()},
+        "max_steps": ledger.use("training.max_steps") or -1,
         "data_seed": ledger.value("training.seed"),
         **(_cadence_of_ppo(ledger) if ledger.spec.method.type == "ppo" else _cadence(ledger)),
         **cut_batch(ledger, "per_device_train_batch_size", "gradient_accumulation_steps"),
         **_precision(ledger, machine),
         "use_cpu": not machine.cuda,
-        "disable_gradient_checkpointing": ledger.take("compute.gradient_checkpointing") is False,
+        "disable_gradient_checkpointing": ledger.use("compute.gradient_checkpointing") is False,
         "flash_attn": ATTENTION[fields.attention(ledger, machine, "flash_attn")],
     }
-    if neftune := ledger.take("training.neftune_noise_alpha"):
+    if neftune := ledger.use("training.neftune_noise_alpha"):
         config["neftune_noise_alpha"] = neftune
     return config
 
@@ -159,17 +159,17 @@ def _config_under(folder: Path) -> dict[str, Any]:
 def _method(ledger: Ledger) -> dict[str, Any]:
     method = ledger.spec.method.type
     for field in ("method", "method.type"):
-        ledger.take(field, "stage")
+        ledger.use(field, "stage")
     if method not in STAGES:
         ledger.refuse("method", f"this backend does not do {method}", ", ".join(STAGES))
         return {}
     if method == "sft":
-        ledger.take("method.train_on", "the labels of the rows")
+        ledger.use("method.train_on", "the labels of the rows")
     spec = ledger.spec.method
     if isinstance(spec, DPO) and spec.label_smoothing and spec.loss_type != "sigmoid":
         ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
-    ledger.hold_to(methods.ONLY.get(method, {}))
-    told = {native: ledger.take(f"method.{field}", native) for field, native in methods.OPTIONS[method].items()}
+    ledger.require_values(methods.ONLY.get(method, {}))
+    told = {native: ledger.use(f"method.{field}", native) for field, native in methods.OPTIONS[method].items()}
     return {**methods.FIXED.get(method, {}), **told}
 
 
@@ -184,11 +184,11 @@ def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
     """PPO's reward model: a folder, or a name and the Hub's commit."""
     if not ledger.has("method.reward"):
         return None
-    name: str = ledger.take("method.reward", "reward_model")
+    name: str = ledger.use("method.reward", "reward_model")
     if is_function(name):
         ledger.refuse("method.reward", "LLaMA-Factory's PPO takes a reward model, and no function", "give its artifact")
         return None
-    folder = scorer_in(ledger, "method.reward", name)
+    folder = reward_model_folder(ledger, "method.reward", name)
     if folder and (trouble := too_new(_config_under(folder), methods.PPOS_TRANSFORMERS)):
         fix = "a reward model on a base that Transformers 4 has saved, or the local backend"
         ledger.refuse("method.reward", trouble, fix)
@@ -196,19 +196,19 @@ def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
 
 
 def _adapter(ledger: Ledger) -> dict[str, Any]:
-    if ledger.take("adapter", "finetuning_type") is None:
+    if ledger.use("adapter", "finetuning_type") is None:
         return {"finetuning_type": "full", "pure_bf16": False}
-    modules = ledger.take("adapter.target_modules", "lora_target")
+    modules = ledger.use("adapter.target_modules", "lora_target")
     return {
         "finetuning_type": "lora",
-        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "lora_alpha": fields.whole_alpha(ledger, "lora_alpha", "LLaMA-Factory"),
         "lora_target": "all" if modules == "all-linear" else modules if isinstance(modules, str) else ",".join(modules),
     }
 
 
 def _quantization(ledger: Ledger) -> dict[str, Any]:
-    wanted, doubled = ledger.take("compute.quantization"), ledger.take("compute.double_quantization")
+    wanted, doubled = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
     if wanted is None:
         return {}
     if ledger.value("adapter.use_dora"):
@@ -221,7 +221,7 @@ def _quantization(ledger: Ledger) -> dict[str, Any]:
 def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
     """LLaMA-Factory has a setting for two of the precisions, and else computes in that of the model's files."""
     if ledger.value("compute.dtype") == "float32":
-        ledger.leave("compute.dtype", "LLaMA-Factory computes in the precision of the model's files, or in half of it")
+        ledger.ignore("compute.dtype", "LLaMA-Factory computes in the precision of the model's files, or in half of it")
         return {"bf16": False, "fp16": False}
     return fields.precision(ledger, machine, "LLaMA-Factory")
 
@@ -234,26 +234,26 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
 def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
     """PPO's loop is LLaMA-Factory's own: it takes whole numbers, and evaluates nothing."""
     for field in ("val_size", "eval_dataset", "training.eval_steps"):
-        if ledger.take(field):
+        if ledger.use(field):
             ledger.refuse(field, "LLaMA-Factory's PPO evaluates nothing", "leave it out")
-    target = ledger.take("method.target_kl", "ppo_target")
+    target = ledger.use("method.target_kl", "ppo_target")
     if target is None:
         why = f"LLaMA-Factory always steers the coefficient; its target is {methods.TARGET_KL}"
-        ledger.own.append(Note("method.target_kl", why))
+        ledger.own.append(PlanNote("method.target_kl", why))
     return {
         "ppo_target": target or methods.TARGET_KL,
-        "warmup_steps": ledger.take("training.warmup_steps") or 0,
-        "warmup_ratio": ledger.take("training.warmup_ratio"),
+        "warmup_steps": ledger.use("training.warmup_steps") or 0,
+        "warmup_ratio": ledger.use("training.warmup_ratio"),
         "save_strategy": "steps",
-        "save_steps": ledger.take("training.save_steps") or _NEVER,
+        "save_steps": ledger.use("training.save_steps") or _NEVER,
         "eval_strategy": "no",
     }
 
 
 def _refuse(ledger: Ledger) -> None:
     """All that LLaMA-Factory cannot be told, from the tables."""
-    ledger.hold_to(ONLY)
+    ledger.require_values(ONLY)
     if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
         ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
     fields.refuse_the_usual(ledger, "LLaMA-Factory")
-    ledger.set_advice_aside(ADVICE, "LLaMA-Factory has no setting for it")
+    ledger.ignore_advice(ADVICE, "LLaMA-Factory has no setting for it")

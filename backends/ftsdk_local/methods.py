@@ -161,8 +161,8 @@ _UNFIT = (
 
 def options_of(ledger: Ledger) -> dict[str, Any]:
     """The method's own settings, by its trainer's names."""
-    method = ledger.take("method.type")
-    options = {native: ledger.take(f"method.{field}", native) for field, native in OPTIONS[method].items()}
+    method = ledger.use("method.type")
+    options = {native: ledger.use(f"method.{field}", native) for field, native in OPTIONS[method].items()}
     return options | (_losses_of_dpo(**options) if method == "dpo" else {})
 
 

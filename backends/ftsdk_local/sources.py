@@ -14,7 +14,7 @@ from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.files import sha256
 from ftsdk.spec.method import is_function
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_source import check_model, folder_of, scorer_in
+from ftsdk.translation.model_source import check_model, folder_of, reward_model_folder
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"
@@ -34,8 +34,8 @@ class Source(NamedTuple):
 
 def source_of(ledger: Ledger, commit: str | None = None) -> Source:
     """What ``model`` names, at the commit that the Hub tells; an adapter is taken with its base."""
-    model: str = ledger.take("model", "pretrained_model_name_or_path")
-    given: str | None = ledger.take("model_revision", "revision")
+    model: str = ledger.use("model", "pretrained_model_name_or_path")
+    given: str | None = ledger.use("model_revision", "revision")
     revision = commit or given
     folder = folder_of(ledger, "model", model)
     if folder is None:
@@ -78,10 +78,10 @@ def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 def reward_of(ledger: Ledger, commit: str | None = None) -> RewardSettings:
     """What ``method.reward`` names, at the commit that the Hub tells."""
-    reward: str = ledger.take("method.reward", "reward")
+    reward: str = ledger.use("method.reward", "reward")
     if is_function(reward):
         return _function(ledger, reward)
-    folder = scorer_in(ledger, "method.reward", reward)
+    folder = reward_model_folder(ledger, "method.reward", reward)
     return RewardSettings(model=str(folder)) if folder else RewardSettings(model=reward, revision=commit)
 
 

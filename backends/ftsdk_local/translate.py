@@ -6,17 +6,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ftsdk.backend import Note, Plan
+from ftsdk.backend import Plan, PlanNote
 from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
-from ftsdk.forecast import LOGIT_ROWS, Computing, Outlook, outlook
+from ftsdk.forecast import LOGIT_ROWS, MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.huggingface.revisions import Pins, revisions, warnings
 from ftsdk.modeling.settings import ModelSettings
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
-from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import flaws_of
+from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
 from ftsdk_local.methods import SAMPLING, options_of, refuse_what_does_not_go
@@ -85,9 +85,9 @@ class Translation(NamedTuple):
     settings: Settings
     said: tuple[str, ...]
     """What should be known of the model."""
-    outlook: Outlook
+    memory_estimate: MemoryEstimate
     """What it needs on the machine, where the model's dimensions are at hand."""
-    own: tuple[Note, ...]
+    own: tuple[PlanNote, ...]
     """What the engine decides by itself."""
 
 
@@ -105,7 +105,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
     ledger = Ledger(NAME, spec)
     made = translated(ledger, machine, pins)
     _refuse_missing_trackers(ledger)
-    ledger.take("compute.timeout", "the worker's deadline")
+    ledger.use("compute.timeout", "the worker's deadline")
     ledger.close()
     return Plan(
         backend=NAME,
@@ -114,7 +114,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
         backends_own=made.own,
-        **made.outlook.fields,
+        **made.memory_estimate.fields,
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
@@ -142,44 +142,44 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         data=_data(ledger, commits),
         lora=_lora(ledger, source),
         arguments=_arguments(ledger),
-        micro_batch_rows=ledger.take("compute.per_device_train_batch_size", "micro_batch_rows"),
-        gradient_checkpointing=ledger.take("compute.gradient_checkpointing"),
-        memory_limit=ledger.take("compute.memory_limit"),
+        micro_batch_rows=ledger.use("compute.per_device_train_batch_size", "micro_batch_rows"),
+        gradient_checkpointing=ledger.use("compute.gradient_checkpointing"),
+        memory_limit=ledger.use("compute.memory_limit"),
         quantization_aware=spec.training.quantization_aware,
-        neftune_noise_alpha=ledger.take("training.neftune_noise_alpha"),
-        save_steps=ledger.take("training.save_steps"),
-        eval_steps=ledger.take("training.eval_steps"),
-        early_stopping_patience=ledger.take("training.early_stopping_patience"),
-        early_stopping_threshold=ledger.take("training.early_stopping_threshold"),
+        neftune_noise_alpha=ledger.use("training.neftune_noise_alpha"),
+        save_steps=ledger.use("training.save_steps"),
+        eval_steps=ledger.use("training.eval_steps"),
+        early_stopping_patience=ledger.use("training.early_stopping_patience"),
+        early_stopping_threshold=ledger.use("training.early_stopping_threshold"),
         hub_model_id=_hub(ledger),
     )
     check_base(ledger, source.name, source.revision)
     refuse_what_does_not_go(ledger)
     _refuse_what_the_engine_lacks(ledger)
     _refuse_what_the_machine_lacks(ledger, machine)
-    said = (*map(str, flaws_of(spec.model)), *cautions(spec, source.name, source.revision))
-    return Translation(settings, said, outlook_of(spec, source, machine), _backends_own(spec))
+    said = (*map(str, model_problems(spec.model)), *model_warnings(spec, source.name, source.revision))
+    return Translation(settings, said, memory_estimate_of(spec, source, machine), _backends_own(spec))
 
 
 def _model(ledger: Ledger, source: Source) -> ModelSettings:
-    quantization = ledger.take("compute.quantization", "quantization_config")
+    quantization = ledger.use("compute.quantization", "quantization_config")
     options = dict(QUANTIZATIONS[quantization]) if quantization else None
-    doubled = ledger.take("compute.double_quantization", "bnb_4bit_use_double_quant")
+    doubled = ledger.use("compute.double_quantization", "bnb_4bit_use_double_quant")
     if options and "load_in_4bit" in options:
         options["bnb_4bit_use_double_quant"] = doubled
     return ModelSettings(
         name=source.name,
         revision=source.revision,
-        dtype=ledger.take("compute.dtype"),
+        dtype=ledger.use("compute.dtype"),
         quantization=options,
-        attention=ledger.take("compute.attention", "attn_implementation"),
-        trust_remote_code=ledger.take("trust_remote_code"),
+        attention=ledger.use("compute.attention", "attn_implementation"),
+        trust_remote_code=ledger.use("trust_remote_code"),
     )
 
 
 def _here(ledger: Ledger, field: str, commit: str | None) -> Any:
     """The dataset with whole paths, because the worker runs elsewhere; None where there is none."""
-    dataset: Dataset | None = ledger.take(field)
+    dataset: Dataset | None = ledger.use(field)
     if dataset is None:
         return None
     for path in dataset.paths:
@@ -198,21 +198,21 @@ def _data(ledger: Ledger, commits: Mapping[str, str]) -> DataSettings:
     return DataSettings(
         dataset=_here(ledger, "dataset", commits.get("dataset")),
         eval_dataset=_here(ledger, "eval_dataset", commits.get("eval_dataset")),
-        val_size=ledger.take("val_size"),
-        train_on=ledger.take("method.train_on") if isinstance(method, SFT) else "all",
-        max_length=ledger.take("training.max_length"),
-        packing=ledger.take("training.packing"),
+        val_size=ledger.use("val_size"),
+        train_on=ledger.use("method.train_on") if isinstance(method, SFT) else "all",
+        max_length=ledger.use("training.max_length"),
+        packing=ledger.use("training.packing"),
     )
 
 
 def _lora(ledger: Ledger, source: Source) -> dict[str, Any] | None:
-    if ledger.take("adapter") is None:
+    if ledger.use("adapter") is None:
         return None
-    targets = ledger.take("adapter.target_modules")
+    targets = ledger.use("adapter.target_modules")
     wanted = {
-        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "target_modules": targets if isinstance(targets, str) else list(targets),
-        "init_lora_weights": INITS[ledger.take("adapter.init", "init_lora_weights")],
+        "init_lora_weights": INITS[ledger.use("adapter.init", "init_lora_weights")],
     }
     return {
         "task_type": TASKS.get(ledger.spec.method.type, "CAUSAL_LM"),
@@ -238,28 +238,28 @@ def _comparable(value: Any) -> Any:
 
 
 def _arguments(ledger: Ledger) -> dict[str, Any]:
-    arguments = {native: ledger.take(field, native) for field, native in ARGUMENTS.items()}
-    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio", "warmup_steps")
+    arguments = {native: ledger.use(field, native) for field, native in ARGUMENTS.items()}
+    steps, ratio = ledger.use("training.warmup_steps"), ledger.use("training.warmup_ratio", "warmup_steps")
     return {
         **arguments,
-        "max_steps": ledger.take("training.max_steps") or -1,
+        "max_steps": ledger.use("training.max_steps") or -1,
         "warmup_steps": ratio if steps is None else steps,  # below 1, Transformers reads a share of all steps
-        "optim": OPTIMIZERS[ledger.take("training.optim", "optim")],
+        "optim": OPTIMIZERS[ledger.use("training.optim", "optim")],
         "gradient_accumulation_steps": 1,
         "data_seed": arguments["seed"],
-        "report_to": list(ledger.take("report_to")),
+        "report_to": list(ledger.use("report_to")),
         "run_name": ledger.spec.name,
     }
 
 
 def _hub(ledger: Ledger) -> str | None:
-    ledger.take("push_to_hub", "upload_folder")
-    return ledger.take("hub_model_id", "repo_id") if ledger.spec.push_to_hub else None
+    ledger.use("push_to_hub", "upload_folder")
+    return ledger.use("hub_model_id", "repo_id") if ledger.spec.push_to_hub else None
 
 
 def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
     spec = ledger.spec
-    if ledger.take("training.quantization_aware") and find_spec("torchao") is None:
+    if ledger.use("training.quantization_aware") and find_spec("torchao") is None:
         what = "torchao, which rounds the weights, is not installed"
         ledger.refuse("training.quantization_aware", what, "pip install 'ftsdk[quantize]'")
     if ledger.value("adapter.init") in BASE_CHANGING_INITS and spec.compute.quantization is not None:
@@ -267,9 +267,9 @@ def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
         ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")
     for field in ("compute.devices", "compute.nodes"):
         if ledger.value(field) > 1:
-            ledger.leave(field, "the local engine trains on one device")
+            ledger.ignore(field, "the local engine trains on one device")
         else:
-            ledger.take(field)
+            ledger.use(field)
 
 
 def _refuse_missing_trackers(ledger: Ledger) -> None:
@@ -284,7 +284,7 @@ def _refuse_what_the_machine_lacks(ledger: Ledger, machine: Machine) -> None:
             ledger.refuse(field, why, fix)
 
 
-def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
+def _backends_own(spec: JobSpec) -> tuple[PlanNote, ...]:
     """What is decided in the worker, where the device and the rows are known; it is told in the job's log."""
     undecided = {
         "compute.dtype": (spec.compute.dtype == "auto", "bfloat16 where the device computes in it"),
@@ -295,12 +295,12 @@ def _backends_own(spec: JobSpec) -> tuple[Note, ...]:
     if isinstance(method := spec.method, PPO):
         steps = method.num_ppo_epochs * method.num_mini_batches
         undecided["training.max_steps"] = (True, f"a step is one update of PPO: {steps} steps of the optimizer")
-    return tuple(Note(field, text) for field, (open_, text) in undecided.items() if open_)
+    return tuple(PlanNote(field, text) for field, (open_, text) in undecided.items() if open_)
 
 
-def outlook_of(spec: JobSpec, source: Source, machine: Machine) -> Outlook:
+def memory_estimate_of(spec: JobSpec, source: Source, machine: Machine) -> MemoryEstimate:
     """The forecast, where the model's dimensions are at hand without any download."""
-    computing = Computing(
+    computing = TrainerProfile(
         width=4 if spec.compute.dtype == "float32" or not (machine.cuda or spec.compute.dtype == "bfloat16") else 2,
         checkpointing=spec.compute.gradient_checkpointing is not False,
         cuda=machine.cuda,
@@ -309,4 +309,4 @@ def outlook_of(spec: JobSpec, source: Source, machine: Machine) -> Outlook:
         autocast=machine.cuda or spec.adapter is None,
     )
     rows = spec.compute.per_device_train_batch_size or 1
-    return outlook(spec, config_of(source.name, source.revision), computing, rows=rows)
+    return estimate_memory(spec, config_of(source.name, source.revision), computing, rows=rows)

@@ -5,11 +5,11 @@ import sys
 from ftsdk.backend import Plan
 from ftsdk.job_folder import JobFolder
 from ftsdk.workers import worker
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.signal_handler import Stop
 
 
-def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
+def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
     """Train."""
     from ftsdk_local.train.run import run as train  # noqa: PLC0415 - loads torch, so not before our turn has come
 

@@ -11,7 +11,7 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.errors import ConfigError, Problem, UnsupportedSpec
 from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk_replicate import fetch, monitor, submit, translate
 from ftsdk_replicate.api import TOKEN, Api, Json, connected
@@ -33,7 +33,7 @@ class ReplicateBackend(Backend):
     name = NAME
     Options: ClassVar[type[Options]] = ReplicateOptions
 
-    def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
+    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
         self.pause = timing.look
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
-from ftsdk.remote.retries import Timing, patiently, status_code
-from ftsdk_replicate.errors import DOOR
+from ftsdk.remote.retries import Timeouts, retry, status_code
+from ftsdk_replicate.errors import ERROR_MAPPER
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +35,7 @@ def base_url() -> str:
 
 
 @contextmanager
-def connected(timing: Timing) -> Iterator["Api"]:
+def connected(timing: Timeouts) -> Iterator["Api"]:
     """The service, with the user's token from the environment.
 
     Raises:
@@ -89,15 +89,15 @@ class Api:
         timing: How long things may take.
     """
 
-    def __init__(self, http: "httpx.Client", official: Any, timing: Timing) -> None:
+    def __init__(self, http: "httpx.Client", official: Any, timing: Timeouts) -> None:
         self._http = http
         self._official = official
         self.timing = timing
 
     def get(self, path: str, doing: str) -> Json:
         """Read, with patience."""
-        with DOOR.through(doing):
-            return patiently(lambda: _json(_checked(self._http.get(path))), self.timing.patience)
+        with ERROR_MAPPER.translate_errors(doing):
+            return retry(lambda: _json(_checked(self._http.get(path))), self.timing.patience)
 
     def found(self, path: str, doing: str) -> Json | None:
         """Read; None where there is nothing."""
@@ -140,8 +140,8 @@ class Api:
                 long = httpx.Timeout(self.timing.call, write=10 * self.timing.call)
                 return _json(_checked(self._http.post("/v1/files", files=parts, timeout=long)))
 
-        with DOOR.through("take the file"):
-            return patiently(send, self.timing.patience)
+        with ERROR_MAPPER.translate_errors("take the file"):
+            return retry(send, self.timing.patience)
 
     def create_model(self, owner: str, name: str, hardware: str) -> None:
         """Create a model that nobody else sees. 409 (it exists) is the caller's to judge."""
@@ -154,9 +154,9 @@ class Api:
 
     def cancel(self, training_id: str) -> None:
         """Ask a training to stop."""
-        with DOOR.through("cancel the training"):
+        with ERROR_MAPPER.translate_errors("cancel the training"):
             path = f"/v1/trainings/{_safe(training_id)}/cancel"
-            patiently(lambda: _checked(self._http.post(path)), self.timing.patience)
+            retry(lambda: _checked(self._http.post(path)), self.timing.patience)
 
     @contextmanager
     def download(self, address: str, headers: dict[str, str], *, with_token: bool) -> Iterator["httpx.Response"]:

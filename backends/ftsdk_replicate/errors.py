@@ -5,7 +5,7 @@ from typing import Any
 
 from ftsdk.errors import AuthError, BackendError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import Door
+from ftsdk.remote.error_mapper import ErrorMapper
 
 
 def _refusal(code: int, doing: str, said: str) -> BackendError:
@@ -36,7 +36,7 @@ def _message_of(error: BaseException) -> str:
     return str(said or "")
 
 
-DOOR = Door(
+ERROR_MAPPER = ErrorMapper(
     service="Replicate",
     clients=frozenset({"replicate", "httpx", "json", "pydantic", "pydantic_core"}),
     moment=frozenset({408, 425, 429}),

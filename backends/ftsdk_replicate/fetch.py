@@ -17,7 +17,7 @@ from ftsdk.remote.archive import unpack
 from ftsdk.remote.download import download
 from ftsdk.remote.retries import status_code
 from ftsdk_replicate.api import Api, Json, is_theirs
-from ftsdk_replicate.errors import DOOR
+from ftsdk_replicate.errors import ERROR_MAPPER
 from ftsdk_replicate.monitor import last_metrics
 from ftsdk_replicate.pickles import convert
 from ftsdk_replicate.states import state_of
@@ -81,7 +81,7 @@ def _download(api: Api, address: str, packed: Path) -> None:
     for with_token in (False, True):
         opened = functools.partial(api.download, address, with_token=with_token)
         try:
-            with DOOR.through("send the weights"):
+            with ERROR_MAPPER.translate_errors("send the weights"):
                 download(opened, packed, api.timing.patience)
         except Exception as error:
             code = status_code(error.__cause__ or error)

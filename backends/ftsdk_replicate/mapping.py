@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.backend import Note
+from ftsdk.backend import PlanNote
 from ftsdk.translation.ledger import Ledger
 from ftsdk_replicate import names
 from ftsdk_replicate.profile import Profile
@@ -42,14 +42,14 @@ def send_fields(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str]) -> d
             continue
         value = _native(trainer, name, ledger.value(field))
         if value is None:
-            ledger.take(field, f"{name}, left out")
+            ledger.use(field, f"{name}, left out")
         elif not (flaw := trainer.inputs[name].flaw(value)):
-            ledger.take(field, name)
+            ledger.use(field, name)
             sent[name] = value
-        elif ledger.is_given(field):
+        elif ledger.is_set(field):
             ledger.refuse("method" if field == "method.type" else field, flaw)
         else:
-            ledger.own.append(Note(field, f"{flaw}; its default is {trainer.inputs[name].default!r}"))
+            ledger.own.append(PlanNote(field, f"{flaw}; its default is {trainer.inputs[name].default!r}"))
     return sent
 
 
@@ -82,12 +82,12 @@ def check_facts(ledger: Ledger, trainer: Trainer) -> None:
         if field in ledger.honoured or not ledger.has(field):
             continue
         if _same(ledger.value(field), value):
-            ledger.take(field, _ALWAYS)
-        elif ledger.is_given(field):
+            ledger.use(field, _ALWAYS)
+        elif ledger.is_set(field):
             where = "method" if field == "method.type" else field
             ledger.refuse(where, f"the trainer always has {value!r}", str(value))
         else:
-            ledger.own.append(Note(field, f"the trainer always has {value!r}"))
+            ledger.own.append(PlanNote(field, f"the trainer always has {value!r}"))
 
 
 def _same(value: Any, fact: Any) -> bool:
@@ -100,7 +100,7 @@ def send_batches(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str], sen
     """One step of accumulation where the batch is the whole step; refuse batches whose unit nobody knows."""
     unclear = [name for name in names.GUARDED if name in trainer.inputs and name not in meant and name not in sent]
     whole = "training.global_batch_size"
-    if unclear and ledger.is_given(whole) and whole not in ledger.honoured:
+    if unclear and ledger.is_set(whole) and whole not in ledger.honoured:
         what = f"{unclear[0]} counts rows of one step, one device or one pass: the trainer does not say which"
         ledger.refuse(whole, what, f"set {SECTION}.field_map: {{{unclear[0]}: {whole}}} if you know")
     accumulates = names.ACCUMULATION in trainer.inputs and names.ACCUMULATION not in {*meant, *sent}
@@ -116,7 +116,7 @@ def send_validation(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any], *
         each = trainer.inputs[names.VALIDATION_ROWS]
         if not each.flaw(0):
             return {names.VALIDATION_ROWS: 0}
-        ledger.own.append(Note(names.VALIDATION_ROWS, f"the trainer takes {each.default} rows out of the training"))
+        ledger.own.append(PlanNote(names.VALIDATION_ROWS, f"the trainer takes {each.default} rows out of the training"))
     return {}
 
 
@@ -128,16 +128,16 @@ def close(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any]) -> None:
         if each.required:
             ledger.refuse(f"{SECTION}.constants.{name}", f"the trainer needs it: {each.description or each.name}")
         else:
-            ledger.own.append(Note(name, f"the trainer's own default, {each.default!r}"))
+            ledger.own.append(PlanNote(name, f"the trainer's own default, {each.default!r}"))
     told = {note.field for note in ledger.own}
     for field in names.NAMES:
         if field in ledger.honoured or not ledger.has(field) or field in told:
             continue
-        if ledger.is_given(field) and not field.startswith("compute."):
+        if ledger.is_set(field) and not field.startswith("compute."):
             if not {field, field.split(".")[0]} & {problem.where for problem in ledger.problems}:
                 what = "the trainer has no input for it, and no profile says that it does so anyway"
                 ledger.refuse(field, what, f"leave it out, or set {SECTION}.field_map or .facts")
-        elif not ledger.is_given(field):
-            ledger.own.append(Note(field, "the trainer decides"))
-    ledger.set_advice_aside({}, "the trainer decides how it fits its machine")
+        elif not ledger.is_set(field):
+            ledger.own.append(PlanNote(field, "the trainer decides"))
+    ledger.ignore_advice({}, "the trainer decides how it fits its machine")
     ledger.close()

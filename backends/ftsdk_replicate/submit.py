@@ -12,9 +12,9 @@ from typing import Any
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
-from ftsdk.remote.create_once import Once
+from ftsdk.remote.create_once import IdempotentCreate
 from ftsdk_replicate.api import Api, Json
-from ftsdk_replicate.errors import DOOR
+from ftsdk_replicate.errors import ERROR_MAPPER
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 
@@ -37,7 +37,7 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
         return api.create_training(native["trainer"], native["version"], body)
 
     def refusal(error: Exception) -> BaseException:
-        return DOOR.translated(error, "create the training")
+        return ERROR_MAPPER.mapped(error, "create the training")
 
     return _once(api, plan).create(send, lambda: _with_address(api, plan, addresses[FILE]), record, refusal)
 
@@ -55,9 +55,9 @@ def find(api: Api, plan: Plan, token: str) -> str | None:
     return _once(api, plan).find(look)
 
 
-def _once(api: Api, plan: Plan) -> Once:
+def _once(api: Api, plan: Plan) -> IdempotentCreate:
     hint = "look again later; if replicate.com/trainings shows none, submit a new job"
-    return Once("Replicate", plan, api.timing.look, hint)
+    return IdempotentCreate("Replicate", plan, api.timing.look, hint)
 
 
 def _see_to_destination(api: Api, plan: Plan) -> None:
@@ -73,7 +73,7 @@ def _see_to_destination(api: Api, plan: Plan) -> None:
             hint="create it at replicate.com/create, or set backend_options.replicate.create_destination",
         )
     try:
-        with DOOR.through("create the destination"):
+        with ERROR_MAPPER.translate_errors("create the destination"):
             api.create_model(owner, name, wanted["hardware"])
     except (RejectedError, UnreachableError):
         if api.found(path, doing) is None:  # somebody was faster, or the answer was lost

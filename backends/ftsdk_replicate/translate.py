@@ -123,7 +123,7 @@ def _files(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str], *, held_o
     """Placeholders for the addresses of the rows."""
     by_map = {field: name for name, field in meant.items() if field in ("dataset", "eval_dataset")}
     data = by_map.get("dataset") or next((name for name in names.DATA if name in trainer.inputs), None)
-    ledger.take("dataset", data or "")
+    ledger.use("dataset", data or "")
     if data is None and trainer.inputs:
         takes = ", ".join(sorted(trainer.inputs))
         what = f"it takes no training rows by a name that we know, so it may be no trainer of language models: {takes}"
@@ -133,7 +133,7 @@ def _files(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str], *, held_o
         return found
     field = "eval_dataset" if ledger.spec.eval_dataset else "val_size"
     second = by_map.get("eval_dataset") or next((name for name in names.HELD_OUT if name in trainer.inputs), None)
-    ledger.take(field, second or "")
+    ledger.use(field, second or "")
     if second is None:
         ledger.refuse(field, "the trainer takes no held-out rows", "leave it out, and evaluate the artifact")
         return found
@@ -178,7 +178,7 @@ def _refuse_of_rows(ledger: Ledger) -> None:
         if dataset and dataset.chat_template is not None:
             ledger.refuse(f"{field}.chat_template", "the trainer renders its rows itself", "leave it out")
     for field in ("trust_remote_code", "push_to_hub", "hub_model_id", "report_to"):
-        if ledger.take(field):
+        if ledger.use(field):
             ledger.refuse(field, "Replicate has nothing of the kind; a trainer may, by an input of its own")
 
 

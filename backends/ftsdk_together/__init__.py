@@ -11,7 +11,7 @@ from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
 from ftsdk.data import is_local, rows
 from ftsdk.errors import ConfigError, DataError, Problem, UnsupportedSpec
 from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk_together import fetch, monitor, submit, translate
 from ftsdk_together.api import KEY, Api, base_url, connected
@@ -31,7 +31,7 @@ class TogetherBackend(Backend):
     name = "together"
     Options: ClassVar[type[Options]] = TogetherOptions
 
-    def __init__(self, timing: Timing = Timing()) -> None:  # noqa: B008 - an immutable value
+    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
         self.pause = timing.look
 

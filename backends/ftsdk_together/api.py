@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
 from ftsdk.redact import redact
-from ftsdk.remote.retries import Timing, patiently, status_code
-from ftsdk_together.errors import DOOR
+from ftsdk.remote.retries import Timeouts, retry, status_code
+from ftsdk_together.errors import ERROR_MAPPER
 
 if TYPE_CHECKING:
     import httpx
@@ -41,7 +41,7 @@ def base_url() -> str:
 
 
 @contextmanager
-def connected(timing: Timing) -> Iterator["Api"]:
+def connected(timing: Timeouts) -> Iterator["Api"]:
     """The service, with the user's key from the environment.
 
     Raises:
@@ -77,7 +77,7 @@ class Api:
         timing: How long things may take.
     """
 
-    def __init__(self, client: "together.Together", timing: Timing) -> None:
+    def __init__(self, client: "together.Together", timing: Timeouts) -> None:
         self.client = client
         self.timing = timing
 
@@ -180,8 +180,8 @@ class Api:
         return _json(self.client.get(path, cast_to=httpx.Response, options={"params": dict(query)}))
 
     def _repeated(self, call: Callable[[], Answer], doing: str) -> Answer:
-        with DOOR.through(doing):
-            return patiently(call, self.timing.patience)
+        with ERROR_MAPPER.translate_errors(doing):
+            return retry(call, self.timing.patience)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from ftsdk.errors import AuthError, BackendError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import Door
+from ftsdk.remote.error_mapper import ErrorMapper
 
 
 def _refusal(code: int, doing: str, said: str) -> BackendError:
@@ -31,7 +31,7 @@ def _message_of(error: BaseException) -> str:
     return str(said or "")
 
 
-DOOR = Door(
+ERROR_MAPPER = ErrorMapper(
     service="Together",
     clients=frozenset({"together", "httpx", "json", "pydantic_core"}),
     moment=frozenset({408, 409, 425, 429}),

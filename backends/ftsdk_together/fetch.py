@@ -14,7 +14,7 @@ from ftsdk.job_types import JobState
 from ftsdk.remote.archive import unpack
 from ftsdk.remote.download import download
 from ftsdk_together.api import Api, Json
-from ftsdk_together.errors import DOOR
+from ftsdk_together.errors import ERROR_MAPPER
 from ftsdk_together.monitor import Wanted, chain, last_metrics
 from ftsdk_together.states import state_of
 
@@ -49,7 +49,7 @@ def _fill(api: Api, native_id: str, wanted: Wanted, job: Json, folder: Path) -> 
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
         archive = Path(aside) / "archive"
         try:
-            with DOOR.through("send what the job made"):
+            with ERROR_MAPPER.translate_errors("send what the job made"):
                 download(lambda headers: api.download(query, headers), archive, api.timing.patience)
         except RejectedError as error:
             hint = "ftsdk logs shows the checkpoints; not every model has a merged one"

@@ -14,10 +14,10 @@ from typing import Any
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
 from ftsdk.job_types import JobState, Reason
-from ftsdk.remote.create_once import Once
-from ftsdk.remote.retries import never_sent, patiently, status_code
+from ftsdk.remote.create_once import IdempotentCreate
+from ftsdk.remote.retries import never_sent, retry, status_code
 from ftsdk_together.api import Api, Json
-from ftsdk_together.errors import DOOR
+from ftsdk_together.errors import ERROR_MAPPER
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
 from ftsdk_together.upload import bring
@@ -42,14 +42,14 @@ def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
     }
 
     def send() -> str | None:
-        answer = patiently(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
+        answer = retry(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
         if not isinstance(answer.get("id"), str):
             return None
         _note_differences(body, answer, record)
         return str(answer["id"])
 
     def refusal(error: Exception) -> BaseException:
-        return DOOR.translated(error, "create the job")
+        return ERROR_MAPPER.mapped(error, "create the job")
 
     return _once(api, plan).create(send, lambda: _listed(api, token), record, refusal)
 
@@ -63,9 +63,9 @@ def find(api: Api, plan: Plan, token: str) -> str | None:
     return _once(api, plan).find(lambda: _listed(api, token))
 
 
-def _once(api: Api, plan: Plan) -> Once:
+def _once(api: Api, plan: Plan) -> IdempotentCreate:
     hint = "look again later; if Together's own page of jobs shows none, submit a new job"
-    return Once("Together", plan, api.timing.look, hint)
+    return IdempotentCreate("Together", plan, api.timing.look, hint)
 
 
 def _was_not_taken(error: BaseException) -> bool:

@@ -77,7 +77,7 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
     create = {
         **_model(ledger, options, known),
         **_files(ledger),
-        **{native: ledger.take(field, native) for field, native in SENT.items()},
+        **{native: ledger.use(field, native) for field, native in SENT.items()},
         "n_epochs": _epochs(ledger),
         "n_evals": _evals(ledger, options),
         "n_checkpoints": options.n_checkpoints,
@@ -115,7 +115,7 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
 
 
 def _model(ledger: Ledger, options: TogetherOptions, known: Known) -> dict[str, Any]:
-    name: str = ledger.take("model")
+    name: str = ledger.use("model")
     if options.model is None and (Path(name).expanduser().exists() or not _HUB_ID.fullmatch(name)):
         ledger.refuse("model", "Together trains its own models, by names such as Qwen/Qwen3-8B", "give such a name")
     if options.from_checkpoint is None:
@@ -128,16 +128,16 @@ def _model(ledger: Ledger, options: TogetherOptions, known: Known) -> dict[str, 
 def _files(ledger: Ledger) -> dict[str, Any]:
     """Placeholders for the ids of the files, and the fields that say what is in them."""
     for field in ("dataset", "eval_dataset"):
-        dataset: Dataset | None = ledger.take(field, "validation_file" if field[0] == "e" else "training_file")
+        dataset: Dataset | None = ledger.use(field, "validation_file" if field[0] == "e" else "training_file")
         for path in dataset.paths if dataset else ():
             if not is_local(path):
                 ledger.refuse(f"{field}.path", "rows are uploaded from this machine", "download them, give the file")
-    held_out = ledger.take("val_size", "validation_file") > 0 or ledger.value("eval_dataset")
+    held_out = ledger.use("val_size", "validation_file") > 0 or ledger.value("eval_dataset")
     return {"training_file": FILE, **({"validation_file": FILE} if held_out else {})}
 
 
 def _epochs(ledger: Ledger) -> int:
-    epochs: float = ledger.take("training.num_train_epochs", "n_epochs")
+    epochs: float = ledger.use("training.num_train_epochs", "n_epochs")
     if not epochs.is_integer():
         ledger.refuse("training.num_train_epochs", "Together trains whole epochs only", f"{round(epochs) or 1}")
     return int(epochs)
@@ -153,7 +153,7 @@ def _evals(ledger: Ledger, options: TogetherOptions) -> int:
 
 def _batch(ledger: Ledger, limits: Limits | None) -> dict[str, Any]:
     """The global batch as a legal native one, times accumulation; the limits' own check refuses what does not fit."""
-    wanted: int = ledger.take("training.global_batch_size", "batch_size x gradient_accumulation_steps")
+    wanted: int = ledger.use("training.global_batch_size", "batch_size x gradient_accumulation_steps")
     found = None
     if limits is not None:
         batches = limits.batches(lora=ledger.spec.adapter is not None)
@@ -163,7 +163,7 @@ def _batch(ledger: Ledger, limits: Limits | None) -> dict[str, Any]:
 
 
 def _scheduler(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
-    kind = ledger.take("training.lr_scheduler_type", "lr_scheduler")
+    kind = ledger.use("training.lr_scheduler_type", "lr_scheduler")
     if kind not in SCHEDULERS:
         ledger.refuse("training.lr_scheduler_type", "Together has linear and cosine only", "linear or cosine")
     half_a_wave = {"num_cycles": 0.5} if kind == "cosine" else {}
@@ -172,16 +172,16 @@ def _scheduler(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
 
 
 def _training_type(ledger: Ledger) -> dict[str, Any]:
-    if ledger.take("adapter", "training_type") is None:
+    if ledger.use("adapter", "training_type") is None:
         return {"type": "Full"}
-    alpha, modules = ledger.take("adapter.alpha", "lora_alpha"), ledger.take("adapter.target_modules")
+    alpha, modules = ledger.use("adapter.alpha", "lora_alpha"), ledger.use("adapter.target_modules")
     if not float(alpha).is_integer():
         ledger.refuse("adapter.alpha", "Together cuts off what is behind the point", f"{round(alpha)}")
     return {
         "type": "Lora",
-        "lora_r": ledger.take("adapter.r", "lora_r"),
+        "lora_r": ledger.use("adapter.r", "lora_r"),
         "lora_alpha": int(alpha),
-        "lora_dropout": ledger.take("adapter.dropout", "lora_dropout"),
+        "lora_dropout": ledger.use("adapter.dropout", "lora_dropout"),
         "lora_trainable_modules": modules if isinstance(modules, str) else ",".join(modules),
     }
 
@@ -189,17 +189,17 @@ def _training_type(ledger: Ledger) -> dict[str, Any]:
 def _training_method(ledger: Ledger, options: TogetherOptions, known: Known) -> dict[str, Any]:
     method = ledger.spec.method
     if isinstance(method, SFT):
-        ledger.take("method", "training_method")
+        ledger.use("method", "training_method")
         return {"method": "sft", "train_on_inputs": method.train_on == "all" or known.text}
     if not isinstance(method, DPO):
         ledger.refuse("method", f"Together does not do {method.type}", "sft or dpo")
         return {}
-    ledger.take("method.type", "training_method")
+    ledger.use("method.type", "training_method")
     free = bool(options.simpo_gamma)  # SimPO has no reference, and divides by length
     extras = {"rpo_alpha": options.rpo_alpha, "simpo_gamma": options.simpo_gamma}
     return {
         "method": "dpo",
-        "dpo_beta": ledger.take("method.beta", "dpo_beta"),
+        "dpo_beta": ledger.use("method.beta", "dpo_beta"),
         "dpo_normalize_logratios_by_length": options.dpo_normalize_logratios_by_length or free,
         "dpo_reference_free": free,
         **{name: value for name, value in extras.items() if value is not None},
@@ -207,8 +207,8 @@ def _training_method(ledger: Ledger, options: TogetherOptions, known: Known) -> 
 
 
 def _early_stopping(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
-    patience = ledger.take("training.early_stopping_patience")
-    threshold = ledger.take("training.early_stopping_threshold", "early_stopping_min_delta")
+    patience = ledger.use("training.early_stopping_patience")
+    threshold = ledger.use("training.early_stopping_threshold", "early_stopping_min_delta")
     if patience is None:
         if threshold:
             field = "training.early_stopping_threshold"
@@ -223,7 +223,7 @@ def _early_stopping(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
 
 
 def _trackers(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
-    for tracker in ledger.take("report_to", "wandb_key"):
+    for tracker in ledger.use("report_to", "wandb_key"):
         if tracker != "wandb":
             ledger.refuse("report_to", f"Together does not report to {tracker}", "wandb")
     if "wandb" not in ledger.spec.report_to:
@@ -238,8 +238,8 @@ def _trackers(ledger: Ledger, options: TogetherOptions) -> dict[str, Any]:
 
 
 def _hub(ledger: Ledger) -> dict[str, Any]:
-    ledger.take("push_to_hub", "hf_output_repo_name")
-    name = ledger.take("hub_model_id", "hf_output_repo_name")
+    ledger.use("push_to_hub", "hf_output_repo_name")
+    name = ledger.use("hub_model_id", "hf_output_repo_name")
     return {"hf_output_repo_name": name} if ledger.spec.push_to_hub else {}
 
 
@@ -260,9 +260,9 @@ def _keys(ledger: Ledger, known: Known) -> dict[str, str]:
 def _refuse(ledger: Ledger, options: TogetherOptions) -> None:
     """All that Together cannot be told, from the tables."""
     spec = ledger.spec
-    ledger.hold_to(ONLY)
-    ledger.withhold(OWN)
-    ledger.set_advice_aside(ADVICE, "Together chooses the machine")
+    ledger.require_values(ONLY)
+    ledger.refuse_unsendable(OWN)
+    ledger.ignore_advice(ADVICE, "Together chooses the machine")
     takes = FORMATS.get(spec.method.type, frozenset())
     for field in ("dataset.format", "eval_dataset.format"):
         if takes and (ledger.value(field) or "auto") not in takes:

@@ -1,27 +1,33 @@
 """What Together AI cannot be told, as tables."""
 
-from ftsdk.translation.ledger import Only
+from ftsdk.translation.ledger import RequiredValue
 
 ONLY = {
-    "model_revision": Only(None, "Together trains its own copy of the model, and names no revisions", "leave it blank"),
-    "trust_remote_code": Only(False, "Together runs no code that comes with a model"),
-    "adapter.use_dora": Only(False, "Together has no DoRA", "plain LoRA"),
-    "adapter.use_rslora": Only(False, "Together has no rsLoRA", "plain LoRA, with alpha scaled by hand"),
-    "adapter.init": Only("default", "Together does not let you choose how an adapter starts", "default"),
-    "training.max_steps": Only(None, "Together counts epochs, not steps", "set training.num_train_epochs"),
-    "training.warmup_steps": Only(None, "Together warms up over a share of all steps", "set training.warmup_ratio"),
-    "training.neftune_noise_alpha": Only(None, "Together has no NEFTune"),
-    "training.quantization_aware": Only(None, "Together does not train quantization-aware"),
-    "training.eval_steps": Only(
+    "model_revision": RequiredValue(
+        None, "Together trains its own copy of the model, and names no revisions", "leave it blank"
+    ),
+    "trust_remote_code": RequiredValue(False, "Together runs no code that comes with a model"),
+    "adapter.use_dora": RequiredValue(False, "Together has no DoRA", "plain LoRA"),
+    "adapter.use_rslora": RequiredValue(False, "Together has no rsLoRA", "plain LoRA, with alpha scaled by hand"),
+    "adapter.init": RequiredValue("default", "Together does not let you choose how an adapter starts", "default"),
+    "training.max_steps": RequiredValue(None, "Together counts epochs, not steps", "set training.num_train_epochs"),
+    "training.warmup_steps": RequiredValue(
+        None, "Together warms up over a share of all steps", "set training.warmup_ratio"
+    ),
+    "training.neftune_noise_alpha": RequiredValue(None, "Together has no NEFTune"),
+    "training.quantization_aware": RequiredValue(None, "Together does not train quantization-aware"),
+    "training.eval_steps": RequiredValue(
         None, "Together counts evaluations, not steps between them", "set backend_options.together.n_evals"
     ),
-    "training.save_steps": Only(
+    "training.save_steps": RequiredValue(
         None, "Together counts checkpoints, not steps between them", "set backend_options.together.n_checkpoints"
     ),
-    "dataset.chat_template": Only(None, "Together uses the model's own chat template"),
-    "eval_dataset.chat_template": Only(None, "Together uses the model's own chat template"),
-    "method.loss_type": Only("sigmoid", "Together's DPO has this loss alone", "sigmoid; or the option simpo_gamma"),
-    "method.label_smoothing": Only(0.0, "Together's DPO does not smooth labels"),
+    "dataset.chat_template": RequiredValue(None, "Together uses the model's own chat template"),
+    "eval_dataset.chat_template": RequiredValue(None, "Together uses the model's own chat template"),
+    "method.loss_type": RequiredValue(
+        "sigmoid", "Together's DPO has this loss alone", "sigmoid; or the option simpo_gamma"
+    ),
+    "method.label_smoothing": RequiredValue(0.0, "Together's DPO does not smooth labels"),
 }
 """Fields with one possible value."""
 

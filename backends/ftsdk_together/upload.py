@@ -13,7 +13,7 @@ from ftsdk.errors import RejectedError, UnreachableError
 from ftsdk.files import sha256
 from ftsdk.job_types import Reason
 from ftsdk.redact import redact
-from ftsdk.remote.retries import awaiting
+from ftsdk.remote.retries import poll
 from ftsdk_together.api import Api, Json
 from ftsdk_together.shapes import Manner, Values, native_rows
 
@@ -142,7 +142,7 @@ def _awaited(api: Api, file_id: str, local: Local, seconds: float) -> str:
         RejectedError: Together found something wrong.
         UnreachableError: It takes longer than ``seconds``.
     """
-    for file in awaiting(lambda: api.file(file_id), api.timing.look, seconds):
+    for file in poll(lambda: api.file(file_id), api.timing.look, seconds):
         status = _status(file)
         if status in _BAD:
             raise _refused(file, status)

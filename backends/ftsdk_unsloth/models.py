@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BitsAnd
 from trl.trainer.utils import disable_dropout_in_model
 from unsloth import FastLanguageModel
 
-from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.runner_support import RunnerError
 
 Config = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def _scorer(given: Config, pad: int) -> Any:
         **{name: given[name] for name in ("attn_implementation",) if name in given},
     )
     if type(getattr(model, "score", None)) is not torch.nn.Linear:
-        raise Failure("engine_error", f"Transformers has no linear score head for {type(model).__name__}")
+        raise RunnerError("engine_error", f"Transformers has no linear score head for {type(model).__name__}")
     model.score.float()
     if "score.weight" in loading["missing_keys"]:
         torch.nn.init.zeros_(model.score.weight)  # no opinion at first, as in the local engine
@@ -111,13 +111,13 @@ def _check_length(given: Config) -> None:
     most = getattr(told.get_text_config(), "max_position_embeddings", None)
     if most is not None and given["max_seq_length"] > most:
         what = f"training.max_length is {given['max_seq_length']}, and the model has {most} positions"
-        raise Failure("engine_error", f"{what}, which Unsloth would stretch; lower it")
+        raise RunnerError("engine_error", f"{what}, which Unsloth would stretch; lower it")
 
 
 def _check_base(model: Any, given: Config, tokens: int) -> None:
     known, name = model.get_input_embeddings().weight.shape[0], model.config.name_or_path
     if tokens > known:
-        raise Failure("engine_error", f"the tokenizer knows {tokens} tokens, the model has embeddings for {known}")
+        raise RunnerError("engine_error", f"the tokenizer knows {tokens} tokens, the model has embeddings for {known}")
     same_place = Path(name).resolve() == Path(given["model_name"]).resolve()
     found = {
         "model_name": given["model_name"] if same_place else name,
@@ -134,7 +134,7 @@ def _check_base(model: Any, given: Config, tokens: int) -> None:
     if given["full_finetuning"] and held != {"float32"}:
         wrong.append(f"weights in {', '.join(sorted(held))} instead of float32")
     if wrong:
-        raise Failure("engine_error", f"Unsloth has loaded another model: {', '.join(wrong)}")
+        raise RunnerError("engine_error", f"Unsloth has loaded another model: {', '.join(wrong)}")
 
 
 def _bits(model: Any) -> dict[str, bool]:
@@ -156,7 +156,7 @@ def _check_adapter(model: Any, given: Config) -> None:
     if reached != expected:
         wrong.append(f"target_modules={sorted(reached)} instead of {sorted(expected)}")
     if wrong:
-        raise Failure("engine_error", f"Unsloth has made another adapter: {', '.join(wrong)}")
+        raise RunnerError("engine_error", f"Unsloth has made another adapter: {', '.join(wrong)}")
 
 
 def _compared(told: Any, given: Config) -> Iterator[tuple[str, Any, Any]]:

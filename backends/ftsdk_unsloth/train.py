@@ -14,7 +14,7 @@ import datasets
 from transformers import AutoTokenizer, EarlyStoppingCallback
 from transformers.trainer_callback import PrinterCallback
 
-from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.runner_support import RunnerError
 from ftsdk.engines.output import drop_torn_checkpoints
 from ftsdk.engines.recorder import Recorder
 from ftsdk_unsloth import models, trainers
@@ -27,7 +27,7 @@ def main(path: str) -> None:
     checkpoint = drop_torn_checkpoints(output)
     try:
         model, trainer = _prepared(config)
-    except Failure as failure:
+    except RunnerError as failure:
         sys.exit(f"error: {failure}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     models.save(model, config, output)

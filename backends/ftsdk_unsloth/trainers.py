@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ftsdk.engines.batches import judged_batch, pairs_batch
-from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.runner_support import RunnerError
 
 Row = Mapping[str, Any]
 Batch = dict[str, Any]
@@ -45,7 +45,7 @@ def make_trainer(config: Row, model: Any, tokenizer: Any, rows: Any, held: Any) 
     try:
         arguments = getattr(room, f"{kind.name}Config")(**{**given, **kind.at_first})
     except (TypeError, ValueError) as error:
-        raise Failure("engine_error", f"TRL refuses the settings: {error}") from error
+        raise RunnerError("engine_error", f"TRL refuses the settings: {error}") from error
     trainer = _keeping(getattr(room, f"{kind.name}Trainer"))(
         model=model,
         args=arguments,
@@ -85,7 +85,7 @@ def _check_settings(found: Any, given: Row) -> None:
         if name not in TOLD_OTHERWISE and getattr(found, name) != value
     ]
     if wrong:
-        raise Failure("engine_error", f"Unsloth would train with other settings: {', '.join(wrong)}")
+        raise RunnerError("engine_error", f"Unsloth would train with other settings: {', '.join(wrong)}")
 
 
 def _check_rows(found: Any, given: Any) -> None:
@@ -95,7 +95,7 @@ def _check_rows(found: Any, given: Any) -> None:
         all(ours[name] == theirs.get(name) for name in ours) for ours, theirs in zip(given, found, strict=True)
     )
     if not kept:
-        raise Failure("engine_error", "Unsloth would learn from other rows than it was given")
+        raise RunnerError("engine_error", "Unsloth would learn from other rows than it was given")
 
 
 KINDS = {

@@ -3,13 +3,13 @@
 from types import MappingProxyType
 from typing import Any
 
-from ftsdk.backend import Note, Plan
+from ftsdk.backend import Plan, PlanNote
 from ftsdk.engines import fields
 from ftsdk.engines.fields import OUTPUT, cut_batch
 from ftsdk.engines.plan import Native, plan_of
 from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import JobSpec
-from ftsdk.translation.base_model import positions_of
+from ftsdk.translation.base_model import max_positions
 from ftsdk.translation.ledger import Ledger
 from ftsdk.workers.hardware import Machine
 from ftsdk_unsloth.options import UnslothOptions
@@ -112,7 +112,7 @@ def plan(
     if spec.method.type not in METHODS:
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
     model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
-    if (most := positions_of(*model)) and spec.training.max_length > most:
+    if (most := max_positions(*model)) and spec.training.max_length > most:
         ledger.refuse("training.max_length", f"the model has {most} positions, which Unsloth would stretch", f"{most}")
     precision = _precision(ledger, machine)
     config = _config(ledger, options, machine, model.name, precision)
@@ -140,8 +140,8 @@ def _config(
         "arguments": {
             "output_dir": OUTPUT,
             **_method(ledger),
-            **{native: ledger.take(field, f"arguments.{native}") for field, native in SENT.items()},
-            "max_steps": ledger.take("training.max_steps") or -1,
+            **{native: ledger.use(field, f"arguments.{native}") for field, native in SENT.items()},
+            "max_steps": ledger.use("training.max_steps") or -1,
             "warmup_steps": fields.warmup_steps(ledger),
             "data_seed": ledger.value("training.seed"),
             "optim": _optim(ledger, machine),
@@ -179,7 +179,7 @@ def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
 
 def _recomputed(ledger: Ledger, options: UnslothOptions) -> bool | str:
     """Unsloth's ``use_gradient_checkpointing``: its own way, PyTorch's, or none."""
-    if ledger.take("compute.gradient_checkpointing", "use_gradient_checkpointing") is False:
+    if ledger.use("compute.gradient_checkpointing", "use_gradient_checkpointing") is False:
         return False
     return "unsloth" if options.gradient_checkpointing == "unsloth" else True
 
@@ -195,7 +195,7 @@ def _from_pretrained(
         "dtype": "bfloat16" if precision["bf16"] else "float16" if precision["fp16"] else "float32",
         **_quantization(ledger, machine),
         "full_finetuning": whole,
-        "trust_remote_code": ledger.take("trust_remote_code"),
+        "trust_remote_code": ledger.use("trust_remote_code"),
         "use_exact_model_name": True,
         "use_gradient_checkpointing": recomputed,
         **({"float32_mixed_precision": True} if whole and machine.cuda else {}),
@@ -204,9 +204,9 @@ def _from_pretrained(
 
 
 def _quantization(ledger: Ledger, machine: Machine) -> dict[str, bool]:
-    wanted = ledger.take("compute.quantization", "load_in_4bit, load_in_8bit")
+    wanted = ledger.use("compute.quantization", "load_in_4bit, load_in_8bit")
     if wanted != "nf4" or ledger.value("compute.double_quantization"):
-        ledger.take("compute.double_quantization", "load_in_4bit")
+        ledger.use("compute.double_quantization", "load_in_4bit")
     if wanted == "fp4":
         ledger.refuse("compute.quantization", "4 bits of Unsloth's are nf4", "nf4")
     if wanted == "int8" and not machine.cuda:
@@ -224,18 +224,18 @@ def _attention(ledger: Ledger, machine: Machine) -> dict[str, str]:
 
 def _get_peft_model(ledger: Ledger, recomputed: bool | str) -> dict[str, Any] | None:
     """Arguments of ``FastLanguageModel.get_peft_model``."""
-    if ledger.take("adapter", "get_peft_model") is None:
+    if ledger.use("adapter", "get_peft_model") is None:
         return None
-    modules = ledger.take("adapter.target_modules", "target_modules")
+    modules = ledger.use("adapter.target_modules", "target_modules")
     if not isinstance(modules, str) and _WHOLE_LAYERS & set(modules):
         what = "Unsloth trains these layers whole where they are named, and puts no adapter on them"
         ledger.refuse("adapter.target_modules", what, f"leave out {', '.join(sorted(_WHOLE_LAYERS & set(modules)))}")
-    start, alpha = ledger.take("adapter.init", "init_lora_weights"), ledger.take("adapter.alpha", "lora_alpha")
+    start, alpha = ledger.use("adapter.init", "init_lora_weights"), ledger.use("adapter.alpha", "lora_alpha")
     if start not in INITS:
         what = f"{start} changes the base's weights, so the adapter would fit no base but that"
         ledger.refuse("adapter.init", what, ", ".join(INITS))
     return {
-        **{native: ledger.take(field, native) for field, native in ADAPTER.items()},
+        **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
         "target_modules": modules if isinstance(modules, str) else list(modules),
         "bias": "none",
@@ -246,24 +246,24 @@ def _get_peft_model(ledger: Ledger, recomputed: bool | str) -> dict[str, Any] | 
 
 
 def _method(ledger: Ledger) -> dict[str, Any]:
-    ledger.take("method", "the trainer's class")
-    ledger.take("method.type", "the trainer's class")
+    ledger.use("method", "the trainer's class")
+    ledger.use("method.type", "the trainer's class")
     method = ledger.spec.method.type
-    told = {native: ledger.take(field, native) for field, native in METHODS.get(method, {}).items()}
+    told = {native: ledger.use(field, native) for field, native in METHODS.get(method, {}).items()}
     if method == "sft":
-        ledger.take("method.train_on", "the labels of the rows")
+        ledger.use("method.train_on", "the labels of the rows")
     if method == "dpo":
-        loss = ledger.take("method.loss_type", "loss_type")
+        loss = ledger.use("method.loss_type", "loss_type")
         told["loss_type"] = [loss]
         if told["label_smoothing"] and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
     if method in NOTES:
-        ledger.own.append(Note(*NOTES[method]))
+        ledger.own.append(PlanNote(*NOTES[method]))
     return {**told, **FIXED.get(method, {})}
 
 
 def _optim(ledger: Ledger, machine: Machine) -> str | None:
-    wanted: str = ledger.take("training.optim", "optim")
+    wanted: str = ledger.use("training.optim", "optim")
     if machine.cuda:
         return wanted
     if wanted not in ON_CPU:
@@ -276,7 +276,7 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
     told = fields.cadence(ledger)
     if ledger.spec.training.early_stopping_patience is None:
         return told
-    if ledger.is_given("training.save_steps"):
+    if ledger.is_set("training.save_steps"):
         what = "early stopping saves at each evaluation"
         ledger.refuse("training.save_steps", what, "leave it out, and set training.eval_steps")
     saved = {name.replace("eval", "save"): value for name, value in told.items() if name.startswith("eval")}
@@ -287,7 +287,7 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
 def _early_stopping(ledger: Ledger) -> dict[str, Any]:
     """Arguments of Transformers' ``EarlyStoppingCallback``, which there is where there is patience."""
     names = ("early_stopping_patience", "early_stopping_threshold")
-    return {name: ledger.take(f"training.{name}", f"early_stopping.{name}") for name in names}
+    return {name: ledger.use(f"training.{name}", f"early_stopping.{name}") for name in names}
 
 
 def _batch(ledger: Ledger) -> dict[str, int]:
@@ -308,6 +308,6 @@ def _batch(ledger: Ledger) -> dict[str, int]:
 
 def _refuse(ledger: Ledger) -> None:
     """All that Unsloth cannot be told, from the tables."""
-    ledger.hold_to(ONLY)
+    ledger.require_values(ONLY)
     fields.refuse_the_usual(ledger, "Unsloth")
-    ledger.set_advice_aside(ADVICE, "Unsloth has no setting for it")
+    ledger.ignore_advice(ADVICE, "Unsloth has no setting for it")

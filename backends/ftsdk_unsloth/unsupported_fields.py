@@ -1,13 +1,17 @@
 """What Unsloth cannot be told, as tables. Read in its source, version 2026.10.9, and tried on a CPU."""
 
-from ftsdk.translation.ledger import Only
+from ftsdk.translation.ledger import RequiredValue
 
 ONLY = {
-    "training.packing": Only(
+    "training.packing": RequiredValue(
         False, "rows come to Unsloth as tokens, so that it masks what ftsdk masks, and are not packed", "false"
     ),
-    "training.quantization_aware": Only(None, "quantization-aware training is not mapped to Unsloth's qat_scheme yet"),
-    "report_to": Only((), "its environment holds no experiment tracker", "leave it out; metrics.jsonl has all values"),
+    "training.quantization_aware": RequiredValue(
+        None, "quantization-aware training is not mapped to Unsloth's qat_scheme yet"
+    ),
+    "report_to": RequiredValue(
+        (), "its environment holds no experiment tracker", "leave it out; metrics.jsonl has all values"
+    ),
 }
 """Fields with one possible value."""
 

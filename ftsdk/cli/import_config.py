@@ -13,7 +13,7 @@ from ftsdk.cli.console import Screen, words
 from ftsdk.errors import InputError, Problem, SpecError
 
 if TYPE_CHECKING:
-    from ftsdk.importers.importer import Note
+    from ftsdk.importers.importer import ImportNote
 
 _HEADINGS = {
     "differs": "comes near, and is not the same to the letter",
@@ -66,7 +66,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}", hint="name a file of yours") from error
 
 
-def _told(notes: "Sequence[Note]") -> Iterator[Any]:
+def _told(notes: "Sequence[ImportNote]") -> Iterator[Any]:
     """The notes by their kind; keys that share a reason share a line."""
     for kind, heading in _HEADINGS.items():
         keys: dict[str, list[str]] = {}

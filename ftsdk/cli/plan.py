@@ -17,7 +17,7 @@ from ftsdk.cli.spec_input import read_spec
 from ftsdk.cli.units import dollars, size
 
 if TYPE_CHECKING:
-    from ftsdk.backend import Note, Plan
+    from ftsdk.backend import Plan, PlanNote
     from ftsdk.client import Estimate
     from ftsdk.data.report import DataReport
     from ftsdk.forecast import MemoryForecast
@@ -134,7 +134,7 @@ def _short(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _notes(title: str, notes: "Iterable[Note]") -> Iterator[RenderableType]:
+def _notes(title: str, notes: "Iterable[PlanNote]") -> Iterator[RenderableType]:
     if notes:
         yield heading(title)
         yield pairs((note.field, note.text) for note in notes)

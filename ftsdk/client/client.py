@@ -9,7 +9,7 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan
 from ftsdk.client import planning, submission
 from ftsdk.client.follow import follow_events, until_done
-from ftsdk.client.job_access import Case, look_up
+from ftsdk.client.job_access import JobAccess, look_up
 from ftsdk.client.output_folder import cleared
 from ftsdk.client.planning import SpecLike
 from ftsdk.errors import JobNotReady
@@ -250,7 +250,7 @@ class Client:
         with cleared(Path(folder), force=force) as target:
             return case.able("fetch").fetch(case.native_id, target)
 
-    def _case(self, ref: Ref) -> Case:
+    def _case(self, ref: Ref) -> JobAccess:
         return look_up(self.store, str(ref))
 
 

@@ -22,7 +22,7 @@ TESTING = "fake"
 """The backend that trains nothing."""
 
 
-class Offer(Section):
+class BackendEstimate(Section):
     """What one backend makes of a spec."""
 
     backend: str
@@ -48,7 +48,7 @@ class Offer(Section):
     """Advice that it would not follow."""
 
 
-def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = PATIENCE) -> tuple[Offer, ...]:
+def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = PATIENCE) -> tuple[BackendEstimate, ...]:
     """Plan a job on every installed backend; nothing is sent but questions, and nothing is spent.
 
     Args:
@@ -63,7 +63,7 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
     wanted = planning.read_spec(spec)
     report = planning.check_rows(wanted)
     names = [name for name in plugins.backend_names() if name != TESTING or wanted.backend == TESTING]
-    found: dict[str, tuple[Offer, Plan | None]] = {}
+    found: dict[str, tuple[BackendEstimate, Plan | None]] = {}
 
     def ask(name: str) -> None:
         found[name] = _offer(wanted, name)
@@ -73,7 +73,7 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
         thread.start()
     _join(threads, patience)
     late = f"no answer within {patience:g} seconds"
-    answers = [found.get(name) or (Offer(backend=name, can=False, why_not=late), None) for name in names]
+    answers = [found.get(name) or (BackendEstimate(backend=name, can=False, why_not=late), None) for name in names]
     return tuple(_timed(offer, plan, report, store) for offer, plan in answers)
 
 
@@ -83,15 +83,15 @@ def _join(threads: Sequence[threading.Thread], patience: float) -> None:
         thread.join(max(end - time.monotonic(), 0))
 
 
-def _offer(spec: JobSpec, name: str) -> tuple[Offer, Plan | None]:
+def _offer(spec: JobSpec, name: str) -> tuple[BackendEstimate, Plan | None]:
     try:
         problems = [str(problem) for problem in plugins.load_backend(name).check()]
         plan = planning.request(spec, backend=name, others=False)
     except FtsdkError as error:
-        return Offer(backend=name, can=False, why_not=_first(error)), None
+        return BackendEstimate(backend=name, can=False, why_not=_first(error)), None
     except Exception as error:  # noqa: BLE001 - a stranger's plug-in that breaks is a row, too
-        return Offer(backend=name, can=False, why_not=f"it broke with {type(error).__name__}: {error}"), None
-    offer = Offer(
+        return BackendEstimate(backend=name, can=False, why_not=f"it broke with {type(error).__name__}: {error}"), None
+    offer = BackendEstimate(
         backend=name,
         can=not problems,
         why_not=problems[0] if problems else "",
@@ -105,7 +105,9 @@ def _offer(spec: JobSpec, name: str) -> tuple[Offer, Plan | None]:
     return offer, plan
 
 
-def _timed(offer: Offer, plan: Plan | None, report: "DataReport | None", store: "Store | None") -> Offer:
+def _timed(
+    offer: BackendEstimate, plan: Plan | None, report: "DataReport | None", store: "Store | None"
+) -> BackendEstimate:
     """With the time, where an earlier job tells it."""
     if plan is None or store is None:
         return offer

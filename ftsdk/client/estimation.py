@@ -5,7 +5,7 @@ from typing import Any
 from ftsdk.client import planning
 from ftsdk.client.planning import SpecLike
 from ftsdk.errors import Problem, SpecError
-from ftsdk.forecast import Basis, Change, MemoryForecast, changes_that_fit, length_that_fits, rows_that_fit
+from ftsdk.forecast import Change, MemoryForecast, MemoryInputs, changes_that_fit, length_that_fits, rows_that_fit
 from ftsdk.spec import Compute, JobSpec, Section
 
 CARD = "24GiB"
@@ -111,13 +111,13 @@ def _without_machine(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update={"compute": spec.compute.model_copy(update=freed)})
 
 
-def _longest(spec: JobSpec, basis: Basis, limit: int) -> int:
+def _longest(spec: JobSpec, basis: MemoryInputs, limit: int) -> int:
     """What fits, and the model was made for."""
     fits = length_that_fits(spec, basis, limit=limit)
     return min(fits, basis.shape.positions or fits)
 
 
-def _on_a_card(basis: Basis, spec: JobSpec) -> Basis:
+def _on_a_card(basis: MemoryInputs, spec: JobSpec) -> MemoryInputs:
     """The trainer's way, on an NVIDIA card: in 16 bits by mixed precision unless the spec says otherwise."""
     return basis.but(cuda=True, autocast=True, width=4 if spec.compute.dtype == "float32" else 2)
 

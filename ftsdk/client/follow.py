@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from ftsdk.client.job_access import Case
+from ftsdk.client.job_access import JobAccess
 from ftsdk.errors import JobCancelled, JobFailed, JobNotReady, UnreachableError, WaitTimeout
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.store.record import INTERRUPTED
@@ -13,7 +13,7 @@ _RAREST = 10  # times the pause between two looks; more would keep people waitin
 
 
 def until_done(
-    case: Case, *, timeout: float | None, poll: float | None, on_event: Callable[[Event], object] | None = None
+    case: JobAccess, *, timeout: float | None, poll: float | None, on_event: Callable[[Event], object] | None = None
 ) -> JobStatus:
     """Look at a job again and again until it has succeeded.
 
@@ -42,7 +42,7 @@ def until_done(
     raise WaitTimeout(f"{case.ref} was not done after {timeout:g} seconds", ref=case.ref, hint="the job goes on")
 
 
-def follow_events(case: Case, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
+def follow_events(case: JobAccess, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
     """The events of a job behind the cursor ``after``; with ``follow``, until it is done."""
     case.able("events")
     stream = _Stream(case, after, patient=follow)
@@ -52,7 +52,7 @@ def follow_events(case: Case, *, after: str | None, follow: bool, poll: float | 
             return
 
 
-def _looks(case: Case, poll: float | None, deadline: float | None) -> Iterator[JobStatus]:
+def _looks(case: JobAccess, poll: float | None, deadline: float | None) -> Iterator[JobStatus]:
     """One status after the other, with pauses that grow while nothing changes; ends at the deadline."""
     pause, before = 0.0, None
     while True:
@@ -76,7 +76,7 @@ class _Stream:
         patient: Whether there will be another call, so that one without an answer is no error.
     """
 
-    def __init__(self, case: Case, after: str | None = None, *, patient: bool = True) -> None:
+    def __init__(self, case: JobAccess, after: str | None = None, *, patient: bool = True) -> None:
         self._case = case
         self._cursor = after
         self._patient = patient

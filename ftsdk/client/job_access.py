@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftsdk.store.store import Store
 
 
-class Case(ABC):
+class JobAccess(ABC):
     """One job, and the backend that is asked about it.
 
     Args:
@@ -61,7 +61,7 @@ class Case(ABC):
         """Go on with it."""
 
 
-class Recorded(Case):
+class StoredJob(JobAccess):
     """A job of this store; everything that is learned about it is kept."""
 
     def __init__(self, store: "Store", record: JobRecord) -> None:
@@ -86,7 +86,7 @@ class Recorded(Case):
         return record.status.model_copy(update={"facts": record.facts})
 
 
-class Foreign(Case):
+class UnrecordedJob(JobAccess):
     """A job of which there is no record here: the backend is asked each time."""
 
     def __init__(self, ref: JobRef) -> None:
@@ -107,7 +107,7 @@ class Foreign(Case):
         self.able("resume").resume(self._native_id)
 
 
-def look_up(store: "Store", ref: str) -> Case:
+def look_up(store: "Store", ref: str) -> JobAccess:
     """Find a job by ``backend:native-id``, ``backend:id``, or its bare id.
 
     Raises:
@@ -115,7 +115,7 @@ def look_up(store: "Store", ref: str) -> Case:
     """
     record = store.find(ref) if ref.isprintable() else None
     if record is not None:
-        return Recorded(store, record)
+        return StoredJob(store, record)
     if ":" not in ref:
         raise JobNotFound(f"no job {ref!r} is recorded here", hint="ftsdk jobs lists those that are")
-    return Foreign(JobRef.parse(ref))
+    return UnrecordedJob(JobRef.parse(ref))

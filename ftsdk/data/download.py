@@ -14,7 +14,7 @@ SCHEMES = ("https://", "s3://", "gs://", "az://")
 """Where rows are fetched from, besides this disk and the Hub."""
 
 
-def localize(dataset: Dataset, cache: Path) -> Dataset:
+def download_dataset(dataset: Dataset, cache: Path) -> Dataset:
     """The same dataset with local files only; what is remote is downloaded once into ``cache``.
 
     Raises:

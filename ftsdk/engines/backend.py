@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Plan, Record
 from ftsdk.data.formats import FORMATS_OF_METHOD
-from ftsdk.engines.environment import House, Tell, build, check_python, describe, obstacles
+from ftsdk.engines.environment import EngineEnvironment, Tell, build, check_python, describe, obstacles
 from ftsdk.errors import Problem
 from ftsdk.huggingface.revisions import pins_of
 from ftsdk.spec import JobSpec
 from ftsdk.workers.backend import WorkerBackend
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk.workers.options import WorkerOptions
 
@@ -30,11 +30,11 @@ class EngineOptions(WorkerOptions):
 class EngineBackend(WorkerBackend):
     """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
 
-    house: ClassVar[House]
-    houses: ClassVar[Mapping[str, House]] = MappingProxyType({})
+    house: ClassVar[EngineEnvironment]
+    houses: ClassVar[Mapping[str, EngineEnvironment]] = MappingProxyType({})
     """From a method to its house, where it is another one."""
 
-    def house_for(self, method: str) -> House:
+    def house_for(self, method: str) -> EngineEnvironment:
         """Where a method is at home."""
         return self.houses.get(method, self.house)
 
@@ -81,7 +81,7 @@ class TokensBackend(EngineBackend):
         return type(self).translate(spec, options, device(options.device), version, pins)
 
 
-def engine_python(house: House, plan: Plan, reporter: Reporter) -> Path:
+def engine_python(house: EngineEnvironment, plan: Plan, reporter: EventWriter) -> Path:
     """The engine's Python: the user's own, or the house's, which is made where it is missing.
 
     Raises:

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 import yaml
 
 from ftsdk.backend import Plan
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.data.report import check_unchanged
 from ftsdk.data.split import split_rows
 from ftsdk.engines.backend import engine_python
 from ftsdk.engines.bundle import lay_out, start
-from ftsdk.engines.environment import House
+from ftsdk.engines.environment import EngineEnvironment
 from ftsdk.engines.progress import Progress
-from ftsdk.engines.runner_process import run_guest
+from ftsdk.engines.runner_process import run_runner
 from ftsdk.job_folder import JobFolder
 from ftsdk.spec import Dataset
 from ftsdk.workers.artifact_builder import seal_product
 from ftsdk.workers.diagnosis import read_result
-from ftsdk.workers.environment import guest_environment
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.environment import runner_environment
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.outcome import Stopped
 from ftsdk.workers.signal_handler import Stop
 
@@ -40,18 +40,18 @@ TOOLS = (
 class Engine(NamedTuple):
     """What does a job."""
 
-    house: House
+    house: EngineEnvironment
     runner: str
     """The module whose ``main`` does it in the engine's Python."""
     file: str
     """The name of the engine's own configuration in the job's folder: YAML or JSON."""
     tools: Sequence[str] = ()
     """More modules that the runner needs."""
-    houses: Mapping[str, House] = MappingProxyType({})
+    houses: Mapping[str, EngineEnvironment] = MappingProxyType({})
     """From a method to its house, where it is another one."""
 
 
-def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, stop: Stop) -> None:
+def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
     """Train, and make the artifact.
 
     Raises:
@@ -65,10 +65,10 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: Reporter, sto
     desk = write_request(engine, folder.engine, plan, folder.cache)
     reporter.stage("training")
     progress = Progress(reporter, desk)
-    status = run_guest(
+    status = run_runner(
         start(python, engine.runner),
         cwd=desk,
-        env=guest_environment(python, (), plan.native["environment"]),
+        env=runner_environment(python, (), plan.native["environment"]),
         stop=stop,
         hear=progress.hear,
         look=progress.look,
@@ -97,7 +97,7 @@ def write_request(engine: Engine, desk: Path, plan: Plan, cache: Path) -> Path:
     desk.mkdir(exist_ok=True)
     lay_out(desk, (*TOOLS, *engine.tools, engine.runner))
     here: dict[str, Any] = {
-        name: task[name] and localize(Dataset.model_validate(task[name]), cache).model_dump(mode="json")
+        name: task[name] and download_dataset(Dataset.model_validate(task[name]), cache).model_dump(mode="json")
         for name in ("dataset", "eval_dataset")
     }
     training, held_out = split_rows({**task, **here})

@@ -30,7 +30,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class House:
+class EngineEnvironment:
     """What an engine needs to live here."""
 
     name: str
@@ -76,7 +76,7 @@ class House:
         return (self.folder / _MARK).is_file() and self.interpreter.exists()
 
 
-def describe(house: House) -> str:
+def describe(house: EngineEnvironment) -> str:
     """Where it is, or that it will be made."""
     if house.is_ready:
         return f"{house.package} {house.version} in {house.folder}"
@@ -84,7 +84,7 @@ def describe(house: House) -> str:
     return f"{house.package} {house.version} is installed at the first job ({about})"
 
 
-def obstacles(house: House) -> list[Problem]:
+def obstacles(house: EngineEnvironment) -> list[Problem]:
     """What stands in the way of making it; empty: nothing, or it is there."""
     if house.is_ready or shutil.which("uv"):
         return []
@@ -95,7 +95,7 @@ def obstacles(house: House) -> list[Problem]:
     return []
 
 
-def check_python(python: Path, house: House) -> None:
+def check_python(python: Path, house: EngineEnvironment) -> None:
     """See that an interpreter of the user's own has the engine, in the version that we know.
 
     Raises:
@@ -120,7 +120,7 @@ def check_python(python: Path, house: House) -> None:
         raise ConfigError(f"{where}={python} {has}, and this backend speaks to {house.version}", hint=hint)
 
 
-def build(house: House, tell: Tell) -> None:
+def build(house: EngineEnvironment, tell: Tell) -> None:
     """Install everything, where it is not there yet; of several calls, one works and the others wait.
 
     Raises:
@@ -141,7 +141,7 @@ def build(house: House, tell: Tell) -> None:
         tell(f"{house.package} {house.version} is in {house.folder}")
 
 
-def _check_room(house: House) -> None:
+def _check_room(house: EngineEnvironment) -> None:
     free = shutil.disk_usage(house.folder.parent).free
     if free < house.size:
         raise InputError(
@@ -150,7 +150,7 @@ def _check_room(house: House) -> None:
         )
 
 
-def _commands(house: House) -> Iterator[Sequence[str]]:
+def _commands(house: EngineEnvironment) -> Iterator[Sequence[str]]:
     """With uv where it is present, for it is fast and brings its own Python; else with venv and pip.
 
     PyTorch goes first, with all that its build for this machine asks for: on Linux with a card, that is CUDA's
@@ -170,7 +170,7 @@ def _commands(house: House) -> Iterator[Sequence[str]]:
     yield (*install, "--no-deps", "-r", lock)
 
 
-def _python(house: House) -> str:
+def _python(house: EngineEnvironment) -> str:
     if house.python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     found = shutil.which(f"python{house.python}")
@@ -182,7 +182,7 @@ def _python(house: House) -> str:
     return found
 
 
-def _run(command: Sequence[str], house: House, tell: Tell) -> None:
+def _run(command: Sequence[str], house: EngineEnvironment, tell: Tell) -> None:
     """Run an installer to its end, and tell what it prints."""
     last = ""
     try:
@@ -216,7 +216,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(house: House) -> Iterator[None]:
+def _alone(house: EngineEnvironment) -> Iterator[None]:
     file = os.open(engines() / f".{house.name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
 from ftsdk.data.formats import FORMATS_OF_METHOD
-from ftsdk.forecast import Computing, Outlook, outlook
+from ftsdk.forecast import MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.spec import SFT, Dataset, JobSpec
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_source import check_model, config_of, folder_of
@@ -33,8 +33,8 @@ class Model(NamedTuple):
 
 def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
     """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
-    name: str = ledger.take("model", native)
-    given: str | None = ledger.take("model_revision", "the runner's download")
+    name: str = ledger.use("model", native)
+    given: str | None = ledger.use("model_revision", "the runner's download")
     folder = folder_of(ledger, "model", name)
     if folder is None:
         return Model(name, commit or given)
@@ -46,7 +46,7 @@ def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
 
 def memory_of(
     spec: JobSpec, model: Model, machine: Machine, *, rows: int, halves: bool, **computing: int | None
-) -> Outlook:
+) -> MemoryEstimate:
     """The forecast for an engine on Transformers' Trainer; ``Plan(**memory_of(...).fields)`` takes it.
 
     Args:
@@ -55,22 +55,22 @@ def memory_of(
         machine: What it runs on.
         rows: In a batch of the device.
         halves: Whether it computes in 16 bits, by mixed precision.
-        computing: In what the engine differs from Trainer (see :class:`ftsdk.forecast.Computing`): ``logit_rows`` where
-            its loss takes a chunk of logits at a time, ``plain_width`` where it widens what quantization leaves.
+        computing: In what the engine differs from Trainer (see :class:`ftsdk.forecast.TrainerProfile`): ``logit_rows``
+            where its loss takes a chunk of logits at a time, ``plain_width`` where it widens what quantization leaves.
     """
-    way = Computing(
+    way = TrainerProfile(
         width=2 if halves else 4,
         checkpointing=spec.compute.gradient_checkpointing is not False,
         cuda=machine.cuda,
         score_matrix=spec.compute.attention == "eager",
         **computing,
     )
-    return outlook(spec, config_of(*model), way, rows=rows)
+    return estimate_memory(spec, config_of(*model), way, rows=rows)
 
 
 def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
     """LoRA's alpha, for an engine that takes whole numbers."""
-    alpha = float(ledger.take("adapter.alpha", native))
+    alpha = float(ledger.use("adapter.alpha", native))
     if not alpha.is_integer():
         ledger.refuse("adapter.alpha", f"{engine} takes whole numbers", f"{round(alpha)}")
     return int(alpha)
@@ -78,15 +78,15 @@ def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
 
 def warmup_steps(ledger: Ledger) -> float:
     """Steps; below 1, Transformers 5 reads a share of all steps."""
-    steps, ratio = ledger.take("training.warmup_steps"), ledger.take("training.warmup_ratio", "warmup_steps")
+    steps, ratio = ledger.use("training.warmup_steps"), ledger.use("training.warmup_ratio", "warmup_steps")
     return float(ratio if steps is None else steps)
 
 
 def cadence(ledger: Ledger) -> dict[str, Any]:
     """When to save, and to evaluate where rows are held out: Trainer's strategies and steps."""
-    save, each = ledger.take("training.save_steps"), ledger.take("training.eval_steps")
-    ledger.take("val_size", "the runner's validation rows")
-    ledger.take("eval_dataset", "the runner's validation rows")
+    save, each = ledger.use("training.save_steps"), ledger.use("training.eval_steps")
+    ledger.use("val_size", "the runner's validation rows")
+    ledger.use("eval_dataset", "the runner's validation rows")
     saving = {"save_strategy": "steps", "save_steps": save or _TENTH}
     if not holds_out(ledger):
         return {**saving, "eval_strategy": "no"}
@@ -100,7 +100,7 @@ def holds_out(ledger: Ledger) -> bool:
 
 def precision(ledger: Ledger, machine: Machine, engine: str) -> dict[str, bool]:
     """Trainer's ``bf16`` and ``fp16``; ``auto`` is bfloat16 on a card, and neither on the CPU."""
-    wanted = ledger.take("compute.dtype", "bf16, fp16")
+    wanted = ledger.use("compute.dtype", "bf16, fp16")
     if wanted == "float16" and not machine.cuda:
         ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto or float32")
     if wanted == "bfloat16" and not machine.cuda:
@@ -110,7 +110,7 @@ def precision(ledger: Ledger, machine: Machine, engine: str) -> dict[str, bool]:
 
 def attention(ledger: Ledger, machine: Machine, native: str) -> str:
     """How attention is computed, in the spec's own word."""
-    wanted: str = ledger.take("compute.attention", native)
+    wanted: str = ledger.use("compute.attention", native)
     if wanted == "flash_attention_2" and not machine.cuda:
         ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
     return wanted
@@ -119,12 +119,12 @@ def attention(ledger: Ledger, machine: Machine, native: str) -> str:
 def refuse_the_usual(ledger: Ledger, engine: str) -> None:
     """What no engine does here: uploads, rows from nowhere, noise on what is no SFT."""
     for field in ("push_to_hub", "hub_model_id"):
-        if ledger.take(field):
+        if ledger.use(field):
             ledger.refuse(field, f"{engine} never uploads by itself here", "push the artifact once it is fetched")
     if ledger.spec.training.neftune_noise_alpha is not None and ledger.spec.method.type != "sft":
         ledger.refuse("training.neftune_noise_alpha", "noise on the embeddings is for sft", "leave it out")
-    ledger.take("compute.timeout", "the worker's deadline")
-    ledger.take("dataset", "the runner's rows")
+    ledger.use("compute.timeout", "the worker's deadline")
+    ledger.use("dataset", "the runner's rows")
     for field, dataset in (("dataset", ledger.spec.dataset), ("eval_dataset", ledger.spec.eval_dataset)):
         if dataset is not None:
             _refuse_rows(ledger, field, dataset)
@@ -182,8 +182,8 @@ def cut_batch(ledger: Ledger, size: str, accumulation: str) -> dict[str, int]:
         size: The engine's name for rows at a time.
         accumulation: Its name for batches in a step.
     """
-    whole: int = ledger.take("training.global_batch_size", f"{size} x {accumulation}")
-    asked: int | None = ledger.take("compute.per_device_train_batch_size", size)
+    whole: int = ledger.use("training.global_batch_size", f"{size} x {accumulation}")
+    asked: int | None = ledger.use("compute.per_device_train_batch_size", size)
     rows = asked or next(rows for rows in range(min(_MOST_ROWS, whole), 0, -1) if whole % rows == 0)
     if whole % rows:
         what = f"training.global_batch_size={whole} cannot be made of batches of {rows}"

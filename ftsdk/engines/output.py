@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ftsdk.engines.runner_support import Failure, Request
+from ftsdk.engines.runner_support import Request, RunnerError
 
 
 def drop_torn_checkpoints(output: Path) -> Path | None:
@@ -54,7 +54,7 @@ def finish(request: Request, tokenizer: Any) -> None:
     output = Path(request["output"])
     wanted = "adapter_model.safetensors" if request["adapter"] else "model*.safetensors"
     if not any(output.glob(wanted)):
-        raise Failure("", "")
+        raise RunnerError("", "")
     tokenizer.save_pretrained(output)
     for stray in ("README.md", "training_args.bin"):
         (output / stray).unlink(missing_ok=True)

@@ -8,9 +8,9 @@ from ftsdk.backend import Plan
 from ftsdk.engines import fields
 from ftsdk.engines.fields import Model
 from ftsdk.huggingface.revisions import Pins, revisions, warnings
-from ftsdk.translation.base_model import cautions, check_base
+from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import flaws_of
+from ftsdk.translation.model_checks import model_problems
 from ftsdk.workers.hardware import Machine
 
 
@@ -66,5 +66,5 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *map(str, flaws_of(model.name)), *cautions(spec, *model), *native.said),
+        warnings=(*warnings(pins), *map(str, model_problems(model.name)), *model_warnings(spec, *model), *native.said),
     )

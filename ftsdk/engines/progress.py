@@ -5,7 +5,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.log_parser import bar_in
 
 _TAIL = 200  # lines
@@ -20,7 +20,7 @@ class Progress:
         desk: The engine's folder.
     """
 
-    def __init__(self, reporter: Reporter, desk: Path) -> None:
+    def __init__(self, reporter: EventWriter, desk: Path) -> None:
         self._reporter = reporter
         self._record = desk / _RECORD
         self._place = self._record.stat().st_size if self._record.is_file() else 0

@@ -23,7 +23,7 @@ Hear = Callable[[str], None]
 """Is told each line that the engine prints."""
 
 
-def run_guest(
+def run_runner(
     command: Sequence[str],
     *,
     cwd: Path,
@@ -60,7 +60,7 @@ def run_guest(
     )
     assert process.stdin is not None
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(process, lines), name="guest", daemon=True)
+    listener = threading.Thread(target=_listen, args=(process, lines), name="runner", daemon=True)
     listener.start()
     try:
         _attend(process, lines, stop, hear, look)

@@ -15,7 +15,7 @@ KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SPACE_ID")
 """An engine needs no token: the model is here, and it shall upload nothing. In a Space, AutoTrain would pause it."""
 
 
-class Failure(Exception):
+class RunnerError(Exception):
     """The job has failed, and this is why.
 
     Args:
@@ -36,7 +36,7 @@ def do(folder: str, work: Callable[[Request, Result], None]) -> int:
     result: Result = {"state": "succeeded"}
     try:
         work(request, result)
-    except Failure as failure:
+    except RunnerError as failure:
         result = {"state": "failed", "kind": failure.kind, "message": str(failure)}
     Path("result.json").write_text(json.dumps(result, indent=2), "utf-8")
     return int(result["state"] != "succeeded")
@@ -56,9 +56,9 @@ def bring_model(name: str, revision: str | None) -> None:
     try:
         found = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except GatedRepoError as error:
-        raise Failure("gated_model", f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
+        raise RunnerError("gated_model", f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
     except (OSError, HfHubHTTPError) as error:
-        raise Failure("engine_error", f"{name} cannot be had from the Hub: {error}") from error
+        raise RunnerError("engine_error", f"{name} cannot be had from the Hub: {error}") from error
     link = Path(name)
     link.parent.mkdir(exist_ok=True)
     if not link.is_symlink():  # from an earlier attempt
@@ -98,9 +98,9 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if status == -signal.SIGKILL:
-        raise Failure("oom", "the engine was killed by the system, as it does where main memory runs out")
+        raise RunnerError("oom", "the engine was killed by the system, as it does where main memory runs out")
     if status:
-        raise Failure("", "")
+        raise RunnerError("", "")
 
 
 def same(told: Any, given: Any) -> bool:

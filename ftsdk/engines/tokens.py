@@ -22,7 +22,7 @@ from ftsdk.data.encoding import (
     encode_row,
     prompt_and_answer,
 )
-from ftsdk.engines.runner_support import Failure, Request, Result
+from ftsdk.engines.runner_support import Request, Result, RunnerError
 
 FOLDER = "tokens"
 """Where they are written."""
@@ -74,9 +74,9 @@ def load_tokenizer(request: Request) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(request["model"], trust_remote_code=request["trust_remote_code"])
     except (OSError, ValueError, KeyError) as error:
-        raise Failure("engine_error", f"the tokenizer of {request['model']} cannot be loaded: {error}") from error
+        raise RunnerError("engine_error", f"the tokenizer of {request['model']} cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
-        raise Failure("engine_error", f"the tokenizer of {request['model']} is not a fast one (no tokenizer.json)")
+        raise RunnerError("engine_error", f"the tokenizer of {request['model']} is not a fast one (no tokenizer.json)")
     tokenizer.chat_template = request["chat_template"] or tokenizer.chat_template or PLAIN_TEMPLATE
     return tokenizer
 
@@ -120,13 +120,13 @@ def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int
         try:
             texts = _texts(row, following, request, tokenizer)
         except Refused as refusal:
-            raise Failure("data_error", f"{place}: {refusal}; {refusal.fix}".rstrip("; ")) from refusal
+            raise RunnerError("data_error", f"{place}: {refusal}; {refusal.fix}".rstrip("; ")) from refusal
         counts["rows"] += 1
         counts["truncated"] += any(len(ids) > longest for ids, _ in texts.values())
         cut = {name: Tokens(ids[:longest], labels[:longest]) for name, (ids, labels) in texts.items()}
         if trouble := _trouble(row, list(cut.values())):
             what = f"{trouble} within training.max_length; raise it, or remove the row"
-            raise Failure("data_error", f"{place}: {what}")
+            raise RunnerError("data_error", f"{place}: {what}")
         yield Encoded(cut, row)
 
 

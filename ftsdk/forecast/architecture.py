@@ -20,7 +20,7 @@ class Linear(NamedTuple):
     outputs: int
 
 
-class Shape(Section):
+class Architecture(Section):
     """What the forecast knows of a model."""
 
     layers: int
@@ -51,7 +51,7 @@ class Shape(Section):
     """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Shape | None":
+    def from_config(cls, config: Mapping[str, Any]) -> "Architecture | None":
         """Read the dimensions from a model's ``config.json``; None where its type is not known."""
         family = _FAMILIES.get(str(config.get("model_type")))
         try:
@@ -131,7 +131,7 @@ _FAMILIES: Mapping[str, _Family] = {
 _GPT2 = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
 
 
-def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
+def _read(family: _Family, given: Mapping[str, Any]) -> Architecture | None:
     config = {**{name: given[old] for name, old in _GPT2.items() if old in given}, **given}
     if any(config.get(name) is None for name in family.needs) or _mixed(config):
         return None
@@ -152,7 +152,7 @@ def _read(family: _Family, given: Mapping[str, Any]) -> Shape | None:
         wide *= int(config["num_experts_per_tok"])
     tied = config.get("tie_word_embeddings")
     tied = family.tied if tied is None else bool(tied)
-    return Shape(
+    return Architecture(
         layers=layers,
         hidden=hidden,
         intermediate=wide,

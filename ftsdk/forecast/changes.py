@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.forecast.batch_sizing import largest, length_that_fits, rows_that_fit
 from ftsdk.forecast.memory import MemoryForecast
-from ftsdk.forecast.memory_estimate import Basis
+from ftsdk.forecast.memory_estimate import MemoryInputs
 from ftsdk.spec import JobSpec, LoRA
 from ftsdk.spec.base import Section
 
@@ -31,7 +31,7 @@ class _Tried(NamedTuple):
     """A job as it would be after some changes."""
 
     spec: JobSpec
-    basis: Basis
+    basis: MemoryInputs
 
     def set(self, field: str, value: Any) -> "_Tried":
         """The job with one more change."""
@@ -56,7 +56,7 @@ class _Tried(NamedTuple):
         return self.basis.forecast(self.spec).total <= limit
 
 
-def changes_that_fit(spec: JobSpec, basis: Basis, *, limit: int) -> tuple[Change, ...]:
+def changes_that_fit(spec: JobSpec, basis: MemoryInputs, *, limit: int) -> tuple[Change, ...]:
     """Each change that is enough by itself, the gentlest first; else the fewest together; none where none helps.
 
     Args:

@@ -4,8 +4,8 @@ Each term is documented where it is computed. docs/forecast.md compares their su
 point that we know.
 """
 
-from ftsdk.forecast.architecture import Linear, Shape
-from ftsdk.forecast.trainer_profile import Computing
+from ftsdk.forecast.architecture import Architecture, Linear
+from ftsdk.forecast.trainer_profile import TrainerProfile
 from ftsdk.spec import DPO, GRPO, KTO, PPO, JobSpec, RewardModeling
 from ftsdk.spec.base import Section
 from ftsdk.spec.method import is_function
@@ -78,7 +78,7 @@ class MemoryForecast(Section):
         return self.allocated + self.overhead
 
 
-def forecast(spec: JobSpec, shape: Shape, computing: Computing, *, tokens: int) -> MemoryForecast:
+def forecast(spec: JobSpec, shape: Architecture, computing: TrainerProfile, *, tokens: int) -> MemoryForecast:
     """Bytes at the peak of one training step.
 
     Args:
@@ -114,7 +114,7 @@ def _scores(spec: JobSpec) -> bool:
     return isinstance(spec.method, RewardModeling)
 
 
-def _weights(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _weights(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """The base: packed linears with their scales, the rest as computed; all float32 where the base itself trains."""
     plain = shape.others + (0 if _scores(spec) else shape.head)
     if spec.adapter is None:
@@ -135,7 +135,7 @@ def _has_copy(spec: JobSpec) -> bool:
     return isinstance(method, DPO | KTO) or (isinstance(method, GRPO) and method.beta > 0)
 
 
-def _adapted(spec: JobSpec, shape: Shape) -> tuple[Linear, ...]:
+def _adapted(spec: JobSpec, shape: Architecture) -> tuple[Linear, ...]:
     """The layers of one block that an adapter stands beside."""
     if spec.adapter is None:
         return ()
@@ -143,7 +143,7 @@ def _adapted(spec: JobSpec, shape: Shape) -> tuple[Linear, ...]:
     return shape.linears if names == "all-linear" else tuple(each for each in shape.linears if each.name in names)
 
 
-def _adapter_weights(spec: JobSpec, shape: Shape) -> int:
+def _adapter_weights(spec: JobSpec, shape: Architecture) -> int:
     """Of one adapter: two matrices beside each adapted layer, and with DoRA a magnitude for each of its outputs."""
     if (lora := spec.adapter) is None:
         return 0
@@ -151,19 +151,19 @@ def _adapter_weights(spec: JobSpec, shape: Shape) -> int:
     return shape.layers * sum(lora.r * (each.inputs + each.outputs) + each.outputs * lora.use_dora for each in adapted)
 
 
-def _trained_weights(spec: JobSpec, shape: Shape) -> int:
+def _trained_weights(spec: JobSpec, shape: Architecture) -> int:
     """All that the optimizer moves; PPO moves two adapters, policy and value."""
     if spec.adapter is None:
         return shape.weights - (shape.head if _scores(spec) else 0)
     return _adapter_weights(spec, shape) * (2 if isinstance(spec.method, PPO) else 1)
 
 
-def _frozen_adapter(spec: JobSpec, shape: Shape) -> int:
+def _frozen_adapter(spec: JobSpec, shape: Architecture) -> int:
     """Of PPO's reward model, taken to be of the same rank."""
     return 0 if not isinstance(spec.method, PPO) or is_function(spec.method.reward) else _adapter_weights(spec, shape)
 
 
-def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+def _kept(spec: JobSpec, shape: Architecture, computing: TrainerProfile, tokens: int) -> int:
     """The inputs of layers and what the micro-batch before has left, or all that each layer's backward pass needs."""
     if computing.checkpointing:
         width = 4 if spec.adapter is None else computing.width  # hidden states are as wide as the weights
@@ -174,7 +174,7 @@ def _kept(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int
     return tokens * (kept + shape.layers * _kept_by_int8(spec, shape, computing)) + rounded
 
 
-def _rounded(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _rounded(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """What autograd keeps of one layer's weights where they are rounded while they learn, whatever the tokens.
 
     The merged weight and the rounded one, and the scales of groups of 32: counted in what it saves.
@@ -184,7 +184,7 @@ def _rounded(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     return int((2 * computing.width + 0.28) * sum(each.inputs * each.outputs for each in shape.linears))
 
 
-def _kept_by_int8(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _kept_by_int8(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """What bitsandbytes' layers of 8 bits hold of their own for each token, out of checkpointing's sight: measured."""
     if spec.compute.quantization != "int8" or spec.adapter is None:
         return 0
@@ -194,7 +194,7 @@ def _kept_by_int8(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     return computing.width * (inputs + 2 * shape.intermediate)
 
 
-def _saved(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _saved(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """Bytes that autograd keeps of one layer for each token.
 
     Both norms keep their input in float32. Attention keeps queries, keys, values and what it gives, and not its scores
@@ -207,7 +207,7 @@ def _saved(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     return 8 * shape.hidden + width * (attention + inside) + scores + _saved_inputs(spec, shape, computing)
 
 
-def _saved_inputs(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _saved_inputs(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """Bytes of the inputs that trained weights need for their gradient.
 
     Layers that read the same share it, but not where weights in float32 have each a copy of it made in another width.
@@ -223,7 +223,7 @@ def _saved_inputs(spec: JobSpec, shape: Shape, computing: Computing) -> int:
     return norms + copy * sum(each.inputs + rank for each in trained)
 
 
-def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+def _layer(spec: JobSpec, shape: Architecture, computing: TrainerProfile, tokens: int) -> int:
     """The slopes in the backward pass; with checkpointing beside all that one layer keeps.
 
     Beside a weight that is made out of few bits, there is only one slope of the inner width.
@@ -235,7 +235,7 @@ def _layer(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> in
     return slopes + (again if computing.checkpointing else 0)
 
 
-def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> int:
+def _logits(spec: JobSpec, shape: Architecture, computing: TrainerProfile, tokens: int) -> int:
     """Logits as computed, and in float32: a copy, their logarithm, their slope. Or a chunk of them.
 
     A chunk is in float32, with a copy while its logarithm is taken, and beside the slope of the chunk before it.
@@ -249,14 +249,14 @@ def _logits(spec: JobSpec, shape: Shape, computing: Computing, tokens: int) -> i
     return rows * shape.vocabulary * (12 if further else 8) + 4 * tokens * shape.hidden * computing.width + head
 
 
-def _generation(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def _generation(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """Of all responses of one batch together; 0 for methods that sample none."""
     if not isinstance(spec.method, PPO | GRPO):
         return 0
     return min(spec.training.global_batch_size, MOST_RESPONSES) * one_response(spec, shape, computing)
 
 
-def one_response(spec: JobSpec, shape: Shape, computing: Computing) -> int:
+def one_response(spec: JobSpec, shape: Architecture, computing: TrainerProfile) -> int:
     """Of one response of full length: its cache, the pass over its prompt, and its row of logits in float64."""
     width = computing.width
     cache = 2 * shape.layers * shape.keys * width * spec.training.max_length

@@ -6,7 +6,7 @@ LOGIT_ROWS = 1024
 """Rows of logits that exist at one time in ftsdk's own loss."""
 
 
-class Computing(Section):
+class TrainerProfile(Section):
     """How one step is computed."""
 
     width: int = 2

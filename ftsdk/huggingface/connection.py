@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftsdk.errors import AuthError, ConfigError, MissingExtra, Problem, UnreachableError
-from ftsdk.huggingface.errors import DOOR, TOKEN, TOKENS_PAGE, endpoint
-from ftsdk.remote.retries import Timing, patiently, pause_asked
+from ftsdk.huggingface.errors import ERROR_MAPPER, TOKEN, TOKENS_PAGE, endpoint
+from ftsdk.remote.retries import Timeouts, requested_pause, retry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -29,7 +29,7 @@ class Hub:
         timing: How long things may take.
     """
 
-    def __init__(self, api: "HfApi", timing: Timing) -> None:
+    def __init__(self, api: "HfApi", timing: Timeouts) -> None:
         self.api = api
         self.timing = timing
 
@@ -40,8 +40,8 @@ class Hub:
             call: Asks through :attr:`api`.
             doing: What is asked, for messages: ``tell about the job``.
         """
-        with DOOR.through(doing):
-            return patiently(call, self.timing.patience)
+        with ERROR_MAPPER.translate_errors(doing):
+            return retry(call, self.timing.patience)
 
     def namespace(self, wanted: str | None = None) -> str:
         """The user's name, or the organization's that he wants and belongs to.
@@ -63,7 +63,7 @@ class Hub:
 
 
 @contextmanager
-def connected(extra: str, timing: Timing, *, anonymous: bool = False) -> Iterator[Hub]:
+def connected(extra: str, timing: Timeouts, *, anonymous: bool = False) -> Iterator[Hub]:
     """The Hub, with the user's token: ``HF_TOKEN``, or the one that ``hf auth login`` keeps in ``HF_HOME``.
 
     Args:
@@ -113,13 +113,13 @@ def values_of(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _bound(session: Any, timing: Timing) -> None:
+def _bound(session: Any, timing: Timeouts) -> None:
     """Give the client, which all of its users share, time limits where it has none: alone, it would wait for ever."""
     import httpx2  # noqa: PLC0415 - it comes with the client
 
     def refuse_to_sleep(response: Any) -> None:
         """Where the Hub asks for a longer pause than we have patience for, the client would sleep through it."""
-        if (pause_asked(response.headers) or 0.0) > timing.patience.longest_pause:
+        if (requested_pause(response.headers) or 0.0) > timing.patience.longest_pause:
             response.read()
             response.raise_for_status()
 

@@ -4,7 +4,7 @@ import os
 
 from ftsdk.errors import AuthError, BackendError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import Door
+from ftsdk.remote.error_mapper import ErrorMapper
 
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
@@ -45,7 +45,7 @@ def _message_of(error: BaseException) -> str:
     return str(getattr(error, "server_message", None) or "")
 
 
-DOOR = Door(
+ERROR_MAPPER = ErrorMapper(
     service="the Hub",
     clients=frozenset({"huggingface_hub", "httpx2", "httpx", "json"}),
     moment=frozenset({408, 409, 425, 429}),

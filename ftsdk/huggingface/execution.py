@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     """US dollars so far."""
 
 
-class Carrier(ABC):
+class RemoteExecution(ABC):
     """A Job or a Space."""
 
     title: ClassVar[str]

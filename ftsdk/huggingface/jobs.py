@@ -11,12 +11,12 @@ from ftsdk.backend import Plan, Record
 from ftsdk.errors import JobNotFound
 from ftsdk.huggingface.connection import Hub, values_of
 from ftsdk.huggingface.container import MOUNT
-from ftsdk.huggingface.errors import DOOR
-from ftsdk.huggingface.execution import Carrier, Seen
+from ftsdk.huggingface.errors import ERROR_MAPPER
+from ftsdk.huggingface.execution import RemoteExecution, Seen
 from ftsdk.huggingface.log import Line, read_log
 from ftsdk.job_types import JobState
-from ftsdk.remote.create_once import Once
-from ftsdk.remote.retries import never_sent, patiently, status_code
+from ftsdk.remote.create_once import IdempotentCreate
+from ftsdk.remote.retries import never_sent, retry, status_code
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -86,11 +86,11 @@ def create(hub: Hub, plan: Plan, token: str, order: Order, record: Record) -> st
     secrets = values_of(order.secrets)
 
     def send() -> str | None:
-        made = patiently(lambda: _run(hub, token, order, secrets), hub.timing.patience, helps=_was_not_taken)
+        made = retry(lambda: _run(hub, token, order, secrets), hub.timing.patience, helps=_was_not_taken)
         return f"{order.namespace}/{made.id}" if made.id else None
 
     def refusal(error: Exception) -> BaseException:
-        return DOOR.translated(error, "run the Job")
+        return ERROR_MAPPER.mapped(error, "run the Job")
 
     return _once(hub, plan).create(send, lambda: _listed(hub, order.namespace, token), record, refusal)
 
@@ -104,7 +104,7 @@ def find(hub: Hub, plan: Plan, namespace: str, token: str) -> str | None:
     return _once(hub, plan).find(lambda: _listed(hub, namespace, token))
 
 
-class JobCarrier(Carrier):
+class JobExecution(RemoteExecution):
     """One Job.
 
     Args:
@@ -179,9 +179,9 @@ def _run(hub: Hub, token: str, order: Order, secrets: Mapping[str, str]) -> "Job
     )
 
 
-def _once(hub: Hub, plan: Plan) -> Once:
+def _once(hub: Hub, plan: Plan) -> IdempotentCreate:
     hint = "look again later; if your page of Jobs at Hugging Face shows none, submit a new job"
-    return Once("Hugging Face", plan, hub.timing.look, hint)
+    return IdempotentCreate("Hugging Face", plan, hub.timing.look, hint)
 
 
 def _was_not_taken(error: BaseException) -> bool:
@@ -200,7 +200,7 @@ def _listed(hub: Hub, namespace: str, token: str) -> str | None:
     mine.sort(key=lambda job: str(job.created_at), reverse=True)
     alive = [job for job in mine if not _state(job).done]
     for extra in alive[1:]:
-        JobCarrier(hub, f"{namespace}/{extra.id}").stop()
+        JobExecution(hub, f"{namespace}/{extra.id}").stop()
     succeeded = [job for job in mine if _state(job) is JobState.SUCCEEDED]
     return f"{namespace}/{(alive or succeeded or mine)[0].id}"
 

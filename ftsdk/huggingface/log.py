@@ -12,8 +12,8 @@ from typing import Any
 
 from ftsdk.errors import RejectedError
 from ftsdk.huggingface.connection import Hub
-from ftsdk.huggingface.errors import DOOR, endpoint
-from ftsdk.remote.retries import patiently, status_code
+from ftsdk.huggingface.errors import ERROR_MAPPER, endpoint
+from ftsdk.remote.retries import retry, status_code
 
 _SILENCE = 1.0  # seconds without a line, after which a log that still grows has said what it has
 _LONGEST = 20.0  # seconds of reading a log
@@ -38,8 +38,8 @@ def read_log(hub: Hub, path: str, tail: int | None = None, *, ended: bool) -> li
     """
     address = f"{endpoint()}/{path}"
     try:
-        with DOOR.through("send the log"):
-            return patiently(lambda: list(_streamed(hub, address, tail, ended=ended)), hub.timing.patience)
+        with ERROR_MAPPER.translate_errors("send the log"):
+            return retry(lambda: list(_streamed(hub, address, tail, ended=ended)), hub.timing.patience)
     except RejectedError as error:
         if status_code(error.__cause__ or error) in _GONE:
             return []

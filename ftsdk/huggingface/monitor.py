@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from ftsdk.errors import FtsdkError, InputError
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.container import MARK
-from ftsdk.huggingface.execution import Carrier, Seen
+from ftsdk.huggingface.execution import RemoteExecution, Seen
 from ftsdk.huggingface.log import Line
 from ftsdk.huggingface.results import Result, log_of, result_of
 from ftsdk.job_types import Event, JobState, JobStatus, Reason
@@ -42,7 +42,7 @@ class _Progress(Section):
     eta_seconds: float | None = None
 
 
-class Tongue(NamedTuple):
+class LogParser(NamedTuple):
     """What a job's engine says, and what it means."""
 
     hear: Callable[[], Callable[[str], Fields | None]]
@@ -51,13 +51,13 @@ class Tongue(NamedTuple):
     """How it ended, by its own report."""
 
 
-def status(hub: Hub, carrier: Carrier, tongue: Tongue) -> JobStatus:
+def status(hub: Hub, carrier: RemoteExecution, tongue: LogParser) -> JobStatus:
     """Where the job is."""
     seen = carrier.look()
     return _status(hub, carrier, tongue, seen, _sent(hub, carrier, seen))
 
 
-def events(hub: Hub, carrier: Carrier, tongue: Tongue, after: str | None) -> Iterator[Event]:
+def events(hub: Hub, carrier: RemoteExecution, tongue: LogParser, after: str | None) -> Iterator[Event]:
     """What has happened so far, behind a cursor.
 
     A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the lines of log.
@@ -82,7 +82,7 @@ def events(hub: Hub, carrier: Carrier, tongue: Tongue, after: str | None) -> Ite
         yield Event(cursor=f"{_ENDED}.{max(heard, len(lines))}", time=max(latest, seen.times[2]), **last)
 
 
-def cancel(hub: Hub, carrier: Carrier) -> None:
+def cancel(hub: Hub, carrier: RemoteExecution) -> None:
     """Ask the job to stop; without effect on one that is done."""
     seen = carrier.look()
     if seen.state.done or _sent(hub, carrier, seen):
@@ -94,13 +94,13 @@ def cancel(hub: Hub, carrier: Carrier) -> None:
             raise
 
 
-def _sent(hub: Hub, carrier: Carrier, seen: Seen) -> Result | None:
+def _sent(hub: Hub, carrier: RemoteExecution, seen: Seen) -> Result | None:
     """What the job has sent, where it may have."""
     may = seen.state.done or (carrier.outlives and seen.state is not JobState.QUEUED)
     return result_of(hub, seen.repository) if may and seen.repository else None
 
 
-def _status(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Result | None) -> JobStatus:
+def _status(hub: Hub, carrier: RemoteExecution, tongue: LogParser, seen: Seen, result: Result | None) -> JobStatus:
     if result is None and not seen.state.done:
         common: Fields = {"raw_status": seen.word, "cost": seen.cost}
         figures = _figures(hub, carrier, tongue, seen) if seen.state is JobState.RUNNING else {}
@@ -121,7 +121,9 @@ def _status(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Resu
     return JobStatus(**ended, raw_status=now.word, cost=now.cost, **figures)
 
 
-def _lines(hub: Hub, carrier: Carrier, seen: Seen, result: Result | None, tail: int | None = None) -> list[Line]:
+def _lines(
+    hub: Hub, carrier: RemoteExecution, seen: Seen, result: Result | None, tail: int | None = None
+) -> list[Line]:
     """The log; where Hugging Face has it no more, the copy that came back with the results."""
     try:
         lines = carrier.lines(tail, ended=seen.state.done)
@@ -132,7 +134,7 @@ def _lines(hub: Hub, carrier: Carrier, seen: Seen, result: Result | None, tail: 
     return lines or (log_of(hub, result) if result else [])
 
 
-def _meanings(lines: Iterable[Line], tongue: Tongue) -> Iterator[tuple[float, Fields | None]]:
+def _meanings(lines: Iterable[Line], tongue: LogParser) -> Iterator[tuple[float, Fields | None]]:
     hear = tongue.hear()
     for time, line in lines:
         yield time, _happening(line) if line.startswith(MARK) else hear(line)
@@ -154,7 +156,7 @@ def _happening(line: str) -> Fields:
     return {"kind": event.kind, "message": redact(event.message), "step": event.step, "metrics": finite}
 
 
-def _figures(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Result | None = None) -> Fields:
+def _figures(hub: Hub, carrier: RemoteExecution, tongue: LogParser, seen: Seen, result: Result | None = None) -> Fields:
     """Steps and metrics, from the end of the log; none where it cannot be had, for a status can do without."""
     try:
         lines = _lines(hub, carrier, seen, result, _GLANCE)
@@ -171,7 +173,7 @@ def _figures(hub: Hub, carrier: Carrier, tongue: Tongue, seen: Seen, result: Res
     return {**found, "metrics": metrics}
 
 
-def _without_result(carrier: Carrier, seen: Seen) -> Outcome:
+def _without_result(carrier: RemoteExecution, seen: Seen) -> Outcome:
     """How a job ended that has sent nothing."""
     if seen.state is JobState.CANCELLED:
         return Outcome(state=JobState.CANCELLED, message=redact(seen.message))

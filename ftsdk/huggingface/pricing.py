@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from ftsdk.backend import Note, Options
+from ftsdk.backend import Options, PlanNote
 from ftsdk.huggingface.errors import TOKEN
 from ftsdk.huggingface.flavors import Flavor
 from ftsdk.spec import JobSpec
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
     flavor: Flavor
     seconds: int
     """Longest time of the machine."""
-    own: tuple[Note, ...]
+    own: tuple[PlanNote, ...]
     """What the user left to us."""
 
     @property
@@ -61,14 +61,14 @@ class Terms(NamedTuple):
 def settle_terms(ledger: Ledger, options: HostedOptions, flavor: Flavor) -> Terms:
     """Settle time and price; what is above the user's limit is refused."""
     section = f"backend_options.{ledger.backend}"
-    given = ledger.take("compute.timeout", "timeoutSeconds")
+    given = ledger.use("compute.timeout", "timeoutSeconds")
     own = (
         []
         if given
-        else [Note("compute.timeout", f"{LONGEST // 3600} h: a machine that is paid for must stop some time")]
+        else [PlanNote("compute.timeout", f"{LONGEST // 3600} h: a machine that is paid for must stop some time")]
     )
     if options.flavor is None:
-        own.append(Note(f"{section}.flavor", str(flavor)))
+        own.append(PlanNote(f"{section}.flavor", str(flavor)))
     terms = Terms(flavor, (given or LONGEST) + SETUP, tuple(own))
     if options.price_limit is not None and terms.highest > options.price_limit:
         what = f"{flavor} for {terms.seconds / 3600:.1f} h costs up to ${terms.highest:.2f}"

@@ -11,7 +11,7 @@ from ftsdk.artifact.template import check_template
 from ftsdk.data.paths import HUB_ID
 from ftsdk.errors import InputError
 from ftsdk.huggingface.connection import connected
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -25,7 +25,7 @@ def publish(
     *,
     private: bool = True,
     evaluation: Evaluation | None = None,
-    timing: Timing | None = None,
+    timing: Timeouts | None = None,
 ) -> str:
     """Upload an artifact to a model repository, in one commit; safe to repeat.
 
@@ -56,7 +56,7 @@ def publish(
     if evaluation is not None and evaluation.weights != manifest.weights():
         raise InputError("the evaluation is of another artifact", hint="evaluate this one: ftsdk evaluate")
     written = _written(manifest, evaluation)
-    with connected("hf", timing or Timing()) as hub:
+    with connected("hf", timing or Timeouts()) as hub:
         made = hub.ask(lambda: hub.api.create_repo(repository, private=private, exist_ok=True), f"make {repository}")
         commit = hub.ask(
             lambda: hub.api.create_commit(

@@ -12,7 +12,7 @@ from ftsdk.data import is_local
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, UnreachableError
 from ftsdk.huggingface.connection import Hub, connected
 from ftsdk.huggingface.errors import page
-from ftsdk.remote.retries import Patience, Timing
+from ftsdk.remote.retries import RetryPolicy, Timeouts
 from ftsdk.spec import Dataset, JobSpec
 from ftsdk.spec.method import is_function
 from ftsdk.translation.ledger import Ledger
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _CONFIGS = ("config.json", "adapter_config.json")
-_QUESTIONS = Timing(call=10.0, patience=Patience(attempts=2, first_pause=0.2, total=15.0))
+_QUESTIONS = Timeouts(call=10.0, patience=RetryPolicy(attempts=2, first_pause=0.2, total=15.0))
 """A plan can do without an answer, so it does not wait for long."""
 _NEWEST = "the newest commit at the job's start is taken"
 

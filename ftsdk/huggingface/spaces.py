@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ftsdk.errors import FtsdkError, JobNotFound
 from ftsdk.huggingface.connection import Hub, values_of
 from ftsdk.huggingface.container import OUTCOME, RESULT
-from ftsdk.huggingface.execution import Carrier, Seen
+from ftsdk.huggingface.execution import RemoteExecution, Seen
 from ftsdk.huggingface.log import Line, read_log
 from ftsdk.huggingface.results import result_of
 from ftsdk.huggingface.staging import COMMAND, FOLDER, Contents, operations_of, with_script
@@ -106,7 +106,7 @@ def _stage(hub: Hub, name: str) -> str:
     return str(getattr(runtime.stage, "value", runtime.stage))
 
 
-class SpaceCarrier(Carrier):
+class SpaceExecution(RemoteExecution):
     """One Space.
 
     Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.errors import Problem, SpecError
-from ftsdk.importers.importer import Importer, Note, Refusal, Sheet
+from ftsdk.importers.importer import Importer, ImportNote, Refusal, Sheet
 from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
 from ftsdk.spec import JobSpec
 from ftsdk.spec.canonical import field_of
@@ -20,7 +20,7 @@ class Imported(NamedTuple):
     spec: JobSpec
     source: str
     """The tool: an importer's name."""
-    notes: tuple[Note, ...]
+    notes: tuple[ImportNote, ...]
     """What differs, what was dropped, and which of the tool's defaults were written down."""
 
 
@@ -54,7 +54,7 @@ def import_config(path: str | Path, source: str | None = None, overrides: Iterab
             problems=problems,
             hint="change the file, or take the keys out of it; docs/import.md has the tables",
         )
-    said = [Note(problem.where, "differs", f"{problem.what}; you say {field}") for problem, field in settled]
+    said = [ImportNote(problem.where, "differs", f"{problem.what}; you say {field}") for problem, field in settled]
     return Imported(_spec(name, sheet, given), importer.name, (*sheet.notes, *said))
 
 

@@ -18,7 +18,7 @@ _SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "
 """Words that YAML 1.1, which these tools read, takes for true and false."""
 
 
-class Note(NamedTuple):
+class ImportNote(NamedTuple):
     """What is worth knowing of one key."""
 
     key: str
@@ -102,7 +102,7 @@ class Sheet:
         self._read: set[str] = set()
         self.fields: dict[str, Any] = whole.fields if whole else {}
         self.origins: dict[str, str] = whole.origins if whole else {}
-        self.notes: list[Note] = whole.notes if whole else []
+        self.notes: list[ImportNote] = whole.notes if whole else []
         self.refusals: list[Refusal] = whole.refusals if whole else []
 
     def part(self, key: str, data: Mapping[str, Any], keys: Keys) -> "Sheet":
@@ -187,7 +187,7 @@ class Sheet:
         self.fields[field] = value
         self.origins[field] = f"{self._place}{key}"
         if key and not self.has(key):
-            self.notes.append(Note(f"{self._place}{key}", "default", default or f"{field}: {_shown(value)}"))
+            self.notes.append(ImportNote(f"{self._place}{key}", "default", default or f"{field}: {_shown(value)}"))
 
     def copy(self, key: str, default: Any, field: str) -> Any:
         """Take a number, or true or false, over as it is, and give it."""
@@ -197,13 +197,13 @@ class Sheet:
 
     def differ(self, key: str, text: str) -> None:
         """Note where the spec comes near and is not the same."""
-        self.notes.append(Note(f"{self._place}{key}", "differs", text))
+        self.notes.append(ImportNote(f"{self._place}{key}", "differs", text))
 
     def drop(self, key: str, text: str) -> None:
         """Note a key that changes nothing that is learned."""
         self._read.add(key)
         if self.has(key):
-            self.notes.append(Note(f"{self._place}{key}", "dropped", text))
+            self.notes.append(ImportNote(f"{self._place}{key}", "dropped", text))
 
     def refuse(self, key: str, why: str, fix: str = "", *, field: str = "") -> None:
         """Refuse a key; the reading goes on, so that one error names all of them."""

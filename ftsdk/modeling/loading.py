@@ -21,7 +21,7 @@ from ftsdk.errors import DataError, SpecError
 from ftsdk.job_types import Reason
 from ftsdk.modeling.memory import is_out_of_memory
 from ftsdk.modeling.settings import ModelSettings
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _LIGHTER = "set compute.quantization=nf4, raise compute.memory_limit, or take a smaller model"
@@ -102,7 +102,7 @@ def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) 
     model, missing = _load(AutoModelForSequenceClassification, settings, device, trains=trains, num_labels=1)
     head = getattr(model, "score", None)
     if type(head) is not nn.Linear:
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"model: Transformers has no linear score head for {type(model).__name__}",
             "take a model of another architecture, such as Llama, Qwen, Mistral or Gemma",
@@ -132,7 +132,9 @@ def _load(
         )
     missing = set(loading["missing_keys"])
     if what := what_lacks(missing - {"score.weight"} if auto is AutoModelForSequenceClassification else missing):
-        raise Failure(Reason.ENGINE_ERROR, f"model: the files of {settings.name} {what}", "bring the model here anew")
+        raise WorkerError(
+            Reason.ENGINE_ERROR, f"model: the files of {settings.name} {what}", "bring the model here anew"
+        )
     model.config.use_cache = False
     _keep_trainable(model)
     return model, missing
@@ -201,10 +203,10 @@ def told(name: str) -> Iterator[None]:
         causes = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
         if "GatedRepoError" in causes:
             page = f"https://huggingface.co/{name}"
-            raise Failure(
+            raise WorkerError(
                 Reason.GATED_MODEL, f"model: {name} is gated", f"ask for access at {page}, set HF_TOKEN"
             ) from error
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"model: {name} cannot be loaded: {str(error).partition(chr(10))[0]}",
             "check the name and the network; weights must be in safetensors",
@@ -213,7 +215,7 @@ def told(name: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         why = str(error).partition("\n")[0] or type(error).__name__
-        raise Failure(Reason.OOM, f"model: {name} does not fit: {why}", _LIGHTER) from error
+        raise WorkerError(Reason.OOM, f"model: {name} does not fit: {why}", _LIGHTER) from error
 
 
 def quantization_of(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:

@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from ftsdk.job_types import Reason
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
@@ -88,7 +88,7 @@ def until_it_fits(
         warn(f"out of memory with {before}; going on with {micro_batch}")
 
 
-def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> Failure:
+def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerError:
     """The failure where even a single row, or pair, does not fit, with the numbers and the smallest change."""
     unit = "row" if rows == 1 else "pair of rows"
     message = f"a single {unit} of {longest} tokens does not fit: the peak was {peak / 2**30:.2f} GiB ({evidence})"
@@ -96,7 +96,7 @@ def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> Failure
         f"set compute.gradient_checkpointing=true; else training.max_length={max(longest // rows // 2, 2)}; "
         "else compute.quantization=nf4, or a smaller model"
     )
-    return Failure(Reason.OOM, message, hint=smaller)
+    return WorkerError(Reason.OOM, message, hint=smaller)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -126,7 +126,7 @@ def _limit_main_memory(limit: int) -> None:
     memory = psutil.Process().memory_info()
     held = memory.rss - memory.shared
     if held >= limit:
-        raise Failure(
+        raise WorkerError(
             Reason.OOM,
             f"the engine holds {held / 2**30:.2f} GiB before any weight is loaded, and may hold {limit / 2**30:.2f}",
             hint=f"set compute.memory_limit to more than {held / 2**30 + 0.1:.1f}GiB",

@@ -18,8 +18,8 @@ from ftsdk.modeling.settings import ModelSettings
 from ftsdk.posttrain.base_model import base_of
 from ftsdk.posttrain.loading import load_model, quantized_by
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
-from ftsdk.translation.model_source import gives_scores
-from ftsdk.workers.outcome import Failure
+from ftsdk.translation.model_source import is_reward_model
+from ftsdk.workers.outcome import WorkerError
 
 Found = TypeVar("Found")
 
@@ -72,8 +72,8 @@ def both(folder: Path, manifest: Manifest, measure: Callable[[Any], Found]) -> t
 
 def _loaded(settings: ModelSettings, folder: Path) -> Any:
     if quantized_by(Path(settings.name)):  # it computes in the precision that it was saved in, and in no other
-        return load_model(Path(settings.name), scores=gives_scores(folder), device_map={"": pick_device()})
-    load = load_scorer if gives_scores(folder) else load_base
+        return load_model(Path(settings.name), scores=is_reward_model(folder), device_map={"": pick_device()})
+    load = load_scorer if is_reward_model(folder) else load_base
     return load(settings, pick_device(), trains=False).eval()
 
 
@@ -93,7 +93,7 @@ def _changes_its_base(folder: Path) -> bool:
 def _told() -> Iterator[None]:
     try:
         yield
-    except Failure as failure:
+    except WorkerError as failure:
         raise ArtifactError(failure.message, hint=failure.hint) from failure
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

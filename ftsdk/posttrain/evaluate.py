@@ -20,7 +20,7 @@ from ftsdk.posttrain.held_out_rows import HeldRows, prompts_of, rows_of, spec_of
 from ftsdk.posttrain.loading import quietly
 from ftsdk.posttrain.metrics import MEASURES, Units
 from ftsdk.spec import JobSpec
-from ftsdk.translation.model_source import gives_scores
+from ftsdk.translation.model_source import is_reward_model
 
 
 class Work(NamedTuple):
@@ -83,7 +83,7 @@ def evaluate(folder: Path, wanted: EvaluationSettings) -> Evaluation:
 
 
 def _prepared(folder: Path, manifest: Manifest, wanted: EvaluationSettings) -> Work:
-    scores = gives_scores(folder)
+    scores = is_reward_model(folder)
     if scores and wanted.tasks:
         raise InputError("tasks: a reward model scores answers and writes none", hint="leave tasks out")
     spec = spec_of(manifest)

@@ -13,7 +13,7 @@ from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.modeling.loading import load_base, pick_device
 from ftsdk.posttrain.base_model import base_of
 from ftsdk.posttrain.loading import load_model, quantized_by, quietly
-from ftsdk.translation.model_source import gives_scores
+from ftsdk.translation.model_source import is_reward_model
 
 Prompt = str | list[dict[str, Any]]
 
@@ -91,7 +91,7 @@ def load(folder: Path) -> Generator:
     Raises:
         ArtifactError: It is a reward model.
     """
-    if gives_scores(folder):
+    if is_reward_model(folder):
         raise ArtifactError(
             f"{folder} holds a reward model: it scores answers and writes none",
             hint="name it in method.reward of a PPO spec; how to score with it stands in its README.md",

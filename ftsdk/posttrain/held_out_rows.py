@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ftsdk.artifact import EvaluationSettings, Manifest
 from ftsdk.data import Row, is_local, rows
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.data.split import split_rows
 from ftsdk.errors import ArtifactError, DataError, InputError
 from ftsdk.files import sha256
@@ -119,7 +119,7 @@ def _brought(field: str, dataset: Dataset, planned: Any, hashes: Mapping[str, st
     if not all(is_local(path) for path in named.paths):
         if named.revision is None:
             raise DataError(f"{field}: no commit of {named.paths[0]} is known", hint=_GIVE)
-        return localize(named, home() / "datasets")
+        return download_dataset(named, home() / "datasets")
     for path in named.paths:
         files[path] = _unchanged(field, Path(path).expanduser(), hashes)
     return named

@@ -24,7 +24,7 @@ from ftsdk.posttrain.logit_check import TOLERANCE, difference, outputs_of
 from ftsdk.posttrain.merge_weights import Merger, ready, write_weights
 from ftsdk.posttrain.ollama import modelfile
 from ftsdk.posttrain.sidecar_files import copy_companions, has_tokenizer, settle_tokenizer, write_generation
-from ftsdk.posttrain.source_model import CONFIG, Origin, origin_of
+from ftsdk.posttrain.source_model import CONFIG, SourceModel, origin_of
 
 
 def merge(folder: Path | str, target: Path) -> Artifact:
@@ -48,7 +48,7 @@ def merge(folder: Path | str, target: Path) -> Artifact:
     return make_once(target, asked, fill, reads=(origin.folder, base.folder))
 
 
-def _base_of(origin: Origin) -> Origin:
+def _base_of(origin: SourceModel) -> SourceModel:
     held = base_of(origin.folder)
     try:
         base = origin_of(held.name, held.revision)
@@ -67,7 +67,7 @@ def _base_of(origin: Origin) -> Origin:
     return base
 
 
-def _fill(origin: Origin, base: Origin, asked: dict[str, Any], aside: Path) -> None:
+def _fill(origin: SourceModel, base: SourceModel, asked: dict[str, Any], aside: Path) -> None:
     """Make the merged model in an empty folder, check it, and seal it."""
     merger = ready(origin, base)
     write_weights(merger, aside)
@@ -149,7 +149,7 @@ def _notes(merger: Merger, check: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _manifest(origin: Origin, base: Origin, plan: dict[str, Any]) -> Manifest:
+def _manifest(origin: SourceModel, base: SourceModel, plan: dict[str, Any]) -> Manifest:
     parent = origin.manifest
     if parent is None:
         return Manifest(

@@ -11,16 +11,16 @@ from ftsdk.errors import ArtifactError
 from ftsdk.modeling.settings import HELD
 from ftsdk.posttrain.adapter import Adapter, merged, read_adapter
 from ftsdk.posttrain.loading import skeleton_of
-from ftsdk.posttrain.source_model import Origin
+from ftsdk.posttrain.source_model import SourceModel
 from ftsdk.posttrain.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, widened, write_index
 
 
 class Merger(NamedTuple):
     """An adapter and its base, ready to be put together."""
 
-    origin: Origin
+    origin: SourceModel
     """The adapter's folder."""
-    base: Origin
+    base: SourceModel
     adapter: Adapter
     skeleton: nn.Module
     """The base's layers, without numbers."""
@@ -32,7 +32,7 @@ class Merger(NamedTuple):
     """Whether all is written in float32, because a training has learned to round from there."""
 
 
-def ready(origin: Origin, base: Origin) -> Merger:
+def ready(origin: SourceModel, base: SourceModel) -> Merger:
     """Read what is small, and see that adapter and base fit together."""
     adapter = read_adapter(origin.folder)
     heads = [len(tensor) for name, tensor in adapter.whole.items() if name.endswith("score.weight")]

@@ -22,7 +22,7 @@ from ftsdk.posttrain.loading import load_model, quietly, skeleton_of, told
 from ftsdk.posttrain.logit_check import difference, outputs_of
 from ftsdk.posttrain.quantization_kinds import Kind, kind_of
 from ftsdk.posttrain.sidecar_files import copy_companions, has_tokenizer, settle_tokenizer
-from ftsdk.posttrain.source_model import CONFIG, Origin, origin_of
+from ftsdk.posttrain.source_model import CONFIG, SourceModel, origin_of
 from ftsdk.posttrain.weights import shards_of
 
 _BROKEN = 0.5
@@ -58,7 +58,7 @@ def quantize(model: Path | str, kind: str, target: Path) -> Artifact:
     return make_once(target, asked, partial(_fill, origin, how, asked), reads=(origin.folder,))
 
 
-def _fill(origin: Origin, kind: Kind, asked: dict[str, Any], aside: Path) -> None:
+def _fill(origin: SourceModel, kind: Kind, asked: dict[str, Any], aside: Path) -> None:
     """Make the quantized model in an empty folder, check it, and seal it."""
     shards_of(origin.folder)  # damaged files are told as such
     _check_rows(origin, kind)
@@ -78,7 +78,7 @@ def _fill(origin: Origin, kind: Kind, asked: dict[str, Any], aside: Path) -> Non
     seal(aside, manifest)
 
 
-def _check_rows(origin: Origin, kind: Kind) -> None:
+def _check_rows(origin: SourceModel, kind: Kind) -> None:
     """See that groups of weights divide the rows: torchao leaves other layers as they are, and says nothing.
 
     Raises:
@@ -94,7 +94,7 @@ def _check_rows(origin: Origin, kind: Kind) -> None:
             )
 
 
-def _write_quantized(origin: Origin, kind: Kind, aside: Path) -> None:
+def _write_quantized(origin: SourceModel, kind: Kind, aside: Path) -> None:
     model = _loaded(origin, kind, origin.folder, quantization_config=kind.config())
     with told(origin.folder), quietly():
         model.save_pretrained(aside, max_shard_size="5GB")
@@ -102,7 +102,7 @@ def _write_quantized(origin: Origin, kind: Kind, aside: Path) -> None:
         shutil.copymode(aside / CONFIG, path)  # its library lets nobody else read them, and a server is somebody else
 
 
-def _loaded(origin: Origin, kind: Kind, folder: Path, **options: Any) -> Any:
+def _loaded(origin: SourceModel, kind: Kind, folder: Path, **options: Any) -> Any:
     place = {"device_map": {"": torch.device("cuda", 0)}} if kind.on_gpu else {}
     precision = {"dtype": kind.dtype} if kind.dtype else {}
     return load_model(
@@ -114,7 +114,7 @@ def _loaded(origin: Origin, kind: Kind, folder: Path, **options: Any) -> Any:
     )
 
 
-def _manifest(origin: Origin, kind: Kind, plan: dict[str, Any]) -> Manifest:
+def _manifest(origin: SourceModel, kind: Kind, plan: dict[str, Any]) -> Manifest:
     parent = origin.manifest or Manifest(kind="model", base_model=origin.name, method="")
     off = plan["check"]["difference"]
     note = f"Quantized to {plan['kind']}: {kind.words}. Its outputs differ by {off:.1g} (relative) from those before"

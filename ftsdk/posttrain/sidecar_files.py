@@ -12,7 +12,7 @@ from ftsdk.artifact.model_files import ADAPTER_CONFIG, is_model_file
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.stop_tokens import stop_tokens
 from ftsdk.posttrain.loading import load_tokenizer, told
-from ftsdk.posttrain.source_model import CONFIG, Origin
+from ftsdk.posttrain.source_model import CONFIG, SourceModel
 from ftsdk.posttrain.weights import INDEX
 
 GENERATION = "generation_config.json"
@@ -20,7 +20,7 @@ _TOKENIZER = "tokenizer_config.json"
 _MADE_ANEW = frozenset({MANIFEST, CONFIG, GENERATION, INDEX, ADAPTER_CONFIG, "README.md", "Modelfile"})
 
 
-def copy_companions(origin: Origin, target: Path) -> None:
+def copy_companions(origin: SourceModel, target: Path) -> None:
     """Copy every file of a model or an adapter but weights and what is made anew."""
     names = origin.manifest.files if origin.manifest else [name for name in origin.files if is_model_file(name)]
     for name in names:
@@ -29,7 +29,7 @@ def copy_companions(origin: Origin, target: Path) -> None:
             shutil.copyfile(origin.folder / name, target / name)
 
 
-def has_tokenizer(origin: Origin) -> bool:
+def has_tokenizer(origin: SourceModel) -> bool:
     """Whether the tokenizer was saved with it."""
     return (origin.folder / _TOKENIZER).is_file()
 

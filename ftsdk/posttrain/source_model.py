@@ -11,8 +11,8 @@ from ftsdk.data.paths import HUB_ID
 from ftsdk.errors import ArtifactError, RejectedError, UnreachableError
 from ftsdk.files import sha256
 from ftsdk.huggingface.connection import connected
-from ftsdk.remote.retries import Timing
-from ftsdk.translation.model_source import gives_scores, read_object
+from ftsdk.remote.retries import Timeouts
+from ftsdk.translation.model_source import is_reward_model, read_object
 
 CONFIG = "config.json"
 
@@ -20,7 +20,7 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 """How the Hub's cache names a large file: by its sha256."""
 
 
-class Origin(NamedTuple):
+class SourceModel(NamedTuple):
     """A model or an adapter to start from; it is only read."""
 
     folder: Path
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
     @property
     def scores(self) -> bool:
         """Whether it is a reward model."""
-        return gives_scores(self.folder)
+        return is_reward_model(self.folder)
 
     def config(self) -> dict[str, Any]:
         """The model's ``config.json``."""
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
         return {"name": self.name, "revision": self.revision, "files": self.files, **job}
 
 
-def origin_of(name: str | Path, revision: str | None = None) -> Origin:
+def origin_of(name: str | Path, revision: str | None = None) -> SourceModel:
     """What a name stands for, verified where it is an artifact.
 
     Args:
@@ -73,19 +73,19 @@ def origin_of(name: str | Path, revision: str | None = None) -> Origin:
     return _from_hub(name, revision)
 
 
-def _in_folder(folder: Path) -> Origin:
+def _in_folder(folder: Path) -> SourceModel:
     if (folder / MANIFEST).is_file():
         manifest = verify(folder)
-        return Origin(folder, manifest, {MANIFEST: sha256(folder / MANIFEST)}, str(folder))
-    return Origin(folder, None, _hashes(folder), str(folder))
+        return SourceModel(folder, manifest, {MANIFEST: sha256(folder / MANIFEST)}, str(folder))
+    return SourceModel(folder, None, _hashes(folder), str(folder))
 
 
-def _from_hub(name: str, revision: str | None) -> Origin:
+def _from_hub(name: str, revision: str | None) -> SourceModel:
     try:
         folder = _cached(name, revision) or _brought(name, revision)
     except (RejectedError, UnreachableError) as error:
         raise type(error)(f"there is no folder {name} here, and {error.message}", hint=error.hint) from error
-    return Origin(folder, None, _hashes(folder), name, folder.name)
+    return SourceModel(folder, None, _hashes(folder), name, folder.name)
 
 
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -108,7 +108,7 @@ def _cached(name: str, revision: str | None) -> Path | None:
 def _brought(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only for Hub models
 
-    with connected("local", Timing(), anonymous=True) as hub:
+    with connected("local", Timeouts(), anonymous=True) as hub:
         token = hub.api.token
         return Path(
             hub.ask(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AmbiguousError, BackendError
-from ftsdk.remote.retries import awaiting, never_sent, status_code
+from ftsdk.remote.retries import never_sent, poll, status_code
 
 CREATED = "job"
 CREATION = "creation"
@@ -26,7 +26,7 @@ Look = Callable[[], str | None]
 """The id of the one job of this submission, if the service shows it now."""
 
 
-class Once(NamedTuple):
+class IdempotentCreate(NamedTuple):
     """One submission's creation."""
 
     service: str
@@ -96,7 +96,7 @@ class Once(NamedTuple):
             except BackendError:
                 return None
 
-        seen = awaiting(quietly, self.look_seconds, self.plan.native["settle_seconds"])
+        seen = poll(quietly, self.look_seconds, self.plan.native["settle_seconds"])
         return next((found for found in seen if found), None)
 
     def _may_recreate(self, facts: Mapping[str, str]) -> bool:

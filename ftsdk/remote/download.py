@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ftsdk.errors import ArtifactError, UnreachableError
-from ftsdk.remote.retries import Patience, may_pass
+from ftsdk.remote.retries import RetryPolicy, is_transient
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     """Names the version of the whole, where the service has such a name."""
 
 
-def download(open_: Open, path: Path, patience: Patience) -> int:
+def download(open_: Open, path: Path, patience: RetryPolicy) -> int:
     """Bring a whole body to a file.
 
     Progress gives new patience: only attempts in a row that bring nothing count.
@@ -54,7 +54,7 @@ def download(open_: Open, path: Path, patience: Patience) -> int:
             try:
                 body.go_on(open_)
             except Exception as error:
-                if not may_pass(error):
+                if not is_transient(error):
                     raise
                 fruitless = 0 if file.tell() > before else fruitless + 1
                 if fruitless >= patience.attempts:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from ftsdk.errors import BackendError, FtsdkError, UnreachableError
 from ftsdk.redact import redact
-from ftsdk.remote.retries import may_pass, status_code
+from ftsdk.remote.retries import is_transient, status_code
 
 LONGEST = 400
 """Characters of what a service says; more is a page for browsers."""
 
 
-class Door(NamedTuple):
+class ErrorMapper(NamedTuple):
     """One service, as far as its errors go."""
 
     service: str
@@ -31,7 +31,7 @@ class Door(NamedTuple):
     """Bare exceptions, of these very types, that mean the same as those of ``clients``."""
 
     @contextmanager
-    def through(self, doing: str) -> Iterator[None]:
+    def translate_errors(self, doing: str) -> Iterator[None]:
         """Raise ours for theirs.
 
         Args:
@@ -42,13 +42,13 @@ class Door(NamedTuple):
         except FtsdkError:
             raise
         except Exception as error:
-            raise self.translated(error, doing) from error
+            raise self.mapped(error, doing) from error
 
-    def translated(self, error: Exception, doing: str) -> BaseException:
+    def mapped(self, error: Exception, doing: str) -> BaseException:
         """Our error for theirs; the error itself where it is none of the client's."""
         code = status_code(error)
         if code is None:
-            if may_pass(error) or type(error) in self.silences or self._is_theirs(error):
+            if is_transient(error) or type(error) in self.silences or self._is_theirs(error):
                 said = f"{self.service} did not answer when asked to {doing} ({type(error).__name__})"
                 return UnreachableError(said, hint=self.later)
             return error  # ours, or of this machine: a full disk, a missing file

@@ -25,7 +25,7 @@ _NEVER_LEFT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """Errors of these clients: the connection was lost, or there was none."""
 
 
-class Patience(NamedTuple):
+class RetryPolicy(NamedTuple):
     """How long to go on asking; all times in seconds."""
 
     attempts: int = 5
@@ -38,19 +38,19 @@ class Patience(NamedTuple):
     """No further call begins after this time."""
 
 
-class Timing(NamedTuple):
+class Timeouts(NamedTuple):
     """How long things may take, in seconds."""
 
     call: float = 30.0
     """One step of one call: until something is sent or comes in."""
     connect: float = 10.0
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()
     """With calls that are safe to repeat."""
     look: float = 1.0
     """Between two looks at something that is awaited; they become rarer, up to ten times this."""
 
 
-def awaiting(look: Callable[[], Answer], pause: float, seconds: float) -> Iterator[Answer]:
+def poll(look: Callable[[], Answer], pause: float, seconds: float) -> Iterator[Answer]:
     """What is seen again and again until the time is up; once at least, and rarer as time goes on."""
     end, longest = time.monotonic() + seconds, 10 * pause
     while True:
@@ -62,8 +62,8 @@ def awaiting(look: Callable[[], Answer], pause: float, seconds: float) -> Iterat
         pause = min(1.5 * pause, longest)
 
 
-def patiently(
-    call: Callable[[], Answer], patience: Patience, *, helps: Callable[[BaseException], bool] | None = None
+def retry(
+    call: Callable[[], Answer], patience: RetryPolicy, *, helps: Callable[[BaseException], bool] | None = None
 ) -> Answer:
     """Call, and call again after errors that may pass; the last error is raised as it is.
 
@@ -72,7 +72,7 @@ def patiently(
         patience: How often and how long.
         helps: Whether another call may help after an error. None: after 408, 425, 429, 5xx and lost connections.
     """
-    again = helps or may_pass
+    again = helps or is_transient
 
     def worth_it(error: BaseException) -> bool:
         return again(error) and (retry_after(error) or 0.0) <= patience.longest_pause
@@ -91,7 +91,7 @@ def patiently(
     )(call)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later: the service was busy or broken, or the connection was."""
     code = status_code(error)
     if code is not None:
@@ -113,10 +113,10 @@ def status_code(error: BaseException) -> int | None:
 
 def retry_after(error: BaseException) -> float | None:
     """The seconds that an error's answer asks to wait; None where it does not ask."""
-    return pause_asked(getattr(getattr(error, "response", None), "headers", None) or {})
+    return requested_pause(getattr(getattr(error, "response", None), "headers", None) or {})
 
 
-def pause_asked(headers: Mapping[str, str]) -> float | None:
+def requested_pause(headers: Mapping[str, str]) -> float | None:
     """The seconds that a service asks to wait; None where it does not ask.
 
     Args:

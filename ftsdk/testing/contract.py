@@ -28,11 +28,11 @@ from ftsdk.backend import Backend
 from ftsdk.home import VARIABLE
 from ftsdk.job_types import JobState
 from ftsdk.spec import JobSpec
-from ftsdk.testing.job_contract import JobExam, Trace, account
-from ftsdk.testing.plan_contract import PlanExam
+from ftsdk.testing.job_contract import JobContract, Trace, account
+from ftsdk.testing.plan_contract import PlanContract
 
 
-class BackendContract(PlanExam, JobExam):
+class BackendContract(PlanContract, JobContract):
     """Subclass this in a test module as ``Test...``, and give the fixtures ``backend`` and ``spec``."""
 
     @pytest.fixture(scope="class")

@@ -64,10 +64,10 @@ class FakeBackend(Backend):
         if spec.training.quantization_aware:
             ledger.refuse("training.quantization_aware", "the fake backend does not round weights", "leave it blank")
         if spec.compute.attention != "auto":
-            ledger.leave("compute.attention", "the fake backend has no attention kernels")
+            ledger.ignore("compute.attention", "the fake backend has no attention kernels")
         left = {"training.quantization_aware", "compute.attention"}
         names = {field: RENAMED.get(field, field) for field in leaves(spec) if field not in left}
-        parameters = {native: to_jsonable_python(ledger.take(field, native)) for field, native in names.items()}
+        parameters = {native: to_jsonable_python(ledger.use(field, native)) for field, native in names.items()}
         ledger.close()
         return Plan(
             backend=self.name,

@@ -39,7 +39,7 @@ class Trace(NamedTuple):
         return [status.state for status in self.seen]
 
 
-class JobExam:
+class JobContract:
     """Does a job do what the contract says, from its token to its artifact?"""
 
     patience: ClassVar[float] = 60.0

@@ -11,10 +11,10 @@ from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.home import VARIABLE
 from ftsdk.plugins import load_backend
 from ftsdk.spec import JobSpec
-from ftsdk.testing.spec_cases import ADAPTERS, CASES, FORMATS, METHODS, QUANTIZATIONS, Case, method_of
+from ftsdk.testing.spec_cases import ADAPTERS, CASES, FORMATS, METHODS, QUANTIZATIONS, SpecCase, method_of
 
 
-class PlanExam:
+class PlanContract:
     """Is what the backend declares true, and does its plan account for every field?"""
 
     def test_is_found_by_its_name(self, backend: Backend) -> None:
@@ -88,7 +88,7 @@ class PlanExam:
         assert (backend.name, spec) == (plan.backend, plan.spec)
 
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-    def test_every_field_is_accounted_for(self, backend: Backend, spec: JobSpec, case: Case) -> None:
+    def test_every_field_is_accounted_for(self, backend: Backend, spec: JobSpec, case: SpecCase) -> None:
         """A field that the user sets changes the request or is refused; only advice may be set aside, with a note.
 
         Where the system does in any case what the user asks for, the plan says so when he does not ask.

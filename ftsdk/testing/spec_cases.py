@@ -9,7 +9,7 @@ from ftsdk.spec.dataset import Format
 _REQUIRED = frozenset({"model", "dataset.path", "eval_dataset.path", "method.reward"})
 
 
-class Case(NamedTuple):
+class SpecCase(NamedTuple):
     """One field, set."""
 
     field: str
@@ -139,23 +139,23 @@ def method_of(kind: str) -> dict[str, Any]:
     return {"type": kind, "reward": "org/reward"} if "reward" in METHODS[kind] else {"type": kind}
 
 
-CASES: tuple[Case, ...] = (
-    *(Case(field, value) for field, value in _FIELDS.items()),
-    *(Case(f"eval_dataset.{name}", value, _HELD_OUT_FILE, ("val_size",)) for name, value in _DATASET.items()),
-    Case("val_size", 0.25, drops=("eval_dataset",)),
-    Case("training.num_train_epochs", 1.5, drops=("training.max_steps",)),
-    Case("training.max_steps", 9, drops=("training.num_train_epochs",)),
-    Case("training.warmup_ratio", 0.2, drops=("training.warmup_steps",)),
-    Case("training.warmup_steps", 3, drops=("training.warmup_ratio",)),
-    Case("training.global_batch_size", 6, drops=("compute.per_device_train_batch_size",)),
-    Case("training.eval_steps", 5, _HELD_OUT, ("eval_dataset",)),
-    Case("training.early_stopping_patience", 2, _HELD_OUT, ("eval_dataset",)),
-    Case("compute.quantization", "nf4", _ADAPTER),
-    Case("compute.double_quantization", False, {**_ADAPTER, "compute.quantization": "nf4"}),
-    Case("push_to_hub", True, pair={"hub_model_id": "org/name"}),
-    Case("hub_model_id", "org/name", pair={"push_to_hub": True}),
+CASES: tuple[SpecCase, ...] = (
+    *(SpecCase(field, value) for field, value in _FIELDS.items()),
+    *(SpecCase(f"eval_dataset.{name}", value, _HELD_OUT_FILE, ("val_size",)) for name, value in _DATASET.items()),
+    SpecCase("val_size", 0.25, drops=("eval_dataset",)),
+    SpecCase("training.num_train_epochs", 1.5, drops=("training.max_steps",)),
+    SpecCase("training.max_steps", 9, drops=("training.num_train_epochs",)),
+    SpecCase("training.warmup_ratio", 0.2, drops=("training.warmup_steps",)),
+    SpecCase("training.warmup_steps", 3, drops=("training.warmup_ratio",)),
+    SpecCase("training.global_batch_size", 6, drops=("compute.per_device_train_batch_size",)),
+    SpecCase("training.eval_steps", 5, _HELD_OUT, ("eval_dataset",)),
+    SpecCase("training.early_stopping_patience", 2, _HELD_OUT, ("eval_dataset",)),
+    SpecCase("compute.quantization", "nf4", _ADAPTER),
+    SpecCase("compute.double_quantization", False, {**_ADAPTER, "compute.quantization": "nf4"}),
+    SpecCase("push_to_hub", True, pair={"hub_model_id": "org/name"}),
+    SpecCase("hub_model_id", "org/name", pair={"push_to_hub": True}),
     *(
-        Case(f"method.{name}", value, {"method": method_of(kind)})
+        SpecCase(f"method.{name}", value, {"method": method_of(kind)})
         for kind, fields in METHODS.items()
         for name, value in fields.items()
     ),

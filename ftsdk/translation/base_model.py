@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ftsdk.errors import nearest
-from ftsdk.forecast import Shape
+from ftsdk.forecast import Architecture
 from ftsdk.spec import JobSpec
 from ftsdk.spec.validation_messages import shown_key
 from ftsdk.translation.ledger import Ledger
@@ -35,7 +35,7 @@ def check_base(ledger: Ledger, model: str, revision: str | None, packed: Collect
 def _check_targets(ledger: Ledger, config: Mapping[str, Any]) -> None:
     """Where the type of the model is known, so are its layers."""
     adapter = ledger.spec.adapter
-    shape = Shape.from_config(config)
+    shape = Architecture.from_config(config)
     experts = any(name in config for name in ("num_experts", "num_local_experts"))  # whose parts have many names
     if adapter is None or isinstance(adapter.target_modules, str) or shape is None or experts:
         return
@@ -46,15 +46,15 @@ def _check_targets(ledger: Ledger, config: Mapping[str, Any]) -> None:
             ledger.refuse("adapter.target_modules", what, nearest(name, known, f"there are {', '.join(known)}"))
 
 
-def positions_of(model: str, revision: str | None) -> int | None:
+def max_positions(model: str, revision: str | None) -> int | None:
     """The longest row that a model was made for, in tokens; None where its config is not at hand, or has no bound."""
     most = (config_of(model, revision) or {}).get("max_position_embeddings")
     return most if isinstance(most, int) else None
 
 
-def cautions(spec: JobSpec, model: str, revision: str | None) -> tuple[str, ...]:
+def model_warnings(spec: JobSpec, model: str, revision: str | None) -> tuple[str, ...]:
     """What should be known of a model before it trains, by its config."""
-    most = positions_of(model, revision)
+    most = max_positions(model, revision)
     if most is None or spec.training.max_length <= most:
         return ()
     return (f"training.max_length={spec.training.max_length} is beyond the {most} positions of the model",)

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ftsdk.backend import Note
+from ftsdk.backend import PlanNote
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.spec import ADVICE, BOOKKEEPING, JobSpec, Section
 
 _NOTHING: tuple[Any, ...] = (None, (), {})
 
 
-class Only(NamedTuple):
+class RequiredValue(NamedTuple):
     """The one value of a field that a system can do."""
 
     value: Any
@@ -49,9 +49,9 @@ class Ledger:
         self.spec = spec
         self.strict = strict
         self.honoured: dict[str, str] = {}
-        self.set_aside: list[Note] = []
-        self.own: list[Note] = []
-        self.given = frozenset(set_fields(spec))
+        self.set_aside: list[PlanNote] = []
+        self.own: list[PlanNote] = []
+        self.set_fields = frozenset(set_fields(spec))
         self.problems: list[Problem] = []
 
     def value(self, field: str) -> Any:
@@ -61,7 +61,7 @@ class Ledger:
             found = None if found is None else getattr(found, part)
         return found
 
-    def take(self, field: str, native: str = "") -> Any:
+    def use(self, field: str, native: str = "") -> Any:
         """Honour a field under its native name, and give its value."""
         self.honoured[field] = native or field.rpartition(".")[2]
         return self.value(field)
@@ -70,12 +70,12 @@ class Ledger:
         """Refuse a field; the translation goes on, so that one error names all of them."""
         self.problems.append(Problem(field, why, fix))
 
-    def leave(self, field: str, why: str) -> None:
+    def ignore(self, field: str, why: str) -> None:
         """Set a piece of advice aside, with the reason; intent cannot be left, only refused."""
         if self.strict or field.split(".", maxsplit=1)[0] not in ADVICE:
             self.refuse(field, why)
         else:
-            self.set_aside.append(Note(field, why))
+            self.set_aside.append(PlanNote(field, why))
 
     def has(self, field: str) -> bool:
         """Whether the spec has the field at all: its section may be None, or another type of method."""
@@ -86,35 +86,35 @@ class Ledger:
             found = getattr(found, part)
         return True
 
-    def is_given(self, field: str) -> bool:
+    def is_set(self, field: str) -> bool:
         """Whether the user set it, or something in it."""
-        return any(given == field or given.startswith(f"{field}.") for given in self.given)
+        return any(given == field or given.startswith(f"{field}.") for given in self.set_fields)
 
-    def hold_to(self, table: Mapping[str, Only]) -> None:
+    def require_values(self, table: Mapping[str, RequiredValue]) -> None:
         """Take fields that have the one possible value; refuse others that the user set, tell of those left blank."""
         for field, only in table.items():
             if not self.has(field):
                 continue
             if self.value(field) == only.value:
-                self.take(field, "as it is")
-            elif self.is_given(field):
+                self.use(field, "as it is")
+            elif self.is_set(field):
                 self.refuse(field, only.why, only.fix)
             else:
-                self.own.append(Note(field, only.why))
+                self.own.append(PlanNote(field, only.why))
 
-    def withhold(self, table: Mapping[str, str]) -> None:
+    def refuse_unsendable(self, table: Mapping[str, str]) -> None:
         """Refuse fields that cannot be told and that the user set; tell of those left blank."""
         for field, why in table.items():
-            if self.is_given(field):
+            if self.is_set(field):
                 self.refuse(field, why, "leave it out")
             elif self.has(field):
-                self.own.append(Note(field, why))
+                self.own.append(PlanNote(field, why))
 
-    def set_advice_aside(self, table: Mapping[str, str], otherwise: str) -> None:
+    def ignore_advice(self, table: Mapping[str, str], otherwise: str) -> None:
         """Set aside what is left of the advice that the user gave."""
-        for field in sorted(self.given):
+        for field in sorted(self.set_fields):
             if field.split(".", maxsplit=1)[0] in ADVICE and not _covers(self._accounted(), field):
-                self.leave(field, table.get(field, otherwise))
+                self.ignore(field, table.get(field, otherwise))
 
     def close(self) -> None:
         """End the translation.
@@ -123,9 +123,9 @@ class Ledger:
             UnsupportedSpec: Fields were refused, or the user set a field that nobody accounted for.
         """
         accounted = self._accounted()
-        for field in sorted(self.given):
+        for field in sorted(self.set_fields):
             if field.split(".")[0] not in BOOKKEEPING and not _covers(accounted, field):
-                self.leave(field, f"{self.backend} has no setting for it")
+                self.ignore(field, f"{self.backend} has no setting for it")
         if self.problems:
             raise UnsupportedSpec(self.backend, self.problems)
 

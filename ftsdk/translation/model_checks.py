@@ -7,16 +7,16 @@ from pathlib import Path
 from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG, WEIGHTS, WEIGHTS_INDEX, is_pickled_model, is_tokenizer
 from ftsdk.artifact.safetensors import tensors_in
 from ftsdk.errors import ArtifactError, Problem, SpecError
-from ftsdk.forecast import Shape
+from ftsdk.forecast import Architecture
 from ftsdk.translation.model_source import config_of, read_object
 
 _ANEW = "bring the model here anew"
 
 
-def flaws_of(name: str) -> list[Problem]:
+def model_problems(name: str) -> list[Problem]:
     """What is missing or damaged; nothing where the name is no folder of a whole model.
 
-    A plan and a forecast need the config alone, so they tell of it; a job is refused (:func:`refuse_flaws`).
+    A plan and a forecast need the config alone, so they tell of it; a job is refused (:func:`check_trainable`).
     """
     folder = Path(name).expanduser()
     if not (folder / CONFIG).is_file() or (folder / ADAPTER_CONFIG).is_file():
@@ -28,13 +28,13 @@ def flaws_of(name: str) -> list[Problem]:
     return found
 
 
-def refuse_flaws(name: str) -> None:
+def check_trainable(name: str) -> None:
     """Let no job begin, nor anything be uploaded, with a model that cannot be trained.
 
     Raises:
         SpecError: The folder lacks weights or a tokenizer, or they are damaged.
     """
-    if found := flaws_of(name):
+    if found := model_problems(name):
         raise SpecError("this model cannot be trained", problems=found)
 
 
@@ -65,7 +65,7 @@ def _shards(folder: Path) -> set[str]:
 def _missing_layers(folder: Path, tensors: Collection[str]) -> Iterator[str]:
     """Linear layers of the blocks, where the type of model is known: Transformers would make them up by chance."""
     config = config_of(str(folder), None) or {}
-    shape = Shape.from_config(config)
+    shape = Architecture.from_config(config)
     if shape is None or "quantization_config" in config:
         return
     held = {(int(found[1]), found[2]) for name in tensors if (found := _LAYER.search(name))}

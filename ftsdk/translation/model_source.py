@@ -88,18 +88,18 @@ def read_object(file: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def scorer_in(ledger: Ledger, field: str, name: str) -> Path | None:
+def reward_model_folder(ledger: Ledger, field: str, name: str) -> Path | None:
     """The folder of a reward model; None for a Hub id."""
     folder = folder_of(ledger, field, name)
     if folder is not None and not any((folder / file).is_file() for file in (ADAPTER_CONFIG, CONFIG)):
         ledger.refuse(field, f"the folder {folder} holds no model", "give the artifact of a reward model")
-    elif folder is not None and not gives_scores(folder):
+    elif folder is not None and not is_reward_model(folder):
         why = f"the model in {folder} writes text; it gives no scores"
         ledger.refuse(field, why, "train one with method reward_modeling")
     return folder
 
 
-def gives_scores(folder: Path) -> bool:
+def is_reward_model(folder: Path) -> bool:
     """Whether a folder holds a reward model, by its config."""
     if (folder / ADAPTER_CONFIG).is_file():
         return (read_object(folder / ADAPTER_CONFIG) or {}).get("task_type") == "SEQ_CLS"

@@ -9,7 +9,7 @@ from ftsdk.artifact import Artifact, place
 from ftsdk.backend import Backend, Plan, Record
 from ftsdk.errors import JobNotReady, RejectedError
 from ftsdk.job_types import Event, JobState, JobStatus
-from ftsdk.translation.model_checks import refuse_flaws
+from ftsdk.translation.model_checks import check_trainable
 from ftsdk.workers import driver
 from ftsdk.workers.event_writer import read_events
 from ftsdk.workers.status import observe
@@ -35,7 +35,7 @@ class WorkerBackend(Backend):
         if problems := self.check():
             what = "; ".join(f"{problem.where} {problem.what}" for problem in problems)
             raise RejectedError(f"{self.name} jobs cannot run here: {what}", hint=problems[0].fix)
-        refuse_flaws(plan.spec.model)
+        check_trainable(plan.spec.model)
         return driver.submit(plan, token, self.command)
 
     def find(self, token: str, plan: Plan) -> str | None:

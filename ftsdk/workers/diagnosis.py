@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.job_types import Reason
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 _SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
 _TABLE = (
@@ -33,7 +33,7 @@ _LOOK = "the log tells more: ftsdk logs"
 _SPEAKS_OF_ERRORS = re.compile(r"\w*(Error|Exception)\b|error:|killed", re.IGNORECASE)
 
 
-def diagnose(lines: Sequence[str], message: str = "") -> Failure:
+def diagnose(lines: Sequence[str], message: str = "") -> WorkerError:
     """The failure that an engine's last lines tell of.
 
     Args:
@@ -45,8 +45,8 @@ def diagnose(lines: Sequence[str], message: str = "") -> Failure:
     for line in (message, *reversed(telling)):
         for pattern, reason, hint in _TABLE:
             if re.search(pattern, line):
-                return Failure(reason, message or line, hint)
-    return Failure(Reason.ENGINE_ERROR, message or (telling or ["the engine has failed"])[-1], _LOOK)
+                return WorkerError(reason, message or line, hint)
+    return WorkerError(Reason.ENGINE_ERROR, message or (telling or ["the engine has failed"])[-1], _LOOK)
 
 
 def read_result(desk: Path, engine: str, status: int, tail: Sequence[str], ref: str) -> dict[str, Any]:
@@ -68,10 +68,10 @@ def read_result(desk: Path, engine: str, status: int, tail: Sequence[str], ref: 
         return result
     if result["kind"]:
         reason = Reason(result["kind"])
-        found = Failure(reason, result["message"], _HINTS.get(reason, _LOOK))
+        found = WorkerError(reason, result["message"], _HINTS.get(reason, _LOOK))
     else:
         found = diagnose(tail, result["message"])
-    raise Failure(found.reason, found.message, f"{_LOOK} {ref}" if found.hint == _LOOK else found.hint)
+    raise WorkerError(found.reason, found.message, f"{_LOOK} {ref}" if found.hint == _LOOK else found.hint)
 
 
 def _lost(engine: str, status: int, tail: Sequence[str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ _OURS = ("PYTHON", "VIRTUAL_ENV", "FTSDK_")
 _NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
-def guest_environment(python: Path, report_to: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
+def runner_environment(python: Path, report_to: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
     """The environment of an engine in a Python of its own: nothing of ours leads it back to our packages.
 
     Args:

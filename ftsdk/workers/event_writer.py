@@ -52,7 +52,7 @@ class Heartbeat(Section):
     """The last value of each metric."""
 
 
-class Reporter:
+class EventWriter:
     """Writes the events and the heartbeat of one attempt. Only the worker that holds the run lock may have one.
 
     Each event is written through at once; a failure to write it (a full disk) is raised. The heartbeat is written by a

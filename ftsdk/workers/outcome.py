@@ -22,7 +22,7 @@ _REASONS = ((DataError, Reason.DATA_ERROR), (AuthError, Reason.AUTH), (Unreachab
 Why = Literal["cancel", "timeout"]
 
 
-class Failure(Exception):
+class WorkerError(Exception):
     """The engine knows why the job cannot go on.
 
     Args:
@@ -115,7 +115,7 @@ def _as(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:
 
 _SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
 _TABLE: tuple[tuple[type[BaseException] | str, Callable[..., Outcome]], ...] = (
-    (Failure, lambda error: failed(error.reason, error.message, error.hint)),
+    (WorkerError, lambda error: failed(error.reason, error.message, error.hint)),
     (Stopped, lambda error: stopped(error.why)),
     (FtsdkError, _of_ftsdk_error),
     (MemoryError, _as(Reason.OOM, _SMALLER)),

@@ -23,7 +23,7 @@ class Stop:
         return self.why is not None
 
 
-class Watch:
+class SignalHandler:
     """Turns SIGTERM and the deadline into a wish to stop, and loses patience after the grace time or a second wish.
 
     Python runs signal handlers between two steps of the main thread, which may be deep in C or wait for a lock. The

@@ -22,16 +22,16 @@ from ftsdk.job_folder import JobFolder
 from ftsdk.job_types import JobState, Reason
 from ftsdk.workers.attempt import LINGER_SECONDS, hold_run_lock, sign
 from ftsdk.workers.device_queue import take_ticket, wait_for_turn
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk.workers.options import WorkerOptions
 from ftsdk.workers.outcome import SUCCEEDED, Outcome, Why, failed, outcome_of, stopped
 from ftsdk.workers.redaction import redact_streams
-from ftsdk.workers.signal_handler import Stop, Watch
+from ftsdk.workers.signal_handler import SignalHandler, Stop
 
 _RESERVE_BYTES = 64 * 1024
 
-Run = Callable[[JobFolder, Plan, Reporter, Stop], None]
+Run = Callable[[JobFolder, Plan, EventWriter, Stop], None]
 
 
 def main(arguments: Sequence[str], run: Run) -> int:
@@ -63,7 +63,7 @@ class Worker:
     def __init__(self, folder: JobFolder) -> None:
         folder.reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._folder = folder
-        self._reporter = Reporter(folder)
+        self._reporter = EventWriter(folder)
         self._finishing = threading.Lock()
 
     def work(self, run: Run, launch: int | None) -> Outcome:
@@ -71,7 +71,7 @@ class Worker:
         try:
             plan = Plan.model_validate_json(self._folder.plan.read_text(encoding="utf-8"))
             options = _options(plan)
-            watch = Watch(options.grace_seconds, self._end_at_once)
+            watch = SignalHandler(options.grace_seconds, self._end_at_once)
             watch.listen()
             self._sign(launch)
             if self._folder.cancel_request.exists():

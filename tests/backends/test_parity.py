@@ -9,7 +9,7 @@ from safetensors import safe_open
 import ftsdk
 from ftsdk.plugins import load_backend
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 ENGINES = ("axolotl", "llamafactory", "unsloth")
 ROWS = [

@@ -6,7 +6,7 @@ import pytest
 
 import ftsdk
 from ftsdk.errors import SpecError
-from ftsdk.forecast import Shape
+from ftsdk.forecast import Architecture
 
 LLAMA_3_8B = {
     "model_type": "llama",
@@ -103,7 +103,7 @@ def test_the_name_is_the_function():
     import ftsdk.forecast.memory
 
     assert callable(ftsdk.estimate)
-    assert Shape is ftsdk.forecast.Shape
+    assert Architecture is ftsdk.forecast.Architecture
 
 
 @pytest.mark.parametrize("memory", ["banana", -1, 0, "", [], float("nan"), "24", 24])

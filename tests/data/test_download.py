@@ -11,7 +11,7 @@ import pytest
 from ftsdk import Dataset
 from ftsdk.data import download as remote
 from ftsdk.data import rows
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.errors import DataError
 
 ROW = {"prompt": "2 plus 3 is", "completion": " 5."}
@@ -37,23 +37,23 @@ def server(tmp_path, monkeypatch):
 
 def test_address(server, tmp_path):
     """An address is downloaded once, and its rows are read from the file."""
-    dataset = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+    dataset = download_dataset(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
 
     assert [row.value for row in rows(dataset, "sft")] == [ROW]
 
 
 def test_second_time_from_the_cache(server, tmp_path):
     """A resumed job does not download again."""
-    first = localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
+    first = download_dataset(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache")
     (tmp_path / "served" / "rows.jsonl").unlink()
 
-    assert localize(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache") == first
+    assert download_dataset(Dataset(path=f"{server}/rows.jsonl"), tmp_path / "cache") == first
 
 
 def test_missing(server, tmp_path):
     """What cannot be brought here is an error that names the field, and nothing is left in the cache."""
     with pytest.raises(DataError, match=r"dataset.path: .*nothing.jsonl cannot be brought here"):
-        localize(Dataset(path=f"{server}/nothing.jsonl"), tmp_path / "cache")
+        download_dataset(Dataset(path=f"{server}/nothing.jsonl"), tmp_path / "cache")
 
     assert not any(path.suffix == ".jsonl" and not path.name.startswith(".") for path in (tmp_path / "cache").iterdir())
 
@@ -61,14 +61,14 @@ def test_missing(server, tmp_path):
 def test_other_schemes(tmp_path):
     """An address that is no storage is refused with those that are."""
     with pytest.raises(DataError, match="https://"):
-        localize(Dataset(path="file:///etc/passwd"), tmp_path / "cache")
+        download_dataset(Dataset(path="file:///etc/passwd"), tmp_path / "cache")
 
 
 def test_local_files_stay(tmp_path):
     """Files of this disk are taken as they are."""
     dataset = Dataset(path=str(tmp_path / "rows.jsonl"))
 
-    assert localize(dataset, tmp_path / "cache") is dataset
+    assert download_dataset(dataset, tmp_path / "cache") is dataset
 
 
 def test_hub_table(tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_hub_table(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: asked.update(name=name, **options) or table)
 
-    dataset = localize(Dataset(path="org/rows", split="test", revision="abc"), tmp_path / "cache")
+    dataset = download_dataset(Dataset(path="org/rows", split="test", revision="abc"), tmp_path / "cache")
 
     assert asked == {"name": "org/rows", "split": "test", "revision": "abc"}
     assert "extra" not in Path(dataset.paths[0]).read_text().splitlines()[0]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from ftsdk.engines import environment as room
-from ftsdk.engines.environment import House, build, check_python, describe, obstacles
+from ftsdk.engines.environment import EngineEnvironment, build, check_python, describe, obstacles
 from ftsdk.errors import ConfigError, InputError
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -46,7 +46,7 @@ def installer(patch, folder):
     patch.setenv("PIP_FIND_LINKS", str(folder / "wheels"))
     patch.setattr(room.shutil, "which", lambda _: None)  # no uv, no other Python
     (folder / "lock.txt").write_text("# what it needs\nengine==1.2\n")
-    return House(name="small", package="engine", lock=folder / "lock.txt", python=HERE, size=10**6)
+    return EngineEnvironment(name="small", package="engine", lock=folder / "lock.txt", python=HERE, size=10**6)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def house(tmp_path, monkeypatch):
 class Built(NamedTuple):
     """A house, and what was said of it."""
 
-    house: House
+    house: EngineEnvironment
     before: str
     """By ``ftsdk doctor``, before it was made."""
     told: list[str]
@@ -157,7 +157,7 @@ def test_a_failed_installation_says_why(house, tmp_path):
 
 def test_a_full_disk_is_seen_before(house):
     """What cannot fit is not begun."""
-    huge = House(house.name, house.package, house.lock, house.python, size=10**18)
+    huge = EngineEnvironment(house.name, house.package, house.lock, house.python, size=10**18)
 
     with pytest.raises(InputError, match="takes about"):
         build(huge, lambda _: None)
@@ -167,7 +167,7 @@ def test_a_full_disk_is_seen_before(house):
 
 def test_a_python_that_is_not_here_is_named(house):
     """Without uv, the engine's version of Python must be here."""
-    other = House(house.name, house.package, house.lock, "2.7", house.size)
+    other = EngineEnvironment(house.name, house.package, house.lock, "2.7", house.size)
 
     assert [("engine", "engine 1.2 needs Python 2.7, and there is none here")] == [p[:2] for p in obstacles(other)]
 

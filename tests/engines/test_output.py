@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from ftsdk.engines.output import drop_torn_checkpoints, finish
-from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.runner_support import RunnerError
 
 STATES = ("optimizer.pt", "scheduler.pt", "rng_state.pth")
 
@@ -64,7 +64,7 @@ def test_nothing_to_go_on_from(output):
 
 def test_no_weights_are_a_failure(tmp_path):
     """An engine that ends well without weights has not trained; its log tells why."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(RunnerError) as caught:
         finish({"output": str(tmp_path), "adapter": True, "model": "org/base", "model_revision": None}, None)
 
     assert "" == caught.value.kind

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ftsdk.engines.runner_process import run_guest
+from ftsdk.engines.runner_process import run_runner
 from ftsdk.workers.signal_handler import Stop
 
 
@@ -20,7 +20,7 @@ def run(code, tmp_path, stop=None, hear=None, look=lambda: None):
     heard = []
     command = [sys.executable, "-u", "-c", textwrap.dedent(code)]
     env = dict(os.environ)
-    status = run_guest(command, cwd=tmp_path, env=env, stop=stop or Stop(), hear=hear or heard.append, look=look)
+    status = run_runner(command, cwd=tmp_path, env=env, stop=stop or Stop(), hear=hear or heard.append, look=look)
     return status, heard
 
 
@@ -104,11 +104,11 @@ def test_it_dies_with_its_worker(tmp_path):
     code = textwrap.dedent(f"""
         import os, sys
         from pathlib import Path
-        from ftsdk.engines.runner_process import run_guest
+        from ftsdk.engines.runner_process import run_runner
         from ftsdk.workers.signal_handler import Stop
         command = [sys.executable, "-u", "-c", {engine!r}]
         hear = lambda line: print(line, flush=True)
-        run_guest(command, cwd=Path("."), env=dict(os.environ), stop=Stop(), hear=hear)
+        run_runner(command, cwd=Path("."), env=dict(os.environ), stop=Stop(), hear=hear)
     """)
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
@@ -120,7 +120,7 @@ def test_it_dies_with_its_worker(tmp_path):
 
 def test_nothing_of_ours_leads_it_back(monkeypatch):
     """Its environment has no path to our packages, and finds its own programs first."""
-    from ftsdk.workers.environment import guest_environment
+    from ftsdk.workers.environment import runner_environment
 
     beside_us = str(Path(sys.executable).parent)
     monkeypatch.setenv("PYTHONPATH", "/ours")
@@ -128,7 +128,7 @@ def test_nothing_of_ours_leads_it_back(monkeypatch):
     monkeypatch.setenv("PATH", f"{beside_us}:/usr/bin")
     monkeypatch.setenv("WANDB_API_KEY", "canary")
 
-    found = guest_environment(Path("/house/bin/python"), (), {"MODE": "1"})
+    found = runner_environment(Path("/house/bin/python"), (), {"MODE": "1"})
 
     assert {"PATH": "/house/bin:/usr/bin", "MODE": "1"} == {name: found[name] for name in ("PATH", "MODE")}
     assert set() == {"PYTHONPATH", "VIRTUAL_ENV", "FTSDK_HOME", "WANDB_API_KEY"} & found.keys()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ftsdk.engines.runner_support import Failure, do, offline, run, same
+from ftsdk.engines.runner_support import RunnerError, do, offline, run, same
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_failure_says_why(desk):
     """Its reason and its message are the result."""
 
     def work(*_):
-        raise Failure("data_error", "row 3")
+        raise RunnerError("data_error", "row 3")
 
     assert 1 == do(str(desk), work)
     assert {"state": "failed", "kind": "data_error", "message": "row 3"} == json.loads(
@@ -64,7 +64,7 @@ def test_numbers_are_read_as_an_engine_likes(told, given, equal):
 def test_an_engine_that_the_system_kills(desk):
     """It has no last words; what has ended it is as a rule the want of memory."""
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-    with pytest.raises(Failure, match="killed by the system") as caught:
+    with pytest.raises(RunnerError, match="killed by the system") as caught:
         run(command, {})
 
     assert "oom" == caught.value.kind
@@ -72,7 +72,7 @@ def test_an_engine_that_the_system_kills(desk):
 
 def test_an_engine_that_fails(desk):
     """Its log tells why."""
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(RunnerError) as caught:
         run([sys.executable, "-c", "raise SystemExit(3)"], {})
 
     assert ("", "") == (caught.value.kind, str(caught.value))

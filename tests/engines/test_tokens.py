@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from ftsdk.data.encoding import encode_pair, encode_row
-from ftsdk.engines.runner_support import Failure
+from ftsdk.engines.runner_support import RunnerError
 from ftsdk.engines.tokens import Encoded, load_tokenizer, write_tokens
 
 ROWS = {
@@ -107,7 +107,7 @@ BAD = {
 def test_rows_that_teach_nothing(written, what):
     """They are named by their number."""
     method, row = BAD[what]
-    with pytest.raises(Failure, match=f"rows 2: .*{what}") as caught:
+    with pytest.raises(RunnerError, match=f"rows 2: .*{what}") as caught:
         written(method, [ROWS[method][0], row])
 
     assert "data_error" == caught.value.kind
@@ -123,5 +123,5 @@ def test_many_rows(written):
 
 def test_a_model_without_a_tokenizer(tmp_path, written):
     """The folder is named."""
-    with pytest.raises(Failure, match="cannot be loaded"):
+    with pytest.raises(RunnerError, match="cannot be loaded"):
         written("sft", model=str(tmp_path / "none"))

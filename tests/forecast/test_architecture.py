@@ -2,8 +2,8 @@
 
 import pytest
 
-from ftsdk.forecast import Shape
-from ftsdk.translation.model_checks import flaws_of
+from ftsdk.forecast import Architecture
+from ftsdk.translation.model_checks import model_problems
 
 SIZE = {
     "vocab_size": 1000,
@@ -66,7 +66,7 @@ def test_counts_are_those_of_the_model(kind, changes):
     ]
     total = sum(weight.numel() for weight in model.parameters())
 
-    shape = Shape.from_config(config)
+    shape = Architecture.from_config(config)
 
     assert (total, sum(layer.weight.numel() for _, layer in linears)) == (shape.weights, shape.linear_weights)
     assert sorted((name, layer.weight.numel()) for name, layer in linears) == sorted(
@@ -84,7 +84,7 @@ def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
     config = transformers.AutoConfig.for_model(kind, **{**size, **changes})
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
 
-    assert ["holds no tokenizer"] == [flaw.what.partition(f"{tmp_path} ")[2] for flaw in flaws_of(str(tmp_path))]
+    assert ["holds no tokenizer"] == [flaw.what.partition(f"{tmp_path} ")[2] for flaw in model_problems(str(tmp_path))]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
 )
 def test_what_is_not_known_is_not_guessed(config):
     """A model of another type, or whose configuration leaves something to a default, gets no forecast."""
-    assert Shape.from_config(config) is None
+    assert Architecture.from_config(config) is None
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_what_is_not_known_is_not_guessed(config):
 )
 def test_heads_that_do_more(kind, changes, bare):
     """A cap, a scale or a bias on the logits is seen."""
-    assert bare == Shape.from_config({**SIZE, "model_type": kind, **changes}).bare_head
+    assert bare == Architecture.from_config({**SIZE, "model_type": kind, **changes}).bare_head

@@ -4,10 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import JobSpec
-from ftsdk.forecast import LOGIT_ROWS, Basis, Computing, Shape, changes_that_fit, length_that_fits, rows_that_fit
+from ftsdk.forecast import (
+    LOGIT_ROWS,
+    Architecture,
+    MemoryInputs,
+    TrainerProfile,
+    changes_that_fit,
+    length_that_fits,
+    rows_that_fit,
+)
 
 GIB = 2**30
-SHAPE = Shape.from_config(
+SHAPE = Architecture.from_config(
     {
         "model_type": "llama",
         "num_attention_heads": 32,
@@ -21,12 +29,12 @@ SHAPE = Shape.from_config(
 
 
 def job(rows=1, logit_rows=LOGIT_ROWS, **fields):
-    computing = Computing(
+    computing = TrainerProfile(
         logit_rows=logit_rows,
         checkpointing=fields.get("compute", {}).get("gradient_checkpointing", True),
     )
     spec = JobSpec.model_validate({"model": "a", "dataset": "b.jsonl", **fields})
-    return spec, Basis(shape=SHAPE, computing=computing, rows=rows)
+    return spec, MemoryInputs(shape=SHAPE, computing=computing, rows=rows)
 
 
 def fields_of(changes):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import JobSpec
-from ftsdk.forecast import LOGIT_ROWS, Computing, Shape, forecast, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import LOGIT_ROWS, Architecture, TrainerProfile, forecast, responses_that_fit, tokens_that_fit
 
 LLAMA_3_8B = {
     "model_type": "llama",
@@ -16,8 +16,8 @@ LLAMA_3_8B = {
     "num_hidden_layers": 32,
     "vocab_size": 128256,
 }
-SHAPE = Shape.from_config(LLAMA_3_8B)
-OURS = Computing(logit_rows=LOGIT_ROWS)
+SHAPE = Architecture.from_config(LLAMA_3_8B)
+OURS = TrainerProfile(logit_rows=LOGIT_ROWS)
 GIB = 2**30
 
 

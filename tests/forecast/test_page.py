@@ -62,4 +62,4 @@ def test_published_counts(script):
     }
     models = script["_models"]()
 
-    assert counts == {name: script["Shape"].from_config(models[name]).weights for name in counts}
+    assert counts == {name: script["Architecture"].from_config(models[name]).weights for name in counts}

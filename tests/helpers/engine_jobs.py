@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import ftsdk
 from ftsdk.artifact import Artifact
 from ftsdk.job_types import JobStatus
-from ftsdk.workers.environment import guest_environment
+from ftsdk.workers.environment import runner_environment
 
 Row = Mapping[str, Any]
 
@@ -110,6 +110,6 @@ def tokens_of(python: Path, desk: Path) -> list[dict[str, Any]]:
     """The rows as the engine was given them, read in its own Python."""
     program = "import datasets, json; print(json.dumps(datasets.load_from_disk('tokens')['train'].to_list()))"
     told = subprocess.run(
-        [python, "-c", program], cwd=desk, env=guest_environment(python, (), {}), capture_output=True, check=True
+        [python, "-c", program], cwd=desk, env=runner_environment(python, (), {}), capture_output=True, check=True
     )
     return json.loads(told.stdout.splitlines()[-1])

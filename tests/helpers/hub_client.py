@@ -6,9 +6,9 @@ import huggingface_hub  # noqa: F401 - before any address is set: it builds its 
 import pytest
 from hub_service import KEY, Service
 
-from ftsdk.remote.retries import Patience, Timing
+from ftsdk.remote.retries import RetryPolicy, Timeouts
 
-HASTY = Timing(call=2.0, connect=0.5, patience=Patience(attempts=3, first_pause=0.01, total=10), look=0.02)
+HASTY = Timeouts(call=2.0, connect=0.5, patience=RetryPolicy(attempts=3, first_pause=0.01, total=10), look=0.02)
 """A patience for tests."""
 
 

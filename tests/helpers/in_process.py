@@ -6,7 +6,7 @@ from pathlib import Path
 from ftsdk import JobSpec
 from ftsdk.client.planning import check_rows
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk_local import translate
 from ftsdk_local.train.run import run
@@ -28,7 +28,7 @@ def trained(spec: JobSpec, place: Path) -> Path:
     folder = JobFolder(place)
     folder.path.mkdir()
     plan = translate.plan(spec, device("cpu"))
-    reporter = Reporter(folder)
+    reporter = EventWriter(folder)
     with warnings.catch_warnings(action="ignore"):  # the libraries warn of each other's changes
         try:
             run(folder, plan.model_copy(update={"data": check_rows(spec)}), reporter, _Never())

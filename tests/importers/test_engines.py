@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ftsdk.engines.environment import build
-from ftsdk.workers.environment import guest_environment
+from ftsdk.workers.environment import runner_environment
 from ftsdk.workers.hardware import Machine
 from ftsdk_axolotl.importer import keys as axolotl
 from ftsdk_axolotl.importer.defaults import DEFAULTS as DEFAULTS_OF_AXOLOTL
@@ -17,7 +17,7 @@ from ftsdk_llamafactory.importer.defaults import DEFAULTS
 from ftsdk_llamafactory.installation import HOUSE
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 FILE = """
 model_name_or_path: org/base
@@ -72,7 +72,7 @@ print(json.dumps([defaults, names(AxolotlInputConfig), *[sum(map(names, some), [
 def asked(python, program, folder):
     """What a program prints last in an engine's own Python."""
     done = subprocess.run(
-        [python, "-c", program], env=guest_environment(python, (), {}), cwd=folder, capture_output=True, check=True
+        [python, "-c", program], env=runner_environment(python, (), {}), cwd=folder, capture_output=True, check=True
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -10,7 +10,7 @@ import torch
 from ftsdk.job_types import Reason
 from ftsdk.modeling.loading import told
 from ftsdk.modeling.memory import MicroBatch, is_out_of_memory, limit_memory
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")
@@ -58,7 +58,7 @@ def test_a_limit_below_the_libraries_is_told():
     """A limit that the imported libraries have passed already ends the job with the least that would do."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
 
-    with pytest.raises(Failure, match=r"holds .* GiB before any weight is loaded") as caught:
+    with pytest.raises(WorkerError, match=r"holds .* GiB before any weight is loaded") as caught:
         limit_memory(torch.device("cpu"), 2**20)
 
     assert (Reason.OOM, before) == (caught.value.reason, resource.getrlimit(resource.RLIMIT_DATA))
@@ -83,7 +83,7 @@ torch.empty(int({gibibytes} * 2**30), dtype=torch.uint8)
 
 def test_a_model_that_does_not_fit_is_told():
     """Memory that runs out while weights are loaded is no puzzle of the engine."""
-    with pytest.raises(Failure, match="model: org/huge does not fit") as caught, told("org/huge"):
+    with pytest.raises(WorkerError, match="model: org/huge does not fit") as caught, told("org/huge"):
         raise RuntimeError(CPU_MESSAGE)
 
     assert Reason.OOM is caught.value.reason

@@ -3,7 +3,7 @@
 import pytest
 
 from ftsdk.errors import UnreachableError
-from ftsdk.huggingface.errors import DOOR
+from ftsdk.huggingface.errors import ERROR_MAPPER
 
 
 def theirs(name: str, *bases: type[Exception]) -> Exception:
@@ -16,12 +16,15 @@ def theirs(name: str, *bases: type[Exception]) -> Exception:
 )
 def test_no_answer(error):
     """No answer, or none that makes sense, is an outage, also where the client's error looks like one of this disk."""
-    with pytest.raises(UnreachableError, match="the Hub did not answer when asked to tell"), DOOR.through("tell"):
+    with (
+        pytest.raises(UnreachableError, match="the Hub did not answer when asked to tell"),
+        ERROR_MAPPER.translate_errors("tell"),
+    ):
         raise error
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("rows.jsonl"), ValueError("ours")])
 def test_what_is_ours_stays(error):
     """A missing file of this disk, and a fault of our own, are not the service's."""
-    with pytest.raises(type(error)), DOOR.through("tell"):
+    with pytest.raises(type(error)), ERROR_MAPPER.translate_errors("tell"):
         raise error

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ftsdk.remote.retries import pause_asked
+from ftsdk.remote.retries import requested_pause
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from ftsdk.remote.retries import pause_asked
 )
 def test_a_pause_is_a_number_of_seconds(headers, seconds):
     """By either header; where requests remain, or nothing is said, no pause is asked."""
-    assert seconds == pause_asked(headers)
+    assert seconds == requested_pause(headers)
 
 
 def test_a_pause_may_be_a_date():
     """A date is as many seconds as lie before it, none where it is past."""
     dates = [email.utils.formatdate(time.time() + seconds, usegmt=True) for seconds in (90, -90)]
 
-    assert [pytest.approx(90, abs=5), 0.0] == [pause_asked({"retry-after": date}) for date in dates]
+    assert [pytest.approx(90, abs=5), 0.0] == [requested_pause({"retry-after": date}) for date in dates]

@@ -159,7 +159,7 @@ def test_the_exam_asks_about_every_field() -> None:
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
-def test_a_case_sets_its_field(case: cases.Case) -> None:
+def test_a_case_sets_its_field(case: cases.SpecCase) -> None:
     """Each case gives its field another value than the spec has without it."""
     without, with_it = case.contrast(ftsdk.JobSpec(model="m", dataset="d"))
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 import ftsdk
 from ftsdk.errors import SpecError, UnsupportedSpec
 from ftsdk.job_folder import jobs_root
-from ftsdk.translation.model_checks import flaws_of, refuse_flaws
+from ftsdk.translation.model_checks import check_trainable, model_problems
 
 INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
 
@@ -95,7 +95,7 @@ def test_half_a_model_is_told_in_the_plan_and_starts_no_job(copy, rows, damage, 
 
 def test_a_whole_model_has_no_flaws(tiny_model):
     """Nor has a name on the Hub, of which nothing is known here."""
-    assert [] == flaws_of(str(tiny_model)) == flaws_of("org/model")
+    assert [] == model_problems(str(tiny_model)) == model_problems("org/model")
 
 
 def test_weights_in_shards_are_whole(copy):
@@ -103,7 +103,7 @@ def test_weights_in_shards_are_whole(copy):
     AutoModelForCausalLM.from_pretrained(copy).save_pretrained(copy, max_shard_size="1MB")
     (copy / "model.safetensors").unlink()
 
-    assert (True, None) == ((copy / "model.safetensors.index.json").is_file(), refuse_flaws(str(copy)))
+    assert (True, None) == ((copy / "model.safetensors.index.json").is_file(), check_trainable(str(copy)))
 
 
 @pytest.mark.parametrize(

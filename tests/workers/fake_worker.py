@@ -12,7 +12,7 @@ from pathlib import Path
 from ftsdk.home import home
 from ftsdk.job_types import Reason
 from ftsdk.workers import worker
-from ftsdk.workers.outcome import Failure, Stopped
+from ftsdk.workers.outcome import Stopped, WorkerError
 
 STEPS = 3
 
@@ -68,7 +68,7 @@ def leaky(folder, reporter, stop):
     reporter.warning(f"key {key}")
     reporter.stage(f"key {key}")
     (folder.path / "environment").write_text("\n".join(sorted(os.environ)))
-    raise Failure(Reason.AUTH, f"the key {key} is wrong", f"not {key}")
+    raise WorkerError(Reason.AUTH, f"the key {key} is wrong", f"not {key}")
 
 
 def full_disk(folder, reporter, stop):
@@ -81,7 +81,7 @@ def crash(folder, reporter, stop):
 
 
 def failure(folder, reporter, stop):
-    raise Failure(Reason.DIVERGED, "loss is nan at step 7", "halve training.learning_rate")
+    raise WorkerError(Reason.DIVERGED, "loss is nan at step 7", "halve training.learning_rate")
 
 
 def better_next_time(folder, reporter, stop):

@@ -6,7 +6,7 @@ import pytest
 
 from ftsdk.job_types import Reason
 from ftsdk.workers.diagnosis import diagnose, read_result
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 WORDS = {
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB": Reason.OOM,
@@ -30,7 +30,7 @@ def said(desk, status=1, tail=(), **result):
     """What is told of a runner's end."""
     if result:
         (desk / "result.json").write_text(json.dumps({"state": "failed", **result}))
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(WorkerError) as caught:
         read_result(desk, "unsloth", status, tail, "unsloth:sft-1")
     return caught.value.reason, caught.value.message, caught.value.hint
 

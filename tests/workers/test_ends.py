@@ -4,7 +4,7 @@ import pytest
 
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job_types import JobState, Reason
-from ftsdk.workers.outcome import Failure, Stopped, outcome_of
+from ftsdk.workers.outcome import Stopped, WorkerError, outcome_of
 
 NAMES = ("API_KEY", "ACCESS_TOKEN", "DB_PASSWORD", "CLIENT_SECRET")
 VENDORS = ("TOGETHER_API_KEY", "REPLICATE_API_TOKEN", "OPENAI_API_KEY", "WANDB_API_KEY")
@@ -17,7 +17,7 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     ("error", "reason", "message"),
     [
-        (Failure(Reason.DIVERGED, "loss is nan"), Reason.DIVERGED, "loss is nan"),
+        (WorkerError(Reason.DIVERGED, "loss is nan"), Reason.DIVERGED, "loss is nan"),
         (DataError("no rows", problems=[("a.jsonl:3", "empty", "")]), Reason.DATA_ERROR, "no rows\na.jsonl:3: empty"),
         (SpecError("no such device"), Reason.ENGINE_ERROR, "no such device"),
         (MemoryError(), Reason.OOM, "MemoryError"),

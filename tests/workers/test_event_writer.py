@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ftsdk.errors import InputError
 from ftsdk.job_folder import JobFolder
 from ftsdk.job_types import JobState
-from ftsdk.workers.event_writer import Heartbeat, Reporter, read_events
+from ftsdk.workers.event_writer import EventWriter, Heartbeat, read_events
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def reporter(folder):
-    reporter = Reporter(folder)
+    reporter = EventWriter(folder)
     yield reporter
     reporter.close()
 
@@ -88,7 +88,7 @@ def test_a_new_attempt_cuts_off_the_half_line(folder):
     """What a killed worker left half written does not spoil the next worker's first event."""
     folder.events.write_bytes(b'{"time": 1.0, "kind": "log", "message": "old"}\n{"time": 2.0, "ki')
 
-    reporter = Reporter(folder)
+    reporter = EventWriter(folder)
     reporter.log("new")
     reporter.close()
 

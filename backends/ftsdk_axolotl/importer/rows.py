@@ -27,16 +27,16 @@ _PROPERTIES = {"messages": ("role", "content"), "sharegpt": ("from", "value")}
 _FORMAT = "dataset.format"
 _CHAT = "make the rows conversations, with type: chat_template"
 
-Shape = dict[str, Any]
+RowFormat = dict[str, Any]
 
 
 class Rows(NamedTuple):
     """One dataset in ftsdk's words."""
 
     paths: tuple[str, ...]
-    shape: Shape
+    shape: RowFormat
     train_on: str
-    rest: Shape
+    rest: RowFormat
     """The other fields of a dataset."""
 
 
@@ -90,11 +90,11 @@ def _entry(sheet: Sheet, key: str, entry: Mapping[str, Any], method: str, model:
     return None if unsettled else Rows(paths, shape, train_on, rest)
 
 
-def _place(part: Sheet) -> tuple[tuple[str, ...], Shape]:
+def _place(part: Sheet) -> tuple[tuple[str, ...], RowFormat]:
     """Where the rows lie, seen from the working directory, and what else a dataset says."""
     path, files = part.text("path", ""), part.several("data_files")
     part.value("ds_type")
-    rest: Shape = {}
+    rest: RowFormat = {}
     if part.has("revision"):
         rest["revision"] = part.text("revision", "")
     if part.has("split"):
@@ -112,7 +112,7 @@ def _place(part: Sheet) -> tuple[tuple[str, ...], Shape]:
     return (path,), rest
 
 
-def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[Shape, set[str], str]:
+def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[RowFormat, set[str], str]:
     """The format for a named type, the keys that Axolotl reads, and which tokens are trained."""
     reader = _TYPES.get((method, kind))
     if reader is None:
@@ -126,7 +126,7 @@ def _named(sheet: Sheet, part: Sheet, kind: str, method: str) -> tuple[Shape, se
     return reader(sheet, part)
 
 
-def _conversations(sheet: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
+def _conversations(sheet: Sheet, part: Sheet) -> tuple[RowFormat, set[str], str]:
     name, key = _speakers(part), part.text("field_messages", "messages")
     tools = part.text("field_tools", "tools")
     if sheet.flag("train_on_inputs"):
@@ -161,14 +161,14 @@ def _speakers(part: Sheet) -> str:
     return name
 
 
-def _texts(sheet: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
+def _texts(sheet: Sheet, part: Sheet) -> tuple[RowFormat, set[str], str]:
     key = part.text("field", "text")
     sheet.value("train_on_inputs")
     part.differ("type", "a text longer than sequence_len becomes several rows in Axolotl; ftsdk cuts it at the end")
     return shape_of("text", text=key), {key}, "all"
 
 
-def _pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
+def _pairs(_: Sheet, part: Sheet) -> tuple[RowFormat, set[str], str]:
     """``chat_template.default``: a prompt in messages, and two answers."""
     if _speakers(part) != "messages":
         part.refuse("message_property_mappings", "a preference has messages of role and content", "rename the keys")
@@ -176,7 +176,7 @@ def _pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
     return shape_of("preference", **keys), {*keys.values()}, "assistant"
 
 
-def _whole_pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
+def _whole_pairs(_: Sheet, part: Sheet) -> tuple[RowFormat, set[str], str]:
     """``chat_template.argilla``: two whole conversations."""
     if _speakers(part) != "messages":
         part.refuse("message_property_mappings", "a preference has messages of role and content", "rename the keys")
@@ -188,12 +188,12 @@ def _two(part: Sheet) -> dict[str, str]:
     return {name: part.text(f"field_{name}", name) for name in ("chosen", "rejected")}
 
 
-def _plain_pairs(_: Sheet, part: Sheet) -> tuple[Shape, set[str], str]:
+def _plain_pairs(_: Sheet, part: Sheet) -> tuple[RowFormat, set[str], str]:
     del part
     return shape_of("preference"), {"prompt", "chosen", "rejected"}, "assistant"
 
 
-_TYPES: dict[tuple[str, str], Callable[[Sheet, Sheet], tuple[Shape, set[str], str]]] = {
+_TYPES: dict[tuple[str, str], Callable[[Sheet, Sheet], tuple[RowFormat, set[str], str]]] = {
     ("sft", "chat_template"): _conversations,
     ("sft", "completion"): _texts,
     ("dpo", "chat_template.default"): _pairs,
@@ -213,7 +213,7 @@ _FORMATS = {
 """From a method to its format of plain texts: our columns with the last part of ``field_...``."""
 
 
-def _own(part: Sheet, kind: Mapping[str, Any], method: str, *, whole: bool) -> tuple[Shape, set[str], str]:
+def _own(part: Sheet, kind: Mapping[str, Any], method: str, *, whole: bool) -> tuple[RowFormat, set[str], str]:
     """A type of the user's own, which has an equal only where it adds nothing to the texts."""
     if method not in _FORMATS:
         part.refuse("type", f"a type of one's own has no equal for {method}", _CHAT, field=_FORMAT)
@@ -233,7 +233,7 @@ def _own(part: Sheet, kind: Mapping[str, Any], method: str, *, whole: bool) -> t
     return shape_of(name, **keys), {*keys.values()}, "all" if whole else "completion"
 
 
-def _template(sheet: Sheet, part: Sheet, model: str) -> Shape:
+def _template(sheet: Sheet, part: Sheet, model: str) -> RowFormat:
     """How messages are rendered; the dataset's own word counts before the file's."""
     where = part if part.has("chat_template") or part.has("chat_template_jinja") else sheet
     jinja = where.value("chat_template_jinja")

@@ -6,7 +6,7 @@ from ftsdk.modeling.loading import load_scorer, load_tokenizer
 from ftsdk.modeling.objective import find_route
 from ftsdk.modeling.pair_objective import PairObjective, ends_of
 from ftsdk.spec import JobSpec
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.adapter import prepare_adapter
 from ftsdk_local.train.common.arguments import training_arguments
@@ -26,7 +26,7 @@ from ftsdk_local.train.common.stages import (
 )
 
 
-def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: EventWriter, stop: StopRequest) -> Trained:
     """Train a reward model on pairs; go on from the newest sealed checkpoint where there is one.
 
     Raises:

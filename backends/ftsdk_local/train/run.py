@@ -8,7 +8,7 @@ from ftsdk.backend import Plan
 from ftsdk.data.report import check_unchanged
 from ftsdk.huggingface.publishing import publish
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.callbacks import StopRequest
 from ftsdk_local.train.common.export import export
@@ -26,7 +26,7 @@ TRAINERS = {
 """From a method to the module whose ``train`` does it; only that one, and the libraries it needs, is imported."""
 
 
-def run(folder: JobFolder, plan: Plan, reporter: Reporter, stop: StopRequest) -> None:
+def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: StopRequest) -> None:
     """Train as the plan says, and leave the artifact in the job's folder.
 
     Raises:

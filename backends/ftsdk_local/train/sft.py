@@ -5,7 +5,7 @@ from ftsdk.modeling.loading import load_base, load_tokenizer
 from ftsdk.modeling.objective import Objective, find_route
 from ftsdk.modeling.qat import round_linears
 from ftsdk.spec import JobSpec
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.adapter import prepare_adapter
 from ftsdk_local.train.common.arguments import training_arguments
@@ -24,7 +24,7 @@ from ftsdk_local.train.common.stages import (
 )
 
 
-def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: EventWriter, stop: StopRequest) -> Trained:
     """Run supervised fine-tuning; go on from the newest sealed checkpoint where there is one.
 
     Raises:

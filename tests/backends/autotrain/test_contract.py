@@ -18,7 +18,7 @@ from ftsdk_autotrain import AutoTrainBackend
 from ftsdk_autotrain.installation import HOUSE
 from ftsdk_autotrain.options import IMAGE
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 FOR_CPU = ftsdk.Compute(dtype="float32")
 """What stands in for a machine with a card has none."""

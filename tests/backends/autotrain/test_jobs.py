@@ -14,12 +14,12 @@ from ftsdk.engines.bundle import start
 from ftsdk.errors import JobCancelled, JobFailed
 from ftsdk.job_types import Reason
 from ftsdk.workers.diagnosis import read_result
-from ftsdk.workers.environment import guest_environment
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.environment import runner_environment
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_autotrain.request import RUNNER, write_request
 
 pytestmark = [
-    pytest.mark.guest,
+    pytest.mark.foreign_engine,
     pytest.mark.usefixtures("autotrain_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]
@@ -154,11 +154,11 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
     plan.native["config"][section][name] = value
     desk = write_request(tmp_path / "desk", plan, tmp_path / "cache")
 
-    command, env = start(autotrain_python, RUNNER), guest_environment(autotrain_python, (), {})
+    command, env = start(autotrain_python, RUNNER), runner_environment(autotrain_python, (), {})
     done = subprocess.run(
         command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
     )
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(WorkerError) as caught:
         read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines(), "autotrain:sft-1")
 
     assert (1, reason) == (done.returncode, caught.value.reason)

@@ -5,7 +5,7 @@ from engine_contract import EngineExam
 
 from ftsdk_axolotl import AxolotlBackend
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 
 class TestAxolotl(EngineExam):

@@ -16,7 +16,7 @@ from ftsdk.job_types import JobState, Reason
 from ftsdk_axolotl import translate
 
 pytestmark = [
-    pytest.mark.guest,
+    pytest.mark.foreign_engine,
     pytest.mark.usefixtures("axolotl_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]

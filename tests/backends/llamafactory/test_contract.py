@@ -6,7 +6,7 @@ from older_model import older_model
 
 from ftsdk_llamafactory import LlamaFactoryBackend
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 
 class TestLlamaFactory(EngineExam):

@@ -11,7 +11,7 @@ from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason
 
 pytestmark = [
-    pytest.mark.guest,
+    pytest.mark.foreign_engine,
     pytest.mark.usefixtures("factory_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]

@@ -18,7 +18,7 @@ from ftsdk.job_types import JobState, Reason
 from ftsdk_llamafactory.installation import PPO
 
 pytestmark = [
-    pytest.mark.guest,
+    pytest.mark.foreign_engine,
     pytest.mark.usefixtures("factory_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]

@@ -7,7 +7,7 @@ import pytest
 from replicate_service import KEY, TRAINER, Service, serving
 
 import ftsdk
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.testing import BackendContract
 from ftsdk_replicate import ReplicateBackend
 
@@ -33,7 +33,7 @@ class TestReplicate(BackendContract):
     @classmethod
     def backend(cls, service: Service) -> ReplicateBackend:
         assert service.url
-        return ReplicateBackend(Timing(look=0.02))
+        return ReplicateBackend(Timeouts(look=0.02))
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -6,10 +6,10 @@ import pytest
 from together_service import KEY, MODEL, serving
 
 import ftsdk
-from ftsdk.remote.retries import Patience, Timing
+from ftsdk.remote.retries import RetryPolicy, Timeouts
 from ftsdk_together import TogetherBackend
 
-HASTY = Timing(call=0.5, connect=0.5, patience=Patience(attempts=3, first_pause=0.01, total=5), look=0.02)
+HASTY = Timeouts(call=0.5, connect=0.5, patience=RetryPolicy(attempts=3, first_pause=0.01, total=5), look=0.02)
 """A patience for tests."""
 
 

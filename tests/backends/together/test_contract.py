@@ -7,7 +7,7 @@ import pytest
 from together_service import KEY, MODEL, Service, serving
 
 import ftsdk
-from ftsdk.remote.retries import Timing
+from ftsdk.remote.retries import Timeouts
 from ftsdk.testing import BackendContract
 from ftsdk_together import TogetherBackend
 
@@ -33,7 +33,7 @@ class TestTogether(BackendContract):
     @classmethod
     def backend(cls, service: Service) -> TogetherBackend:
         assert service.url
-        return TogetherBackend(Timing(look=0.02))
+        return TogetherBackend(Timeouts(look=0.02))
 
     @pytest.fixture(scope="class")
     @classmethod

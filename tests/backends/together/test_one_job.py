@@ -203,7 +203,7 @@ from ftsdk import plugins
 from ftsdk_together import TogetherBackend, api, submit
 
 where = sys.argv[1]
-plugins.load_backend = lambda name: TogetherBackend(api.Timing(look=0.02))
+plugins.load_backend = lambda name: TogetherBackend(api.Timeouts(look=0.02))
 die = lambda *_, **__: os._exit(9)
 if where == "before upload":
     api.Api.upload = die

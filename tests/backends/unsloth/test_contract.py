@@ -5,7 +5,7 @@ from engine_contract import EngineExam
 
 from ftsdk_unsloth import UnslothBackend
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.foreign_engine
 
 
 class TestUnsloth(EngineExam):

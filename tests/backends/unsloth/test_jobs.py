@@ -13,7 +13,7 @@ from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason
 
 pytestmark = [
-    pytest.mark.guest,
+    pytest.mark.foreign_engine,
     pytest.mark.usefixtures("unsloth_python"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
 ]
@@ -142,7 +142,7 @@ def test_lengths_that_it_would_stretch(unsloth_spec, monkeypatch):
     """Where no plan could read a model's config, the job refuses rows longer than its positions, unstretched."""
     from ftsdk_unsloth import translate
 
-    monkeypatch.setattr(translate, "positions_of", lambda *_: None)
+    monkeypatch.setattr(translate, "max_positions", lambda *_: None)
     found = failure(unsloth_spec(training={"max_steps": 1, "max_length": 2048}))
 
     assert "training.max_length is 2048, and the model has 1024 positions" in found.message

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from ftsdk.artifact.model_files import ADAPTER_WEIGHTS
 from ftsdk.errors import SpecError
 from ftsdk.job_types import Reason
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.settings import Settings
 
 
@@ -34,7 +34,7 @@ def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict  # noqa: PLC0415 - heavy, and for adapters only
 
     if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"{folder} holds no {ADAPTER_WEIGHTS}",
             "save the adapter in safetensors: a pickle is never loaded",
@@ -43,7 +43,7 @@ def load_adapter(model: Any, folder: Path, name: str = "default") -> None:
     own = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     strange = [key for key in {**found, **own} if ".lora_" in key and not (key in found and key in own)]
     if strange:
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"the adapter in {folder} does not fit the model: {strange[0]}",
             "give the base model that it was trained on",

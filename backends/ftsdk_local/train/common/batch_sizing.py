@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from ftsdk.forecast import LOGIT_ROWS, MOST_RESPONSES, Computing, Shape, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import LOGIT_ROWS, MOST_RESPONSES, Architecture, TrainerProfile, responses_that_fit, tokens_that_fit
 from ftsdk.modeling.loading import pick_dtype
 from ftsdk.modeling.memory import MOST_TOKENS, MicroBatch
 from ftsdk.spec import JobSpec
@@ -51,7 +51,7 @@ def fit(
     longest = rows * settings.data.max_length
     if (count := settings.micro_batch_rows) is not None:
         return Fit(MicroBatch(count * longest, count), bool(wanted))
-    shape = Shape.from_config(model.config.to_dict())
+    shape = Architecture.from_config(model.config.to_dict())
     if shape is None:  # no forecast: the careful way, and a halving where it does not fit
         return Fit(MicroBatch(MOST_TOKENS[device.type]), wanted is not False)
     return _as_forecast(spec, settings, shape, device, longest)
@@ -66,7 +66,7 @@ def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.de
         model: The base, for its dimensions.
         device: Where it samples.
     """
-    shape = Shape.from_config(model.config.to_dict())
+    shape = Architecture.from_config(model.config.to_dict())
     fitting = (
         MOST_RESPONSES
         if shape is None
@@ -81,7 +81,7 @@ def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.de
     return MicroBatch(rows * settings.data.max_length, rows)
 
 
-def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.device, longest: int) -> Fit:
+def _as_forecast(spec: JobSpec, settings: Settings, shape: Architecture, device: torch.device, longest: int) -> Fit:
     most, wanted = MOST_TOKENS[device.type], settings.gradient_checkpointing
 
     def fitting(*, checkpointing: bool) -> int:
@@ -97,9 +97,9 @@ def _as_forecast(spec: JobSpec, settings: Settings, shape: Shape, device: torch.
     return Fit(MicroBatch(max(min(most, fitting(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
 
 
-def _computing(settings: Settings, device: torch.device, *, checkpointing: bool) -> Computing:
+def _computing(settings: Settings, device: torch.device, *, checkpointing: bool) -> TrainerProfile:
     """This engine's way, on this device."""
-    return Computing(
+    return TrainerProfile(
         width=pick_dtype(settings.model.dtype, device).itemsize,
         checkpointing=checkpointing,
         cuda=device.type == "cuda",

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from transformers import TrainerCallback
 
 from ftsdk.job_types import Reason
-from ftsdk.workers.event_writer import Reporter
-from ftsdk.workers.outcome import Failure, Why
+from ftsdk.workers.event_writer import EventWriter
+from ftsdk.workers.outcome import Why, WorkerError
 from ftsdk_local.train.common.checkpoint import seal
 
 _SILENT = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
@@ -37,7 +37,7 @@ class Narrate(TrainerCallback):
         pace: Gives tokens seen and seconds spent in training steps so far.
     """
 
-    def __init__(self, reporter: Reporter, pace: Callable[[], tuple[int, float]]) -> None:
+    def __init__(self, reporter: EventWriter, pace: Callable[[], tuple[int, float]]) -> None:
         self.reporter = reporter
         self.pace = pace
         self._last = (0, 0.0)
@@ -64,7 +64,7 @@ class Narrate(TrainerCallback):
         if metrics:
             self.reporter.metrics(state.global_step, metrics)
         if not all(math.isfinite(metrics.get(name, 0.0)) for name in ("loss", "grad_norm")):
-            raise Failure(
+            raise WorkerError(
                 Reason.DIVERGED,
                 f"the loss or its gradient is no finite number at step {state.global_step}",
                 hint="lower training.learning_rate, or set compute.dtype=float32",
@@ -102,7 +102,7 @@ class SealCheckpoints(TrainerCallback):
         facts: Gives what a resumed run must know.
     """
 
-    def __init__(self, reporter: Reporter, facts: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, reporter: EventWriter, facts: Callable[[], dict[str, Any]]) -> None:
         self.reporter = reporter
         self.facts = facts
 

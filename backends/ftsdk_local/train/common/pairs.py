@@ -6,12 +6,12 @@ from typing import Any
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Pair
 from ftsdk.modeling.pairs import encode_pairs
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.sequences import Sequences, read_units
 
 
-def read_pairs(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter) -> Sequences[Pair]:
+def read_pairs(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Pair]:
     """Read, tokenize and hold out; counts, and what was cut, are told.
 
     Raises:

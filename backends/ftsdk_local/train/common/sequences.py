@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ftsdk.data import Row, rows
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.data.split import held_out
 from ftsdk.errors import DataError
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Example, pack, tokens_of
 from ftsdk.modeling.encode import Encoded, U, encode
 from ftsdk.spec import Dataset
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 
 Item = TypeVar("Item")
@@ -40,7 +40,7 @@ def template_of(dataset: Dataset) -> str | None:
         raise DataError(f"dataset.chat_template: {dataset.chat_template} cannot be read: {error}") from error
 
 
-def read_sequences(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter) -> Sequences[Example]:
+def read_sequences(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Example]:
     """Read, tokenize, hold out and pack; counts, and what was cut, are told.
 
     Raises:
@@ -54,7 +54,7 @@ def read_sequences(settings: Settings, tokenizer: Any, folder: JobFolder, report
 
 
 def read_units(
-    settings: Settings, tokenized: Callable[[Iterable[Row]], Encoded[U]], folder: JobFolder, reporter: Reporter
+    settings: Settings, tokenized: Callable[[Iterable[Row]], Encoded[U]], folder: JobFolder, reporter: EventWriter
 ) -> tuple[list[U], list[U]]:
     """Read, tokenize and hold out; counts, and what was cut, are told.
 
@@ -73,7 +73,7 @@ def read_units(
     data = settings.data
 
     def read(dataset: Dataset, what: str) -> list[U]:
-        encoded = tokenized(rows(localize(dataset, folder.cache), settings.method))
+        encoded = tokenized(rows(download_dataset(dataset, folder.cache), settings.method))
         _tell(encoded, what, data.max_length, reporter)
         return encoded.examples
 
@@ -83,7 +83,7 @@ def read_units(
     return split(training, data.val_size, settings.arguments["seed"])
 
 
-def _tell(encoded: Encoded[Any], what: str, max_length: int, reporter: Reporter) -> None:
+def _tell(encoded: Encoded[Any], what: str, max_length: int, reporter: EventWriter) -> None:
     units, tokens = encoded.examples, sum(map(tokens_of, encoded.examples))
     count = sum(len(unit.rows) for unit in units)
     pairs = "" if count == len(units) else f" in {len(units)} pairs"

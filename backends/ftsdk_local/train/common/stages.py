@@ -14,7 +14,7 @@ from ftsdk.errors import DataError
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.loading import pick_device, versions
 from ftsdk.modeling.memory import limit_memory
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.outcome import Stopped
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.batch_sizing import Fit
@@ -71,7 +71,7 @@ def facts_of(fit: Fit) -> dict[str, Any]:
     }
 
 
-def warn_of_changes(facts: dict[str, Any], reporter: Reporter) -> None:
+def warn_of_changes(facts: dict[str, Any], reporter: EventWriter) -> None:
     """Say what is other than when the checkpoint was sealed, and may change the last bits."""
     now = {"threads": torch.get_num_threads(), **versions()}
     before = {"threads": facts["threads"], **facts["versions"]}
@@ -83,7 +83,7 @@ def warn_of_changes(facts: dict[str, Any], reporter: Reporter) -> None:
 def add_callbacks(
     trainer: Trainer,
     settings: Settings,
-    reporter: Reporter,
+    reporter: EventWriter,
     stop: StopRequest,
     *,
     pace: Callable[[], tuple[int, float]],
@@ -108,7 +108,7 @@ def add_callbacks(
         trainer.add_callback(EarlyStoppingCallback(settings.early_stopping_patience, settings.early_stopping_threshold))
 
 
-def run_trainer(trainer: Trainer, sealed: Sealed | None, reporter: Reporter, stop: StopRequest) -> None:
+def run_trainer(trainer: Trainer, sealed: Sealed | None, reporter: EventWriter, stop: StopRequest) -> None:
     """Train, from the checkpoint where there is one, and take a last look at the held-out rows.
 
     Raises:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 
 
 class _Told(logging.Handler):
     """Hands log records to the reporter, each text once."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: EventWriter) -> None:
         super().__init__(logging.WARNING)
         self._reporter = reporter
         self._told: set[str] = set()
@@ -25,7 +25,7 @@ class _Told(logging.Handler):
 
 
 @contextmanager
-def guest_of(reporter: Reporter) -> Iterator[None]:
+def guest_of(reporter: EventWriter) -> Iterator[None]:
     """While TRL works: nothing leaves the process, no bars are drawn, warnings become the job's."""
     import datasets  # noqa: PLC0415 - heavy
     from huggingface_hub import constants  # noqa: PLC0415 - heavy

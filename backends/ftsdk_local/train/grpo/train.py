@@ -17,8 +17,8 @@ from ftsdk.modeling.loading import choose_attention, load_base, load_tokenizer, 
 from ftsdk.modeling.memory import is_out_of_memory
 from ftsdk.modeling.stop_tokens import stop_tokens
 from ftsdk.spec import JobSpec
-from ftsdk.workers.event_writer import Reporter
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.event_writer import EventWriter
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.adapter import prepare_adapter
 from ftsdk_local.train.common.arguments import known_arguments
@@ -68,7 +68,7 @@ ARGUMENTS = {
 """What TRL would else decide for us: the loss and its scaling are those of the paper (arXiv 2402.03300)."""
 
 
-def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: EventWriter, stop: StopRequest) -> Trained:
     """Run GRPO; go on from the newest sealed checkpoint where there is one.
 
     Raises:
@@ -200,7 +200,7 @@ def _told_where_memory_ends(rows: int) -> Iterator[None]:
             raise
         what = str(error).partition("\n")[0] or type(error).__name__
         smaller = f"set compute.per_device_train_batch_size={rows // 2}" if rows > 1 else "lower training.max_length"
-        raise Failure(
+        raise WorkerError(
             Reason.OOM,
             f"{rows} responses at a time, or all of a step while they are sampled, do not fit ({what})",
             hint=f"{smaller}, lower training.global_batch_size, or set compute.gradient_checkpointing=true",
@@ -239,7 +239,7 @@ def _trainer(
 class KeepSamples(TrainerCallback):
     """Keeps some responses of each evaluation; without held-out prompts, of the step before each checkpoint."""
 
-    def __init__(self, folder: JobFolder, reporter: Reporter, scores: Scores, *, evaluates: bool) -> None:
+    def __init__(self, folder: JobFolder, reporter: EventWriter, scores: Scores, *, evaluates: bool) -> None:
         self.folder, self.reporter, self.scores, self.evaluates = folder, reporter, scores, evaluates
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002

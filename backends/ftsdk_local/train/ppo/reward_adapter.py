@@ -9,7 +9,7 @@ from torch import Tensor
 from ftsdk.artifact.model_files import ADAPTER_WEIGHTS
 from ftsdk.job_types import Reason
 from ftsdk.modeling.batches import Example
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.ppo.actor import Actor
 from ftsdk_local.train.ppo.roles import REWARD, Roles
 from ftsdk_local.train.rl.reward_model import RewardSource
@@ -40,7 +40,7 @@ def _score_head(folder: Path) -> Tensor:
     weights = load_file(folder / ADAPTER_WEIGHTS)
     found = [tensor for key, tensor in weights.items() if key.endswith("score.weight")]
     if len(found) != 1 or found[0].shape[0] != 1:
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"method.reward: the adapter in {folder} has no score head of one output",
             hint="give a reward model that method reward_modeling has made",

@@ -13,8 +13,8 @@ from transformers.integrations import get_reporting_integration_callbacks
 from transformers.trainer_callback import CallbackHandler, DefaultFlowCallback, TrainerControl, TrainerState
 
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.event_writer import Reporter
-from ftsdk.workers.outcome import Failure, Stopped
+from ftsdk.workers.event_writer import EventWriter
+from ftsdk.workers.outcome import Stopped, WorkerError
 from ftsdk_local.train.common.batch_sizing import Fit
 from ftsdk_local.train.common.callbacks import Narrate, SealCheckpoints, StopRequest, StopWhenAsked
 from ftsdk_local.train.common.stages import Sealed, facts_of, warn_of_changes
@@ -49,7 +49,7 @@ class Run:
         judge: Judge,
         prompts: Prompts,
         fitting: Fit,
-        reporter: Reporter,
+        reporter: EventWriter,
     ) -> None:
         self.folder, self.arguments, self.judge, self.prompts = folder, arguments, judge, prompts
         self.fitting, self.reporter = fitting, reporter
@@ -152,7 +152,7 @@ class Run:
         """Around what only looks: where it fails, a checkpoint holds all updates so far."""
         try:
             yield
-        except Failure:
+        except WorkerError:
             self._save(told)
             raise
 

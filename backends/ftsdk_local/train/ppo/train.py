@@ -14,7 +14,7 @@ from ftsdk.modeling.loading import load_base, load_tokenizer
 from ftsdk.modeling.objective import Route, find_route
 from ftsdk.modeling.stop_tokens import stop_tokens
 from ftsdk.spec import PPO, JobSpec
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.arguments import training_arguments
 from ftsdk_local.train.common.batch_sizing import fit, fit_sampling
@@ -31,7 +31,7 @@ from ftsdk_local.train.rl.reward_model import RewardSource, find_reward_model, r
 from ftsdk_local.train.rl.rewards import Reward, function_reward
 
 
-def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: EventWriter, stop: StopRequest) -> Trained:
     """Run PPO; go on from the newest sealed checkpoint where there is one.
 
     Raises:

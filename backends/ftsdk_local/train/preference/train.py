@@ -9,7 +9,7 @@ import torch
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.loading import choose_attention, load_base, load_tokenizer, without_dropout
 from ftsdk.spec import JobSpec
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.adapter import prepare_adapter
 from ftsdk_local.train.common.arguments import known_arguments
@@ -101,7 +101,7 @@ KINDS = {
 """From a method to what does it; TRL's trainer is imported when it is its turn."""
 
 
-def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: Reporter, stop: StopRequest) -> Trained:
+def train(folder: JobFolder, spec: JobSpec, settings: Settings, reporter: EventWriter, stop: StopRequest) -> Trained:
     """Learn from preferences; go on from the newest sealed checkpoint where there is one.
 
     Raises:

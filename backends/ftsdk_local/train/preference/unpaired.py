@@ -8,7 +8,7 @@ from ftsdk.data import Row
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Example
 from ftsdk.modeling.encode import Encoded, encode
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.sequences import Sequences, read_units
 
@@ -32,7 +32,7 @@ class Judged(NamedTuple):
         return 1
 
 
-def read_judged(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter) -> Sequences[Judged]:
+def read_judged(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Judged]:
     """Read, tokenize and hold out; counts, and what was cut, are told, and a warning where one verdict outweighs.
 
     Raises:
@@ -62,7 +62,7 @@ def encode_judged(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> En
     return Encoded(judged, found.truncated, found.dropped_tokens, found.longest)
 
 
-def _tell_balance(judged: Sequence[Judged], weights: tuple[float, float], reporter: Reporter) -> None:
+def _tell_balance(judged: Sequence[Judged], weights: tuple[float, float], reporter: EventWriter) -> None:
     good = sum(unit.good for unit in judged)
     bad = len(judged) - good
     reporter.log(f"to train on: {good} good rows, {bad} bad ones")

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ftsdk.data import Row, rows
-from ftsdk.data.download import localize
+from ftsdk.data.download import download_dataset
 from ftsdk.data.encoding import encode_prompt, prompt_and_answer
 from ftsdk.errors import DataError, Problem
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.encode import MOST_PROBLEMS
 from ftsdk.spec import Dataset
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.sequences import split
 from ftsdk_local.train.rl.sampling import Tokens
@@ -40,7 +40,7 @@ class Prompts(NamedTuple):
 
 
 def read_prompts(
-    settings: Settings, tokenizer: Any, folder: JobFolder, reporter: Reporter, *, max_new_tokens: int
+    settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter, *, max_new_tokens: int
 ) -> Prompts:
     """Read and tokenize the prompts, and hold some out.
 
@@ -57,7 +57,7 @@ def read_prompts(
     data = settings.data
 
     def read(dataset: Dataset, what: str) -> list[Prompt]:
-        found = [_prompt(row, tokenizer) for row in rows(localize(dataset, folder.cache), settings.method)]
+        found = [_prompt(row, tokenizer) for row in rows(download_dataset(dataset, folder.cache), settings.method)]
         problems = list(_too_long(found, data.max_length - max_new_tokens))
         if problems:
             raise DataError(

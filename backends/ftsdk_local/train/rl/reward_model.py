@@ -13,7 +13,7 @@ from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.job_types import Reason
 from ftsdk.modeling.loading import load_scorer, told
 from ftsdk.modeling.settings import ModelSettings
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.rl.rewards import Response, Reward
 
 
@@ -41,7 +41,7 @@ def find_reward_model(name: str, revision: str | None, tokenizer: Any) -> Reward
         folder = Path(name) if Path(name).is_dir() else Path(_download(name, revision))
         theirs = AutoTokenizer.from_pretrained(folder)
     if theirs.get_vocab() != tokenizer.get_vocab():
-        raise Failure(
+        raise WorkerError(
             Reason.ENGINE_ERROR,
             f"method.reward: the reward model {name} has another tokenizer than the policy, so it would read nonsense",
             hint="train a reward model on a base with the policy's tokenizer",

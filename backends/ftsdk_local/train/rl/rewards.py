@@ -24,8 +24,8 @@ import numpy as np
 
 from ftsdk.files import sha256
 from ftsdk.job_types import Reason
-from ftsdk.workers.event_writer import Reporter
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.event_writer import EventWriter
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.settings import RewardSettings
 from ftsdk_local.train.rl.prompts import Prompt
 from ftsdk_local.train.rl.sampling import Tokens
@@ -52,7 +52,7 @@ Reward = Callable[[Sequence[Response]], list[float]]
 """One finite number for each response."""
 
 
-def function_reward(settings: RewardSettings, reporter: Reporter) -> Reward:
+def function_reward(settings: RewardSettings, reporter: EventWriter) -> Reward:
     """Import a reward function, and check each of its answers.
 
     Args:
@@ -132,5 +132,5 @@ def _place(error: BaseException) -> str:
     return f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
 
 
-def _wrong(name: str, what: str) -> Failure:
-    return Failure(Reason.ENGINE_ERROR, f"method.reward: {name} {what}", hint=_MEND)
+def _wrong(name: str, what: str) -> WorkerError:
+    return WorkerError(Reason.ENGINE_ERROR, f"method.reward: {name} {what}", hint=_MEND)

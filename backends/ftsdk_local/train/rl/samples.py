@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftsdk.files import write_atomic
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.train.rl.rewards import Response
 
 KEPT = 8
@@ -13,7 +13,7 @@ KEPT = 8
 
 
 def keep_samples(
-    file: Path, reporter: Reporter, step: int, responses: Sequence[Response], rewards: Sequence[float]
+    file: Path, reporter: EventWriter, step: int, responses: Sequence[Response], rewards: Sequence[float]
 ) -> None:
     """Add the first responses of an evaluation to the file, and tell the very first."""
     kept = list(zip(responses, rewards, strict=True))[:KEPT]

@@ -11,7 +11,7 @@ from torch_fixtures import one_thread, tokenizer  # noqa: F401 - fixtures
 from ftsdk import JobSpec
 from ftsdk.data import check
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.event_writer import Reporter
+from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk.workers.outcome import Stopped
 from ftsdk_local import translate
@@ -94,7 +94,7 @@ def train(tmp_path) -> Callable[..., JobFolder]:
         folder.path.mkdir(exist_ok=True)
         plan = translate.plan(spec, device("cpu"))
         plan = plan.model_copy(update={"data": check(spec.dataset, spec.method.type)})
-        reporter = Reporter(folder)
+        reporter = EventWriter(folder)
         try:
             run(folder, plan, reporter, Asked(stop_after))
         except Stopped:

@@ -17,7 +17,7 @@ from ftsdk.errors import ArtifactError
 from ftsdk.job_types import Reason
 from ftsdk.modeling.pair_objective import PairObjective
 from ftsdk.workers.event_writer import read_events
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 pytestmark = [
     pytest.mark.engine,
@@ -239,7 +239,7 @@ def test_a_pair_that_does_not_fit_ends_the_job(reward_spec, train, monkeypatch):
     """With nothing left to halve, the failure speaks of a pair, and of a length that is half of its rows'."""
     _limit(monkeypatch, tokens=0)
 
-    with pytest.raises(Failure, match=r"a single pair of rows of \d+ tokens") as caught:
+    with pytest.raises(WorkerError, match=r"a single pair of rows of \d+ tokens") as caught:
         train(reward_spec())
 
     pair = int(re.search(r"of (\d+) tokens", caught.value.message)[1])
@@ -291,7 +291,7 @@ def test_an_architecture_without_a_head(reward_spec, train, monkeypatch):
 
     monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", headless)
 
-    with pytest.raises(Failure, match="no linear score head for LlamaForSequenceClassification"):
+    with pytest.raises(WorkerError, match="no linear score head for LlamaForSequenceClassification"):
         train(reward_spec())
 
 

@@ -14,7 +14,7 @@ from ftsdk.artifact import Artifact
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job_types import Reason
 from ftsdk.workers.event_writer import read_events
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.common.checkpoint import SEAL, newest_sealed
 
 pytestmark = [
@@ -204,7 +204,7 @@ def test_divergence_ends_the_run(make_spec, train):
     )
     spec = spec.model_copy(update={"adapter": spec.adapter.model_copy(update={"alpha": 1e30})})
 
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(WorkerError) as caught:
         train(spec)
 
     assert caught.value.reason is Reason.DIVERGED
@@ -254,5 +254,5 @@ def test_weights_that_are_not_there_are_not_made_up(make_spec, train, tiny_model
     del weights["model.norm.weight"]
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(Failure, match=r"lack model\.norm\.weight"):
+    with pytest.raises(WorkerError, match=r"lack model\.norm\.weight"):
         train(make_spec(model=str(model)))

@@ -7,7 +7,7 @@ from tiny_models import metrics_of
 from ftsdk.job_types import Reason
 from ftsdk.modeling.objective import Objective
 from ftsdk.workers.event_writer import read_events
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.common.checkpoint import newest_sealed
 
 pytestmark = [
@@ -84,7 +84,7 @@ def test_a_single_row_that_does_not_fit_ends_the_job(short, train, small_memory)
     """With nothing left to halve, the failure names the row's length, the peak, the evidence, and what helps."""
     small_memory(lambda _: True)
 
-    with pytest.raises(Failure, match=r"a single row of \d+ tokens .* GiB \(CUDA out of memory") as caught:
+    with pytest.raises(WorkerError, match=r"a single row of \d+ tokens .* GiB \(CUDA out of memory") as caught:
         train(short())
 
     assert (Reason.OOM, True) == (caught.value.reason, "compute.gradient_checkpointing=true" in caught.value.hint)

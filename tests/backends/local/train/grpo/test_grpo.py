@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from ftsdk.job_types import Reason
 from ftsdk.modeling.memory import MicroBatch
 from ftsdk.workers.hardware import device
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local import translate
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.batch_sizing import Fit
@@ -121,7 +121,7 @@ def test_memory_that_runs_out_is_told(toy, train, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr("trl.GRPOTrainer.compute_loss", full)
-    with pytest.raises(Failure, match="16 responses at a time") as caught:
+    with pytest.raises(WorkerError, match="16 responses at a time") as caught:
         train(toy())
 
     assert (Reason.OOM, True) == (caught.value.reason, "per_device_train_batch_size=8" in caught.value.hint)
@@ -157,7 +157,7 @@ def test_a_full_fine_tune(toy, train):
 
 def test_a_reward_that_breaks_is_told_with_its_place(toy, train):
     """The message names the function and the row."""
-    with pytest.raises(Failure, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
+    with pytest.raises(WorkerError, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
         train(toy(method={"reward": "toy_rewards:gives_nan"}))
 
 

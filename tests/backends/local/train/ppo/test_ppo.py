@@ -11,7 +11,7 @@ from tiny_models import metrics_of, tiny
 from transformers import AutoModelForCausalLM
 
 from ftsdk.artifact import verify
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.ppo.update import Learner
 
 pytestmark = [
@@ -235,7 +235,7 @@ def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
         return [float("nan")] * len(prompts) if len(calls) == 3 else good(prompts, completions, **columns)
 
     monkeypatch.setattr(toy_task, "good_words", breaks)
-    with pytest.raises(Failure, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
+    with pytest.raises(WorkerError, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
         train(spec, "broken")
     monkeypatch.setattr(toy_task, "good_words", good)
 

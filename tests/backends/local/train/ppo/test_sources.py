@@ -10,7 +10,7 @@ from tiny_models import metrics_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ftsdk.errors import UnsupportedSpec
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 
 pytestmark = [
     pytest.mark.engine,
@@ -115,7 +115,7 @@ def test_a_reward_model_of_another_tokenizer_is_refused(ppo, train, reward_folde
     tokenizer.add_tokens(["a-new-word"])
     tokenizer.save_pretrained(reward_folder)
 
-    with pytest.raises(Failure, match="has another tokenizer than the policy"):
+    with pytest.raises(WorkerError, match="has another tokenizer than the policy"):
         train(ppo(reward_folder))
 
 
@@ -126,7 +126,7 @@ def test_a_head_of_two_scores_is_refused(ppo, train, reward_folder):
     key = next(name for name in weights if name.endswith("score.weight"))
     save_file({**weights, key: weights[key].repeat(2, 1)}, path)
 
-    with pytest.raises(Failure, match="no score head of one output"):
+    with pytest.raises(WorkerError, match="no score head of one output"):
         train(ppo(reward_folder))
 
 

@@ -15,7 +15,7 @@ from ftsdk.errors import DataError, SpecError
 from ftsdk.files import sha256
 from ftsdk.job_types import Reason
 from ftsdk.workers.event_writer import read_events
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.train.preference.trainers import PreferenceSteps
 
 pytestmark = [
@@ -194,7 +194,7 @@ def test_a_pair_that_does_not_fit_ends_the_job(preference_spec, train, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(PreferenceSteps, "_prepare_inputs", full)
-    with pytest.raises(Failure, match=r"a single pair of rows of \d+ tokens does not fit") as caught:
+    with pytest.raises(WorkerError, match=r"a single pair of rows of \d+ tokens does not fit") as caught:
         train(preference_spec("dpo"))
 
     assert Reason.OOM is caught.value.reason

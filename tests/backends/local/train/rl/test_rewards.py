@@ -5,7 +5,7 @@ import pytest
 import toy_rewards
 from tiny_models import Quiet
 
-from ftsdk.workers.outcome import Failure
+from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.settings import RewardSettings
 from ftsdk_local.train.rl.prompts import Prompt
 from ftsdk_local.train.rl.rewards import Response, checked, function_reward
@@ -48,7 +48,7 @@ WRONG = {
 @pytest.mark.parametrize(("name", "message"), WRONG.items(), ids=WRONG)
 def test_a_wrong_answer_is_told_with_its_place(responses, name, message):
     """The message names the function, what it did, and the row or the line."""
-    with pytest.raises(Failure, match=message):
+    with pytest.raises(WorkerError, match=message):
         reward_named(name)(responses)
 
 
@@ -62,7 +62,7 @@ NOT_THERE = {
 @pytest.mark.parametrize(("name", "message"), NOT_THERE.items(), ids=NOT_THERE)
 def test_a_function_that_is_not_there(name, message):
     """What cannot be imported is told before any model is loaded."""
-    with pytest.raises(Failure, match=message):
+    with pytest.raises(WorkerError, match=message):
         function_reward(RewardSettings(function=name, path="."), Quiet())
 
 
