@@ -210,7 +210,7 @@ if where == "before upload":
 if where == "after upload":
     submit._check_price = die
 if where == "before create":
-    submit.patiently = die
+    submit.retry = die
 if where == "after create":
     submit._note_differences = die
 ftsdk.submit(ftsdk.JobSpec.model_validate_json(sys.argv[2]))
