@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WHEEL := build/wheel
-EXTRAS := [local,evaluate,quantize,together,replicate,hf,axolotl,llamafactory,unsloth,dev]
+EXTRAS := [dev]
 # each computes on one thread, and waits for others half of its time
 PARALLEL := -n 3 --dist loadgroup
 
@@ -28,9 +28,10 @@ test-engines: $(READY)  ## run the tests of foreign engines, whose environments 
 
 check: lint types imports docs wheel  ## what CI runs: lint, strict types, import rules, docs, tests on the built wheel
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; variables are nouns
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/check_names.py
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
