@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, Manifest, place
+from ftsdk.artifact.model_files import artifact_kind
 from ftsdk.backend import Plan, Record
 from ftsdk.data.report import check_unchanged
 from ftsdk.engines.bundle import words
@@ -22,7 +23,7 @@ from ftsdk.huggingface.results import Result, bring, log_of, result_of, task_of
 from ftsdk.huggingface.staging import TASK, Contents, make_repository, open_settings, repository, stage
 from ftsdk.job_types import JobState, Reason, job_id
 from ftsdk.redact import redact
-from ftsdk.workers.artifact_builder import assemble, kind_of
+from ftsdk.workers.artifact_builder import assemble
 from ftsdk.workers.diagnosis import diagnose
 from ftsdk.workers.metrics import Metrics
 from ftsdk.workers.outcome import Outcome, failed
@@ -210,7 +211,7 @@ def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
         source = Path(aside)
         bring(hub, result, source)
         manifest = Manifest.model_validate(
-            {**task["manifest"], "kind": kind_of(source), "versions": result.outcome["versions"], "job": ref}
+            {**task["manifest"], "kind": artifact_kind(source), "versions": result.outcome["versions"], "job": ref}
         )
         assemble(source, folder, _metrics(hub, result, task), manifest)
 

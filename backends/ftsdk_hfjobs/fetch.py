@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, place, seal, verify
+from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.errors import JobNotReady
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.execution import RemoteExecution
@@ -16,7 +17,6 @@ from ftsdk.huggingface.results import Result, bring, result_of, task_of
 from ftsdk.huggingface.staging import FOLDER
 from ftsdk.job_types import JobState
 
-_CONFIG = "adapter_config.json"
 _BROUGHT = re.compile(rf"/{FOLDER}/(files/.+)$")
 
 
@@ -38,7 +38,7 @@ def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
     bring(hub, result, folder)
     manifest, task = verify(folder), task_of(hub, result.repository)
     here = functools.partial(_here, task["files"])
-    config = folder / _CONFIG
+    config = folder / ADAPTER_CONFIG
     if config.is_file():
         config.write_text(json.dumps(here(json.loads(config.read_text("utf-8"))), indent=2), "utf-8")
     told = {name: here(getattr(manifest, name)) for name in ("base_model", "plan", "data")}

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
-from ftsdk.artifact.model_files import is_model_file, is_pickled_model
+from ftsdk.artifact import Artifact, Manifest, place, seal
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG, artifact_kind, is_model_file, is_pickled_model
 from ftsdk.errors import ArtifactError, JobNotReady, RejectedError
 from ftsdk.job_types import JobState
 from ftsdk.remote.archive import unpack
@@ -109,7 +109,7 @@ def _open(packed: Path, folder: Path) -> None:
 
 def _find(folder: Path) -> Path:
     """The folder that holds a model or an adapter, at any depth; the one nearest to the top."""
-    named = [path for name in ("adapter_config.json", "config.json") for path in folder.rglob(name)]
+    named = [path for name in (ADAPTER_CONFIG, CONFIG) for path in folder.rglob(name)]
     if not named:
         held = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:10])
         raise ArtifactError(f"neither an adapter nor a model came, but: {held}", hint="ask the trainer's maker")
@@ -134,7 +134,6 @@ def _take(source: Path, folder: Path, *, convert_pickle: bool) -> None:
 
 
 def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
-    kind: Kind = "adapter" if (folder / "adapter_config.json").is_file() else "model"
     output = training.get("output")
     made = output.get("version") if isinstance(output, dict) else None
     inputs = training.get("input")
@@ -145,7 +144,7 @@ def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
         "made": made,
     }
     return Manifest(
-        kind=kind,
+        kind=artifact_kind(folder),
         base_model=_base(folder) or f"{training.get('model')}:{training.get('version')}",
         method=str(inputs.get("method") or "sft") if isinstance(inputs, dict) else "sft",
         plan={name: value for name, value in told.items() if value is not None},
@@ -158,13 +157,13 @@ def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
 
 def _base(folder: Path) -> str:
     """The base that an adapter names."""
-    path = folder / "adapter_config.json"
+    path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return ""
     try:
         found: Any = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ArtifactError("adapter_config.json is no JSON", hint="fetch again") from error
+        raise ArtifactError(f"{ADAPTER_CONFIG} is no JSON", hint="fetch again") from error
     return str(found.get("base_model_name_or_path") or "") if isinstance(found, dict) else ""
 
 

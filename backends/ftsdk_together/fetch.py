@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, Kind, Manifest, place, seal
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, artifact_kind
 from ftsdk.errors import ArtifactError, FtsdkError, JobNotReady, RejectedError
 from ftsdk.job_types import JobState
 from ftsdk.remote.archive import unpack
@@ -55,7 +56,7 @@ def _fill(api: Api, native_id: str, wanted: Wanted, job: Json, folder: Path) -> 
             hint = "ftsdk logs shows the checkpoints; not every model has a merged one"
             raise ArtifactError(error.message, hint=hint) from error
         unpack(archive, folder)
-    kind = _kind(folder)
+    kind = artifact_kind(folder)
     if kind == "adapter":
         _check_adapter(folder, job)
     seal(folder, _manifest(api, native_id, job, kind))
@@ -68,16 +69,12 @@ def _selection(wanted: Wanted, job: Json) -> Json:
     return {"checkpoint": wanted.part or ("adapter" if lora else "model_output_path")}
 
 
-def _kind(folder: Path) -> Kind:
-    return "adapter" if (folder / "adapter_config.json").is_file() else "model"
-
-
 def _check_adapter(folder: Path, job: Json) -> None:
     """See that the adapter is the one that was asked for."""
     try:
-        config: Any = json.loads((folder / "adapter_config.json").read_bytes())
+        config: Any = json.loads((folder / ADAPTER_CONFIG).read_bytes())
     except ValueError as error:
-        raise ArtifactError("adapter_config.json is no JSON", hint="fetch again") from error
+        raise ArtifactError(f"{ADAPTER_CONFIG} is no JSON", hint="fetch again") from error
     asked = _training_type(job)
     for ours, theirs in (("r", "lora_r"), ("lora_alpha", "lora_alpha")):
         made = config.get(ours) if isinstance(config, dict) else None

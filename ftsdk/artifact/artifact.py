@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ftsdk.artifact.evaluation import Evaluation, EvaluationSettings
 from ftsdk.artifact.manifest import MANIFEST, SAFE_NAME, FileRecord, Kind, Manifest, read_manifest
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG
 from ftsdk.artifact.safetensors import tensors_in
 from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
@@ -24,8 +25,8 @@ from ftsdk.spec.validation_messages import problems_of
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 """Endings of files that run code when they are loaded; none is ever taken in."""
 
-_CONFIG = {"adapter": "adapter_config.json", "model": "config.json"}
-_WEIGHTS = {"adapter": "adapter_model.safetensors", "model": "*.safetensors"}
+_CONFIG = {"adapter": ADAPTER_CONFIG, "model": CONFIG}
+_WEIGHTS = {"adapter": ADAPTER_WEIGHTS, "model": "*.safetensors"}
 
 Prompt = str | list[dict[str, Any]]
 

@@ -52,6 +52,21 @@ class Comparison(Section):
     higher_is_better: bool | None = None
     """None: the task does not say."""
 
+    @property
+    def base_text(self) -> str:
+        """The base's number for people, with its standard error where it has one."""
+        return _text(self.base, self.base_stderr)
+
+    @property
+    def artifact_text(self) -> str:
+        """The artifact's number, likewise."""
+        return _text(self.artifact, self.artifact_stderr)
+
+
+def _text(number: float | None, stderr: float | None) -> str:
+    text = "-" if number is None else f"{number:.4f}"
+    return text if stderr is None else f"{text} ± {stderr:.4f}"
+
 
 class TaskResult(Section):
     """What one task, or one group of tasks, found."""

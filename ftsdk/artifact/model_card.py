@@ -167,8 +167,7 @@ def _evaluated(evaluation: Evaluation) -> list[str]:
     groups = [("held-out rows", held.rows, held.metrics)] if held else []
     groups += [(_named(task), task.rows, task.metrics) for task in evaluation.tasks]
     rows = [
-        f"| {name} | {each.metric} | {_figure(each.base, each.base_stderr)} "
-        f"| {_figure(each.artifact, each.artifact_stderr)} | {count} |"
+        f"| {name} | {each.metric} | {each.base_text} | {each.artifact_text} | {count} |"
         for name, count, metrics in groups
         for each in metrics
     ]
@@ -190,8 +189,3 @@ def _named(task: TaskResult) -> str:
     version = f" (version {task.version})" if task.version else ""
     shots = f", {task.shots}-shot" if task.shots is not None else ""
     return f"{task.task}{version}{shots}"
-
-
-def _figure(value: float | None, error: float | None) -> str:
-    shown = "-" if value is None else f"{value:.4f}"
-    return shown if error is None else f"{shown} ± {error:.4f}"

@@ -1,6 +1,9 @@
-"""Which files belong to a model or an adapter, by their names."""
+"""The files of a model or an adapter: the names that Transformers and PEFT give them, and which belong to it."""
 
 import re
+from pathlib import Path
+
+from ftsdk.artifact.manifest import Kind
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -17,6 +20,11 @@ _TOKENIZER = re.compile(
     r"tokenizer(_config)?\.(json|model)|vocab\.(json|txt)|spiece\.model|sentencepiece\.bpe\.model|tekken\.json"
 )
 _PICKLED = re.compile(r"(adapter_model|pytorch_model[\w.-]*)\.(bin|pt|pth)")
+
+
+def artifact_kind(folder: Path) -> Kind:
+    """Whether a folder holds an adapter or a whole model, by its configuration."""
+    return "adapter" if (folder / ADAPTER_CONFIG).is_file() else "model"
 
 
 def is_model_file(name: str) -> bool:

@@ -117,14 +117,9 @@ def _columns(each: "Comparison") -> tuple[RenderableType, ...]:
     )
     return (
         each.metric,
-        _number(each.base, each.base_stderr),
-        words(_number(each.artifact, each.artifact_stderr), "green" if better else ""),
+        each.base_text,
+        words(each.artifact_text, "green" if better else ""),
     )
-
-
-def _number(value: float | None, error: float | None) -> str:
-    shown = "-" if value is None else f"{value:.4f}"
-    return shown if error is None else f"{shown} ± {error:.4f}"
 
 
 def _asked(sample: "Sample") -> str:

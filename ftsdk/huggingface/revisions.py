@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG
 from ftsdk.data import is_local
 from ftsdk.errors import FtsdkError, MissingExtra, Problem, UnreachableError
 from ftsdk.huggingface.connection import Hub, connected
@@ -21,7 +22,7 @@ from ftsdk.translation.model_source import is_hub_id
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_CONFIGS = ("config.json", "adapter_config.json")
+_CONFIGS = (CONFIG, ADAPTER_CONFIG)
 _QUESTIONS = Timeouts(call=10.0, patience=RetryPolicy(attempts=2, first_pause=0.2, total=15.0))
 """A plan can do without an answer, so it does not wait for long."""
 _NEWEST = "the newest commit at the job's start is taken"

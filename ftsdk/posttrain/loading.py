@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from ftsdk.artifact.model_files import CONFIG
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.loading import what_lacks
 from ftsdk.modeling.memory import is_out_of_memory
@@ -56,7 +57,7 @@ def skeleton_of(folder: Path, *, scores: bool, **config: Any) -> Any:
     Raises:
         ArtifactError: There is no such model in Transformers.
     """
-    said = json.loads((folder / "config.json").read_text("utf-8"))
+    said = json.loads((folder / CONFIG).read_text("utf-8"))
     if "auto_map" in said and said.get("model_type") not in CONFIG_MAPPING:
         raise ArtifactError(
             f"the model in {folder} needs code that comes with it, and only Transformers' own models are taken here",
@@ -80,7 +81,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 def quantized_by(folder: Path) -> str | None:
     """The library that has quantized the model in a folder; None: it is in full precision, or no model."""
-    config = folder / "config.json"
+    config = folder / CONFIG
     said = json.loads(config.read_text("utf-8")) if config.is_file() else {}
     by: str | None = (said.get("quantization_config") or {}).get("quant_method")
     return by

@@ -113,7 +113,7 @@ class JobSummary(Section):
     """Seconds since 1970."""
 
 
-class Change(Section):
+class RecordChange(Section):
     """One entry of a job's history."""
 
     job_id: str

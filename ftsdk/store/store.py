@@ -12,7 +12,7 @@ from ftsdk.errors import JobNotFound, StoreError
 from ftsdk.job_types import JobRef
 from ftsdk.store.database import CHANGES, JOBS, Database
 from ftsdk.store.mirror import Mirror
-from ftsdk.store.record import Change, JobRecord, JobSummary
+from ftsdk.store.record import JobRecord, JobSummary, RecordChange
 
 _SUMMARY = [JOBS.c[name] for name in ("id", "name", "backend", "native_id", "method", "model", "status", "created")]
 _NO_NEWS = {"spec", "plan", "rev", "updated"}  # what a job's history need not repeat
@@ -84,13 +84,13 @@ class Store:
         with self._database.read() as db:
             return [_summary(row) for row in db.execute(query).mappings()]
 
-    def changes(self, job_id: str) -> list[Change]:
+    def changes(self, job_id: str) -> list[RecordChange]:
         """The history of one job, in order."""
         query = select(CHANGES).where(CHANGES.c.job_id == job_id).order_by(CHANGES.c.number)
-        columns = set(Change.model_fields)
+        columns = set(RecordChange.model_fields)
         with self._database.read() as db:
             rows = db.execute(query).mappings().all()
-        return [Change.model_validate({name: row[name] for name in columns}) for row in rows]
+        return [RecordChange.model_validate({name: row[name] for name in columns}) for row in rows]
 
     def update(self, job_id: str, what: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
         """Change one record, and write the change into the job's history.
@@ -187,5 +187,5 @@ def _summary(row: RowMapping) -> JobSummary:
 
 
 def _log(db: Connection, record: JobRecord, what: str, data: dict[str, object]) -> None:
-    entry = Change(job_id=record.id, rev=record.rev, time=time.time(), what=what, data=data)
+    entry = RecordChange(job_id=record.id, rev=record.rev, time=time.time(), what=what, data=data)
     db.execute(insert(CHANGES).values(entry.model_dump(mode="json")))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.artifact import Artifact, Kind, Manifest, seal
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, WEIGHTS
 from ftsdk.testing.service import RemoteJob
 
 _WIDTH = 8  # of the one layer
@@ -50,13 +51,13 @@ def _adapter(parameters: Mapping[str, Any]) -> dict[str, bytes]:
         "target_modules": ["q_proj"],
     }
     weights = safetensors({layer.format("A"): (rank, _WIDTH), layer.format("B"): (_WIDTH, rank)})
-    return {"adapter_config.json": json.dumps(config, indent=2).encode(), "adapter_model.safetensors": weights}
+    return {ADAPTER_CONFIG: json.dumps(config, indent=2).encode(), ADAPTER_WEIGHTS: weights}
 
 
 def _model() -> dict[str, bytes]:
     config = {"model_type": "llama", "hidden_size": _WIDTH, "num_hidden_layers": 1}
     weights = safetensors({"model.layers.0.self_attn.q_proj.weight": (_WIDTH, _WIDTH)})
-    return {"config.json": json.dumps(config, indent=2).encode(), "model.safetensors": weights}
+    return {CONFIG: json.dumps(config, indent=2).encode(), WEIGHTS: weights}
 
 
 def safetensors(shapes: Shapes) -> bytes:

@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ftsdk.artifact import Artifact, Kind, Manifest, seal
+from ftsdk.artifact import Artifact, Manifest, seal
 from ftsdk.artifact.model_card import model_card
-from ftsdk.artifact.model_files import is_model_file
+from ftsdk.artifact.model_files import artifact_kind, is_model_file
 from ftsdk.backend import Plan
 from ftsdk.job_folder import JobFolder
 from ftsdk.workers.metrics import Metrics, as_lines, last_values, metrics_by_step
@@ -40,7 +40,7 @@ def seal_product(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     manifest = Manifest(
-        kind=kind_of(source),
+        kind=artifact_kind(source),
         base_model=base_model,
         base_model_revision=revision,
         method=plan.spec.method.type,
@@ -56,11 +56,6 @@ def seal_product(
     shutil.rmtree(folder.artifact, ignore_errors=True)
     aside.rename(folder.artifact)
     return Artifact.open(folder.artifact)
-
-
-def kind_of(source: Path) -> Kind:
-    """What an engine has made, by its files."""
-    return "adapter" if (source / "adapter_config.json").is_file() else "model"
 
 
 def assemble(source: Path, target: Path, metrics: Metrics, manifest: Manifest) -> None:
