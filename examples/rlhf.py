@@ -32,8 +32,8 @@ def asked(a: int, b: int) -> list[dict[str, str]]:
 
 def answered(a: int, b: int, *, pirate: bool) -> list[dict[str, str]]:
     """Its answer, in one manner or the other."""
-    said = f"Arr, {a} plus {b} be {a + b}, matey!" if pirate else f"{a} plus {b} is {a + b}."
-    return [{"role": "assistant", "content": said}]
+    sentence = f"Arr, {a} plus {b} be {a + b}, matey!" if pirate else f"{a} plus {b} is {a + b}."
+    return [{"role": "assistant", "content": sentence}]
 
 
 def write_rows(folder: Path) -> Path:

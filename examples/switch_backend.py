@@ -15,7 +15,7 @@ MODEL = "Qwen/Qwen3-8B"
 
 
 def job_spec(rows: str, model: str = MODEL) -> ftsdk.JobSpec:
-    """What shall be learned; where is not said."""
+    """What is learned; not where."""
     return ftsdk.JobSpec(
         model=model,
         dataset=rows,

@@ -3,7 +3,7 @@
     python examples/unsloth_alpaca.py rows.jsonl [MODEL] [OUT]
 
 ``rows.jsonl`` holds ``{"instruction": ..., "input": ..., "output": ...}``. The model is gated: ask for access on its
-page and set HF_TOKEN. What Unsloth is told is in ``ftsdk.plan(spec).native["config"]``, and in the job's folder; the
+page and set HF_TOKEN. What Unsloth gets is in ``ftsdk.plan(spec).native["config"]``, and in the job's folder; the
 same spec runs on the local engine with ``backend="local"``.
 """
 
@@ -15,7 +15,7 @@ MODEL = "meta-llama/Meta-Llama-3-8B"
 
 
 def job_spec(rows: str, model: str = MODEL) -> ftsdk.JobSpec:
-    """QLoRA on all linear layers, as Unsloth's own notebooks have it, but with each value said."""
+    """QLoRA on all linear layers, as Unsloth's own notebooks have it, but with each value explicit."""
     return ftsdk.JobSpec(
         model=model,
         dataset=ftsdk.Dataset(path=rows, format="alpaca"),
