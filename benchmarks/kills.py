@@ -27,7 +27,7 @@ from ftsdk.files import sha256
 from ftsdk.identity import is_alive
 from ftsdk.job_types import JobState
 from ftsdk.workers.attempt import latest_attempt
-from ftsdk.workers.driver import folder_of
+from ftsdk.workers.driver import job_folder
 from ftsdk.workers.process import signal_process
 from ftsdk_local.train.common.checkpoint import SEAL
 
@@ -104,7 +104,7 @@ class Worker:
 
     def __init__(self, job: ftsdk.Job) -> None:
         self.job = job
-        self.folder = folder_of(*job.ref.split(":"))
+        self.folder = job_folder(*job.ref.split(":"))
 
     def alive(self) -> bool:
         """Whether it has signed and lives; an earlier worker, which was killed, does not count."""

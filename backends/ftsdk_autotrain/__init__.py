@@ -18,7 +18,7 @@ from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk.workers.hardware import device
 from ftsdk_autotrain import hosted, translate
-from ftsdk_autotrain.installation import HOUSE
+from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.options import AutoTrainOptions
 
 __all__ = ["AutoTrainBackend"]
@@ -33,7 +33,7 @@ class AutoTrainBackend(EngineBackend):
 
     name = translate.NAME
     worker = "ftsdk_autotrain.worker"
-    house = HOUSE
+    environment = ENGINE_ENVIRONMENT
     Options: ClassVar[type[Options]] = AutoTrainOptions
 
     def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
@@ -54,11 +54,13 @@ class AutoTrainBackend(EngineBackend):
         """AutoTrain's YAML, and the machine at Hugging Face where it shall run there."""
         pins = pins_of(spec, self.name)
         if options.executor == "local":
-            return translate.plan(spec, options, translate.Known(HOUSE.version, device(options.device), pins))
+            return translate.plan(
+                spec, options, translate.Known(ENGINE_ENVIRONMENT.version, device(options.device), pins)
+            )
         with connected(self.name, self._timing) as hub:
             owner, machines = hub.namespace(options.namespace), flavors(hub)
         variables = frozenset(name for name, value in os.environ.items() if value)
-        known = translate.Known(HOUSE.version, device("cpu"), pins, owner, machines, variables)
+        known = translate.Known(ENGINE_ENVIRONMENT.version, device("cpu"), pins, owner, machines, variables)
         return translate.plan(spec, options, known)
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:

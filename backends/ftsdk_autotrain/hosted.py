@@ -11,7 +11,7 @@ from ftsdk.artifact import Artifact, Manifest, place
 from ftsdk.artifact.model_files import artifact_kind
 from ftsdk.backend import Plan, Record
 from ftsdk.data.report import check_unchanged
-from ftsdk.engines.bundle import words
+from ftsdk.engines.bundle import runner_arguments
 from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.huggingface import jobs, spaces
 from ftsdk.huggingface.connection import Hub
@@ -23,11 +23,11 @@ from ftsdk.huggingface.results import Result, bring, log_of, result_of, task_of
 from ftsdk.huggingface.staging import TASK, Contents, make_repository, open_settings, repository, stage
 from ftsdk.job_types import JobState, Reason, job_id
 from ftsdk.redact import redact
-from ftsdk.workers.artifact_builder import assemble
+from ftsdk.workers.artifact_builder import build_artifact
 from ftsdk.workers.diagnosis import diagnose
 from ftsdk.workers.metrics import Metrics
 from ftsdk.workers.outcome import Outcome, failed
-from ftsdk_autotrain.installation import HOUSE
+from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.progress import AutoTrainLog
 from ftsdk_autotrain.request import RUNNER, write_request
 
@@ -37,7 +37,8 @@ _JOB, _SPACE = "jobs/", "spaces/"
 
 _CHECK = (
     "import sys, importlib.metadata as m, importlib.util as u;"
-    f"sys.exit(m.version('{HOUSE.package}') != '{HOUSE.version}' or u.find_spec('huggingface_hub') is None)"
+    f"sys.exit(m.version('{ENGINE_ENVIRONMENT.package}') != '{ENGINE_ENVIRONMENT.version}'"
+    " or u.find_spec('huggingface_hub') is None)"
 )
 _LEFT = ["autotrain-data", "checkpoint-*", "runs", "*.bin", "*.pt", "*.pth", "README.md"]
 """What AutoTrain writes beside a model."""
@@ -137,9 +138,9 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
         "repo": store,
         "code": None,
         "check": _CHECK,
-        "python": HOUSE.python,
-        "lock": HOUSE.lock.name,
-        "command": words(RUNNER),
+        "python": ENGINE_ENVIRONMENT.python,
+        "lock": ENGINE_ENVIRONMENT.lock.name,
+        "command": runner_arguments(RUNNER),
         "placed": [],
         "events": "",
         "heartbeat": "",
@@ -161,7 +162,7 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
     }
     return {
         TASK: json.dumps(task, indent=2),
-        HOUSE.lock.name: HOUSE.lock,
+        ENGINE_ENVIRONMENT.lock.name: ENGINE_ENVIRONMENT.lock,
         "desk": desk,
     }
 
@@ -213,7 +214,7 @@ def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
         manifest = Manifest.model_validate(
             {**task["manifest"], "kind": artifact_kind(source), "versions": result.outcome["versions"], "job": ref}
         )
-        assemble(source, folder, _metrics(hub, result, task), manifest)
+        build_artifact(source, folder, _metrics(hub, result, task), manifest)
 
 
 def _metrics(hub: Hub, result: Result, task: dict[str, Any]) -> Metrics:

@@ -4,7 +4,7 @@ from collections import deque
 from typing import NamedTuple
 
 from ftsdk.workers.event_writer import EventWriter
-from ftsdk.workers.log_parser import Bar, bar_in, values_in
+from ftsdk.workers.log_parser import ProgressBar, parse_metrics, parse_progress_bar
 
 _TAIL = 200  # lines
 _BEGINS = "Starting to train"
@@ -14,7 +14,7 @@ _LOGS = ":on_log:"
 class Heard(NamedTuple):
     """What one line says."""
 
-    bar: Bar | None = None
+    bar: ProgressBar | None = None
     """How far the training is."""
     step: int | None = None
     """The optimizer step that the values belong to."""
@@ -37,10 +37,10 @@ class AutoTrainLog:
 
     def hear(self, line: str) -> Heard:
         """What a line says."""
-        bar = bar_in(line)
+        bar = parse_progress_bar(line)
         self._training = self._training or _BEGINS in line
         now = bar if self._training else None
-        values = values_in(line) if _LOGS in line else {}  # the progress bar prints them once more
+        values = parse_metrics(line) if _LOGS in line else {}  # the progress bar prints them once more
         if not values:
             return Heard(now, is_bar=bar is not None)
         self._logged += self._each if "loss" in values else 0

@@ -9,7 +9,7 @@ import yaml
 from ftsdk.backend import Plan
 from ftsdk.data import rows
 from ftsdk.data.download import download_dataset
-from ftsdk.engines.bundle import lay_out
+from ftsdk.engines.bundle import copy_modules
 from ftsdk.spec import Dataset
 
 RUNNER = "ftsdk_autotrain.runner"
@@ -30,7 +30,7 @@ def write_request(desk: Path, plan: Plan, cache: Path) -> Path:
     """
     config, told = plan.native["config"], plan.native["rows"]
     desk.mkdir(exist_ok=True)
-    lay_out(desk, TOOLS)
+    copy_modules(desk, TOOLS)
     dataset = download_dataset(Dataset.model_validate(told["dataset"]), cache)
     with (desk / "rows.jsonl").open("w", encoding="utf-8") as file:
         for row in rows(dataset, told["method"]):

@@ -17,7 +17,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftsdk.engines.runner_support import Request, Result, RunnerError, bring_model, do, offline, same, too_new, versions
+from ftsdk.engines.runner_support import (
+    Request,
+    Result,
+    RunnerError,
+    download_model,
+    offline_environment,
+    run_request,
+    values_match,
+    version_mismatch,
+    versions,
+)
 
 TRANSFORMERS = "4.48"
 """AutoTrain's."""
@@ -32,11 +42,11 @@ Row = dict[str, Any]
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return do(folder, _work)
+    return run_request(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    bring_model(request["model"], request["model_revision"])
+    download_model(request["model"], request["model_revision"])
     tokenizer = load_tokenizer(request)
     result["left_out"] = write_rows(request, tokenizer)
     run_autotrain()
@@ -58,7 +68,7 @@ def load_tokenizer(request: Row) -> Any:
 
     try:
         config = path_of("config.json")
-        if config and (trouble := too_new(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
+        if config and (trouble := version_mismatch(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
             raise RunnerError("engine_error", trouble)
         tokenizer = AutoTokenizer.from_pretrained(request["model"], trust_remote_code=request["trust_remote_code"])
     except (OSError, ValueError, KeyError) as error:
@@ -178,7 +188,7 @@ def run_autotrain() -> None:
     error, failed = "", False
     with subprocess.Popen(
         command,
-        env=offline(),
+        env=offline_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -215,7 +225,7 @@ def finish(request: Row, tokenizer: Any, result: Row) -> None:
     if not any(path.is_file() for path in wanted):
         raise RunnerError("", "")
     told = json.loads((project / "training_params.json").read_text("utf-8"))
-    other = [name for name, value in request["params"].items() if not same(told.get(name), value)]
+    other = [name for name, value in request["params"].items() if not values_match(told.get(name), value)]
     if other:
         raise RunnerError(
             "engine_error", f"AutoTrain has trained with other values than it was given: {', '.join(other)}"

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
-from ftsdk.engines.fields import Model, cut_batch, model_of
-from ftsdk.engines.runner_support import too_new
+from ftsdk.engines.fields import ModelReference, resolve_model, split_batch
+from ftsdk.engines.runner_support import version_mismatch
 from ftsdk.huggingface.flavors import Flavor
 from ftsdk.huggingface.pricing import Terms, named_flavor, secrets_of, settle_terms
 from ftsdk.huggingface.revisions import Pins, revisions, warnings
@@ -131,7 +131,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=(*ledger.own, *(terms.own if terms else ())),
+        backends_own=(*ledger.backend_defaults, *(terms.own if terms else ())),
         command="autotrain --config job.yaml",
         device=machine.name,
         device_memory=machine.memory,
@@ -206,10 +206,10 @@ def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Kn
     return native, terms
 
 
-def _model(ledger: Ledger, commit: str | None) -> Model:
+def _model(ledger: Ledger, commit: str | None) -> ModelReference:
     """AutoTrain's name for the model, and the Hub's commit, which our runner brings."""
     ledger.use("trust_remote_code", "ALLOW_REMOTE_CODE")
-    model = model_of(ledger, commit, "base_model")
+    model = resolve_model(ledger, commit, "base_model")
     if config := config_of(*model):
         _check_model(ledger, config)
     return model
@@ -218,7 +218,7 @@ def _model(ledger: Ledger, commit: str | None) -> Model:
 def _check_model(ledger: Ledger, config: dict[str, Any]) -> None:
     """Refuse what AutoTrain's Transformers cannot read, or misreads."""
     kind = config.get("model_type")
-    if trouble := too_new(config, TRANSFORMERS):
+    if trouble := version_mismatch(config, TRANSFORMERS):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or another backend")
     elif kind not in architectures():
         what = f"AutoTrain's Transformers is {TRANSFORMERS}, which does not know models of the type {kind!r}"
@@ -231,7 +231,7 @@ def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict
     return {
         **{native: ledger.use(field, native) for field, native in SENT.items()},
         "epochs": _epochs(ledger),
-        **cut_batch(ledger, "batch_size", "gradient_accumulation"),
+        **split_batch(ledger, "batch_size", "gradient_accumulation"),
         **_adapter(ledger, options),
         "quantization": _quantization(ledger, machine),
         "mixed_precision": _precision(ledger, machine),

@@ -5,7 +5,7 @@ from typing import ClassVar
 from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk_axolotl import translate
-from ftsdk_axolotl.installation import HOUSE
+from ftsdk_axolotl.installation import ENGINE_ENVIRONMENT
 from ftsdk_axolotl.options import AxolotlOptions
 
 __all__ = ["AxolotlBackend"]
@@ -16,7 +16,7 @@ class AxolotlBackend(TokensBackend):
 
     name = translate.NAME
     worker = "ftsdk_axolotl.worker"
-    house = HOUSE
+    environment = ENGINE_ENVIRONMENT
     Options: ClassVar[type[Options]] = AxolotlOptions
     methods = frozenset(translate.METHODS)
     quantizations = frozenset(translate.QUANTIZATIONS)

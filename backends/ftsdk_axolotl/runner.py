@@ -15,7 +15,7 @@ from typing import Any
 from ftsdk.data.encoding import choose_padding
 from ftsdk.engines import output, runner_support, tokens
 from ftsdk.engines.runner_support import Request, Result
-from ftsdk.engines.tokens import Encoded, text_columns
+from ftsdk.engines.tokens import EncodedRow, text_columns
 
 _PACKAGES = ("axolotl", "transformers", "trl", "peft", "torch")
 _TRAIN = "from axolotl.cli.train import do_cli; do_cli('job.yaml')"
@@ -27,17 +27,19 @@ TOKENIZER = "tokenizer"
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return runner_support.do(folder, _work)
+    return runner_support.run_request(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    runner_support.bring_model(request["model"], request["model_revision"])
+    runner_support.download_model(request["model"], request["model_revision"])
     tokenizer = tokens.load_tokenizer(request)
     columns = Columns(request["method"])
     result |= tokens.write_tokens(request, tokenizer, columns)
     tokenizer = lay_tokenizer(request, tokenizer, columns.ends)
     output.drop_torn_checkpoints(Path(request["output"]))
-    runner_support.run([sys.executable, "-P", "-u", "-c", _TRAIN], runner_support.offline() | {"PYTHONPATH": "tools"})
+    runner_support.run(
+        [sys.executable, "-P", "-u", "-c", _TRAIN], runner_support.offline_environment() | {"PYTHONPATH": "tools"}
+    )
     drop_strays(request)
     output.finish(request, tokenizer)
     result["versions"] = runner_support.versions(_PACKAGES)
@@ -55,7 +57,7 @@ class Columns:
         self._judged = method == "kto"
         self.ends: set[int] = set()
 
-    def __call__(self, encoded: Encoded) -> Result:
+    def __call__(self, encoded: EncodedRow) -> Result:
         """Each text under its name; a reward model's trainer takes no more than the tokens."""
         self.ends |= {text.ids[-1] for text in encoded.texts.values()}
         if self._scores:

@@ -6,7 +6,7 @@ It stands beside Axolotl in its own Python, and needs nothing of ours but the de
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ftsdk.engines.runner_support import same
+from ftsdk.engines.runner_support import values_match
 
 ARGUMENTS = {
     "center_rewards_coefficient": "center_rewards_coefficient",
@@ -91,4 +91,4 @@ def _alike(told: Any, taken: Any) -> bool:
         return all(name in taken and _alike(value, taken[name]) for name, value in told.items())
     if isinstance(told, list):
         return len(told) == len(taken) and all(map(_alike, told, taken))
-    return same(taken, told)
+    return values_match(taken, told)

@@ -10,7 +10,7 @@ from typing import Any
 from axolotl.core.trainers import AxolotlKTOTrainer, AxolotlORPOTrainer
 from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
 
-from ftsdk.engines.batches import judged_batch, pairs_batch
+from ftsdk.engines.batches import paired_batch, unpaired_batch
 
 Row = dict[str, Any]
 
@@ -19,7 +19,7 @@ class DPO(AxolotlDPOTrainer):
     """Direct preference optimization."""
 
     def __init__(self, *given: Any, processing_class: Any, **options: Any) -> None:
-        batch = partial(pairs_batch, pad=processing_class.pad_token_id)
+        batch = partial(paired_batch, pad=processing_class.pad_token_id)
         super().__init__(*given, processing_class=processing_class, data_collator=batch, **options)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
@@ -30,7 +30,7 @@ class KTO(AxolotlKTOTrainer):
     """Kahneman-Tversky optimization."""
 
     def __init__(self, *given: Any, processing_class: Any, **options: Any) -> None:
-        batch = partial(judged_batch, pad=processing_class.pad_token_id)
+        batch = partial(unpaired_batch, pad=processing_class.pad_token_id)
         super().__init__(*given, processing_class=processing_class, data_collator=batch, **options)
         self.args.train_sampling_strategy = "random"  # TRL pairs rows beforehand, and so needs a fixed order
 

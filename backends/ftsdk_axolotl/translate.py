@@ -5,8 +5,8 @@ from typing import Any
 
 from ftsdk.backend import Plan
 from ftsdk.engines import fields
-from ftsdk.engines.fields import OUTPUT, cut_batch
-from ftsdk.engines.plan import Native, plan_of
+from ftsdk.engines.fields import OUTPUT, split_batch
+from ftsdk.engines.plan import EngineRequest, plan_of
 from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import DPO, KTO, ORPO, JobSpec, RewardModeling
 from ftsdk.translation.ledger import Ledger
@@ -95,7 +95,7 @@ def plan(
     method, commits = spec.method.type, revisions(ledger, pins)
     if method not in METHODS:
         ledger.refuse("method", f"this backend does not do {method}", ", ".join(METHODS))
-    model = fields.model_of(ledger, commits.get("model"), "base_model")
+    model = fields.resolve_model(ledger, commits.get("model"), "base_model")
     config = {
         "base_model": model.name,
         "trust_remote_code": ledger.use("trust_remote_code"),
@@ -114,7 +114,7 @@ def plan(
     ledger.require_values(ONLY)
     fields.refuse_the_usual(ledger, "Axolotl")
     ledger.ignore_advice(ADVICE, "Axolotl has no setting for it")
-    native = Native(
+    native = EngineRequest(
         engine=f"axolotl {version}",
         config=config,
         environment=ENVIRONMENT,
@@ -252,7 +252,7 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
 
 
 def _batch(ledger: Ledger) -> dict[str, int]:
-    told = cut_batch(ledger, "micro_batch_size", "gradient_accumulation_steps")
+    told = split_batch(ledger, "micro_batch_size", "gradient_accumulation_steps")
     if ledger.spec.method.type == "kto" and told["micro_batch_size"] < 2:
         field = "compute.per_device_train_batch_size"
         ledger.refuse(field, "TRL, which Axolotl has do it, takes no single rows for KTO", "2 or more")

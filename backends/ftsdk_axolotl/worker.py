@@ -3,12 +3,12 @@
 import sys
 from functools import partial
 
-from ftsdk.engines.engine_job import Engine, train
+from ftsdk.engines.engine_job import EngineSpec, train
 from ftsdk.workers import worker
-from ftsdk_axolotl.installation import HOUSE
+from ftsdk_axolotl.installation import ENGINE_ENVIRONMENT
 
-ENGINE = Engine(
-    HOUSE,
+ENGINE = EngineSpec(
+    ENGINE_ENVIRONMENT,
     runner="ftsdk_axolotl.runner",
     file="job.yaml",
     tools=("ftsdk_axolotl.plugin", "ftsdk_axolotl.settings", "ftsdk_axolotl.trainers"),

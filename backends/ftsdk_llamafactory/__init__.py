@@ -7,7 +7,7 @@ from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk.engines.environment import EngineEnvironment
 from ftsdk_llamafactory import translate
-from ftsdk_llamafactory.installation import HOUSE, HOUSES
+from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT, ENGINE_ENVIRONMENTS
 from ftsdk_llamafactory.methods import STAGES
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
@@ -19,8 +19,8 @@ class LlamaFactoryBackend(TokensBackend):
 
     name = translate.NAME
     worker = "ftsdk_llamafactory.worker"
-    house = HOUSE
-    houses: ClassVar[Mapping[str, EngineEnvironment]] = HOUSES
+    environment = ENGINE_ENVIRONMENT
+    environments: ClassVar[Mapping[str, EngineEnvironment]] = ENGINE_ENVIRONMENTS
     Options: ClassVar[type[Options]] = LlamaFactoryOptions
     methods = frozenset(STAGES)
     quantizations = frozenset(translate.QUANTIZATIONS)

@@ -6,7 +6,7 @@ from ftsdk.engines.environment import EngineEnvironment
 
 _HERE = Path(__file__).parent
 
-HOUSE = EngineEnvironment(
+ENGINE_ENVIRONMENT = EngineEnvironment(
     name="llamafactory",
     package="llamafactory",
     lock=_HERE / "lock.txt",
@@ -23,5 +23,5 @@ PPO = EngineEnvironment(
 )
 """For PPO alone, which LLaMA-Factory does with the TRL of 2024."""
 
-HOUSES = {"ppo": PPO}
-"""From a method to its house, where it is another one."""
+ENGINE_ENVIRONMENTS = {"ppo": PPO}
+"""From a method to its environment, where it is another one."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from ftsdk.engines import output, runner_support, tokens
 from ftsdk.engines.runner_support import Request, Result, RunnerError
-from ftsdk.engines.tokens import Encoded, text_columns
+from ftsdk.engines.tokens import EncodedRow, text_columns
 from ftsdk_llamafactory.scores import from_classifier, to_classifier
 
 _PACKAGES = ("llamafactory", "transformers", "trl", "peft", "torch")
@@ -41,12 +41,12 @@ _READ_OTHERWISE = frozenset({"report_to"})
 
 def main(folder: str) -> int:
     """Do the job; 0 only if there are good weights."""
-    return runner_support.do(folder, _work)
+    return runner_support.run_request(folder, _work)
 
 
 def _work(request: Request, result: Result) -> None:
-    runner_support.bring_model(request["model"], request["model_revision"])
-    check_model(Path(request["model"]))
+    runner_support.download_model(request["model"], request["model_revision"])
+    check_model_version(Path(request["model"]))
     tokenizer = tokens.load_tokenizer(request)
     result |= tokens.write_tokens(request, tokenizer, columns)
     check_settings(request["config"])
@@ -58,7 +58,7 @@ def _work(request: Request, result: Result) -> None:
     result["versions"] = runner_support.versions(_PACKAGES)
 
 
-def check_model(folder: Path) -> None:
+def check_model_version(folder: Path) -> None:
     """See that this Transformers, which is older for PPO, reads the model right.
 
     Raises:
@@ -67,7 +67,7 @@ def check_model(folder: Path) -> None:
     from transformers import __version__
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    if __version__.startswith("4.") and (trouble := runner_support.too_new(config, __version__)):
+    if __version__.startswith("4.") and (trouble := runner_support.version_mismatch(config, __version__)):
         raise RunnerError("engine_error", trouble)
 
 
@@ -92,7 +92,7 @@ def prepare(request: Request, rows: int, tokenizer: Any) -> None:
         from_classifier(reward["name"], reward["revision"], Path(config["reward_model"]), tokenizer)
 
 
-def columns(encoded: Encoded) -> Result:
+def columns(encoded: EncodedRow) -> Result:
     """A row as LLaMA-Factory reads it: each text under its name, and no images, videos or sounds."""
     tags = {"kto_tags": encoded.row["label"]} if "label" in encoded.row else {}
     return {"images": None, "videos": None, "audios": None, **tags, **text_columns(encoded, _BEGINNINGS)}
@@ -102,7 +102,7 @@ def check_settings(config: dict[str, Any]) -> None:
     """Let LLaMA-Factory read its configuration, and compare what it took with what it was given."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", _RESOLVE],
-        env=runner_support.offline(),
+        env=runner_support.offline_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -114,7 +114,9 @@ def check_settings(config: dict[str, Any]) -> None:
     other = [
         f"{name}={resolved.get(name)!r} instead of {value!r}"
         for name, value in config.items()
-        if name not in _READ_OTHERWISE and name in resolved and not runner_support.same(_joined(resolved[name]), value)
+        if name not in _READ_OTHERWISE
+        and name in resolved
+        and not runner_support.values_match(_joined(resolved[name]), value)
     ]
     missing = [name for name in config if name not in resolved]
     if other or missing:
@@ -134,7 +136,8 @@ def train() -> None:
     Path(_STAND_INS, "torchaudio.py").write_text('"""Imported for sound, of which there is none here."""\n', "utf-8")
     path = f"{_STAND_INS}{os.pathsep}tools"
     runner_support.run(
-        [sys.executable, "-P", "-u", "-c", _TRAIN, "job.yaml"], runner_support.offline() | {"PYTHONPATH": path}
+        [sys.executable, "-P", "-u", "-c", _TRAIN, "job.yaml"],
+        runner_support.offline_environment() | {"PYTHONPATH": path},
     )
 
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ftsdk.engines.runner_support import RunnerError, too_new
+from ftsdk.engines.runner_support import RunnerError, version_mismatch
 
 HEAD = "value_head.safetensors"
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
@@ -97,5 +97,5 @@ def _check_age(folder: Path) -> None:
     from transformers import __version__
 
     file = folder / "config.json"
-    if file.is_file() and (trouble := too_new(json.loads(file.read_text("utf-8")), __version__)):
+    if file.is_file() and (trouble := version_mismatch(json.loads(file.read_text("utf-8")), __version__)):
         raise RunnerError("engine_error", f"method.reward: {trouble}")

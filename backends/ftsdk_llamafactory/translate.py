@@ -8,9 +8,9 @@ from typing import Any
 from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.backend import Plan, PlanNote
 from ftsdk.engines import fields
-from ftsdk.engines.fields import OUTPUT, cut_batch
-from ftsdk.engines.plan import Native, plan_of
-from ftsdk.engines.runner_support import too_new
+from ftsdk.engines.fields import OUTPUT, split_batch
+from ftsdk.engines.plan import EngineRequest, plan_of
+from ftsdk.engines.runner_support import version_mismatch
 from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
@@ -79,13 +79,13 @@ def plan(
     """
     ledger = Ledger(NAME, spec)
     method, commits = spec.method.type, revisions(ledger, pins)
-    model = fields.model_of(ledger, commits.get("model"), "model_name_or_path")
+    model = fields.resolve_model(ledger, commits.get("model"), "model_name_or_path")
     config = _config(ledger, options, machine, model.name)
     if method == "ppo":
         _check_age(ledger, model)
     reward = _reward(ledger, commits.get("method.reward"))
     _refuse(ledger)
-    native = Native(
+    native = EngineRequest(
         engine=f"llamafactory {version}",
         config=config,
         environment=ENVIRONMENT,
@@ -114,7 +114,7 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
         "max_steps": ledger.use("training.max_steps") or -1,
         "data_seed": ledger.value("training.seed"),
         **(_cadence_of_ppo(ledger) if ledger.spec.method.type == "ppo" else _cadence(ledger)),
-        **cut_batch(ledger, "per_device_train_batch_size", "gradient_accumulation_steps"),
+        **split_batch(ledger, "per_device_train_batch_size", "gradient_accumulation_steps"),
         **_precision(ledger, machine),
         "use_cpu": not machine.cuda,
         "disable_gradient_checkpointing": ledger.use("compute.gradient_checkpointing") is False,
@@ -173,10 +173,10 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     return {**methods.FIXED.get(method, {}), **told}
 
 
-def _check_age(ledger: Ledger, model: fields.Model) -> None:
+def _check_age(ledger: Ledger, model: fields.ModelReference) -> None:
     """Refuse what the older Transformers of PPO's environment would misread."""
     config = config_of(*model)
-    if config and (trouble := too_new(config, methods.PPOS_TRANSFORMERS)):
+    if config and (trouble := version_mismatch(config, methods.PPOS_TRANSFORMERS)):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or the local backend")
 
 
@@ -189,7 +189,7 @@ def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
         ledger.refuse("method.reward", "LLaMA-Factory's PPO takes a reward model, and no function", "give its artifact")
         return None
     folder = reward_model_folder(ledger, "method.reward", name)
-    if folder and (trouble := too_new(_config_under(folder), methods.PPOS_TRANSFORMERS)):
+    if folder and (trouble := version_mismatch(_config_under(folder), methods.PPOS_TRANSFORMERS)):
         fix = "a reward model on a base that Transformers 4 has saved, or the local backend"
         ledger.refuse("method.reward", trouble, fix)
     return {"name": str(folder or name), "revision": None if folder else commit}
@@ -239,7 +239,7 @@ def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
     target = ledger.use("method.target_kl", "ppo_target")
     if target is None:
         why = f"LLaMA-Factory always steers the coefficient; its target is {methods.TARGET_KL}"
-        ledger.own.append(PlanNote("method.target_kl", why))
+        ledger.backend_defaults.append(PlanNote("method.target_kl", why))
     return {
         "ppo_target": target or methods.TARGET_KL,
         "warmup_steps": ledger.use("training.warmup_steps") or 0,

@@ -3,16 +3,16 @@
 import sys
 from functools import partial
 
-from ftsdk.engines.engine_job import Engine, train
+from ftsdk.engines.engine_job import EngineSpec, train
 from ftsdk.workers import worker
-from ftsdk_llamafactory.installation import HOUSE, HOUSES
+from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT, ENGINE_ENVIRONMENTS
 
-ENGINE = Engine(
-    HOUSE,
+ENGINE = EngineSpec(
+    ENGINE_ENVIRONMENT,
     runner="ftsdk_llamafactory.runner",
     file="job.yaml",
     tools=("ftsdk_llamafactory.scores",),
-    houses=HOUSES,
+    environments=ENGINE_ENVIRONMENTS,
 )
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.files import sha256
 from ftsdk.spec.method import is_function
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_source import check_model, folder_of, reward_model_folder
+from ftsdk.translation.model_source import check_model_folder, model_folder, reward_model_folder
 from ftsdk_local.settings import RewardSettings
 
 NAME = "local"
@@ -37,14 +37,14 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
     model: str = ledger.use("model", "pretrained_model_name_or_path")
     given: str | None = ledger.use("model_revision", "revision")
     revision = commit or given
-    folder = folder_of(ledger, "model", model)
+    folder = model_folder(ledger, "model", model)
     if folder is None:
         return Source(model, revision)
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(ledger, folder, commit)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
-    check_model(ledger, "model", folder)
+    check_model_folder(ledger, "model", folder)
     return Source(str(folder), revision)
 
 

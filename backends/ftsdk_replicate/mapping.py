@@ -49,7 +49,7 @@ def send_fields(ledger: Ledger, trainer: Trainer, meant: Mapping[str, str]) -> d
         elif ledger.is_set(field):
             ledger.refuse("method" if field == "method.type" else field, flaw)
         else:
-            ledger.own.append(PlanNote(field, f"{flaw}; its default is {trainer.inputs[name].default!r}"))
+            ledger.backend_defaults.append(PlanNote(field, f"{flaw}; its default is {trainer.inputs[name].default!r}"))
     return sent
 
 
@@ -87,7 +87,7 @@ def check_facts(ledger: Ledger, trainer: Trainer) -> None:
             where = "method" if field == "method.type" else field
             ledger.refuse(where, f"the trainer always has {value!r}", str(value))
         else:
-            ledger.own.append(PlanNote(field, f"the trainer always has {value!r}"))
+            ledger.backend_defaults.append(PlanNote(field, f"the trainer always has {value!r}"))
 
 
 def _same(value: Any, fact: Any) -> bool:
@@ -116,7 +116,9 @@ def send_validation(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any], *
         each = trainer.inputs[names.VALIDATION_ROWS]
         if not each.flaw(0):
             return {names.VALIDATION_ROWS: 0}
-        ledger.own.append(PlanNote(names.VALIDATION_ROWS, f"the trainer takes {each.default} rows out of the training"))
+        ledger.backend_defaults.append(
+            PlanNote(names.VALIDATION_ROWS, f"the trainer takes {each.default} rows out of the training")
+        )
     return {}
 
 
@@ -128,8 +130,8 @@ def close(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any]) -> None:
         if each.required:
             ledger.refuse(f"{SECTION}.constants.{name}", f"the trainer needs it: {each.description or each.name}")
         else:
-            ledger.own.append(PlanNote(name, f"the trainer's own default, {each.default!r}"))
-    told = {note.field for note in ledger.own}
+            ledger.backend_defaults.append(PlanNote(name, f"the trainer's own default, {each.default!r}"))
+    told = {note.field for note in ledger.backend_defaults}
     for field in names.NAMES:
         if field in ledger.honoured or not ledger.has(field) or field in told:
             continue
@@ -138,6 +140,6 @@ def close(ledger: Ledger, trainer: Trainer, sent: Mapping[str, Any]) -> None:
                 what = "the trainer has no input for it, and no profile says that it does so anyway"
                 ledger.refuse(field, what, f"leave it out, or set {SECTION}.field_map or .facts")
         elif not ledger.is_set(field):
-            ledger.own.append(PlanNote(field, "the trainer decides"))
+            ledger.backend_defaults.append(PlanNote(field, "the trainer decides"))
     ledger.ignore_advice({}, "the trainer decides how it fits its machine")
     ledger.close()

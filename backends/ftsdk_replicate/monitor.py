@@ -7,7 +7,7 @@ from typing import Any
 from ftsdk.errors import FtsdkError
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.redact import redact
-from ftsdk.workers.log_parser import bar_in, values_in
+from ftsdk.workers.log_parser import parse_metrics, parse_progress_bar
 from ftsdk_replicate.api import Api, Json
 from ftsdk_replicate.states import evidence_of, reason_of, state_of
 
@@ -75,14 +75,14 @@ def last_metrics(training: Json) -> dict[str, float]:
     """The last value of each metric that the log shows."""
     found: dict[str, float] = {}
     for line in str(training.get("logs") or "").splitlines():
-        found |= values_in(line)
+        found |= parse_metrics(line)
     return found
 
 
 def _told(line: str, cursor: str, time: float) -> Iterator[Event]:
     """A line of log, or the metrics that it shows."""
-    values = values_in(line)
-    bar = bar_in(line)
+    values = parse_metrics(line)
+    bar = parse_progress_bar(line)
     if values:
         yield Event(cursor=cursor, time=time, kind="metrics", step=bar.step if bar else None, metrics=values)
     else:
@@ -100,7 +100,7 @@ def _lines(logs: str, read: int, *, whole: bool) -> Iterator[tuple[str, int]]:
 
 
 def _progress(training: Json) -> tuple[int | None, int | None, float | None]:
-    bars = [bar for line in str(training.get("logs") or "").splitlines() if (bar := bar_in(line))]
+    bars = [bar for line in str(training.get("logs") or "").splitlines() if (bar := parse_progress_bar(line))]
     return (bars[-1].step, bars[-1].total, bars[-1].left) if bars else (None, None, None)
 
 

@@ -85,7 +85,7 @@ def plan(spec: JobSpec, options: ReplicateOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
+        backends_own=tuple(ledger.backend_defaults),
         charge="by the second of the trainer's hardware; Replicate's API names no prices",
         warnings=tuple(_warnings(options)),
     )

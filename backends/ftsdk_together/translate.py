@@ -108,7 +108,7 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
+        backends_own=tuple(ledger.backend_defaults),
         charge=f"${LEAST_PRICE:g} at least; Together tells the price behind the upload",
         warnings=tuple(_warnings(spec, known, keys)),
     )

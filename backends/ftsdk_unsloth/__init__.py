@@ -5,7 +5,7 @@ from typing import ClassVar
 from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk_unsloth import translate
-from ftsdk_unsloth.installation import HOUSE
+from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
 from ftsdk_unsloth.options import UnslothOptions
 
 __all__ = ["UnslothBackend"]
@@ -16,7 +16,7 @@ class UnslothBackend(TokensBackend):
 
     name = translate.NAME
     worker = "ftsdk_unsloth.worker"
-    house = HOUSE
+    environment = ENGINE_ENVIRONMENT
     Options: ClassVar[type[Options]] = UnslothOptions
     methods = frozenset(translate.METHODS)
     quantizations = frozenset(translate.QUANTIZATIONS)

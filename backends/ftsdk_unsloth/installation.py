@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ftsdk.engines.environment import EngineEnvironment
 
-HOUSE = EngineEnvironment(
+ENGINE_ENVIRONMENT = EngineEnvironment(
     name="unsloth",
     package="unsloth",
     lock=Path(__file__).with_name("lock.txt"),

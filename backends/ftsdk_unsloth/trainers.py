@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from ftsdk.engines.batches import judged_batch, pairs_batch
+from ftsdk.engines.batches import paired_batch, unpaired_batch
 from ftsdk.engines.runner_support import RunnerError
 
 Row = Mapping[str, Any]
@@ -100,9 +100,9 @@ def _check_rows(found: Any, given: Any) -> None:
 
 KINDS = {
     "sft": Kind("trl", "SFT"),
-    "dpo": Kind("trl", "DPO", pairs_batch),
+    "dpo": Kind("trl", "DPO", paired_batch),
     # TRL pairs rows beforehand by their order, and so wants to keep it; here they are paired already
-    "kto": Kind("trl", "KTO", judged_batch, {"train_sampling_strategy": "sequential"}),
+    "kto": Kind("trl", "KTO", unpaired_batch, {"train_sampling_strategy": "sequential"}),
     "orpo": Kind("trl.experimental.orpo", "ORPO"),
     "reward_modeling": Kind("trl", "Reward"),
 }

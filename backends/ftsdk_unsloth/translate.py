@@ -5,8 +5,8 @@ from typing import Any
 
 from ftsdk.backend import Plan, PlanNote
 from ftsdk.engines import fields
-from ftsdk.engines.fields import OUTPUT, cut_batch
-from ftsdk.engines.plan import Native, plan_of
+from ftsdk.engines.fields import OUTPUT, split_batch
+from ftsdk.engines.plan import EngineRequest, plan_of
 from ftsdk.huggingface.revisions import Pins, revisions
 from ftsdk.spec import JobSpec
 from ftsdk.translation.base_model import max_positions
@@ -111,13 +111,13 @@ def plan(
     commits = revisions(ledger, pins)
     if spec.method.type not in METHODS:
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
-    model = fields.model_of(ledger, commits.get("model"), "from_pretrained.model_name")
+    model = fields.resolve_model(ledger, commits.get("model"), "from_pretrained.model_name")
     if (most := max_positions(*model)) and spec.training.max_length > most:
         ledger.refuse("training.max_length", f"the model has {most} positions, which Unsloth would stretch", f"{most}")
     precision = _precision(ledger, machine)
     config = _config(ledger, options, machine, model.name, precision)
     _refuse(ledger)
-    native = Native(
+    native = EngineRequest(
         engine=f"unsloth {version}",
         config=config,
         environment=ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
@@ -258,7 +258,7 @@ def _method(ledger: Ledger) -> dict[str, Any]:
         if told["label_smoothing"] and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
     if method in NOTES:
-        ledger.own.append(PlanNote(*NOTES[method]))
+        ledger.backend_defaults.append(PlanNote(*NOTES[method]))
     return {**told, **FIXED.get(method, {})}
 
 
@@ -293,7 +293,7 @@ def _early_stopping(ledger: Ledger) -> dict[str, Any]:
 def _batch(ledger: Ledger) -> dict[str, int]:
     """Rows at a time; KTO compares those of a batch with one another, so it needs two of them."""
     size, accumulation = "per_device_train_batch_size", "gradient_accumulation_steps"
-    cut = cut_batch(ledger, size, accumulation)
+    cut = split_batch(ledger, size, accumulation)
     if ledger.spec.method.type != "kto":
         return {**cut, "per_device_eval_batch_size": 1}
     whole: int = ledger.value("training.global_batch_size")

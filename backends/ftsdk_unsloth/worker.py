@@ -3,12 +3,12 @@
 import sys
 from functools import partial
 
-from ftsdk.engines.engine_job import Engine, train
+from ftsdk.engines.engine_job import EngineSpec, train
 from ftsdk.workers import worker
-from ftsdk_unsloth.installation import HOUSE
+from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
 
-ENGINE = Engine(
-    HOUSE,
+ENGINE = EngineSpec(
+    ENGINE_ENVIRONMENT,
     runner="ftsdk_unsloth.runner",
     file="job.json",
     tools=("ftsdk_unsloth.models", "ftsdk_unsloth.train", "ftsdk_unsloth.trainers"),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ftsdk.backend import Capabilities, Plan, Record
 from ftsdk.data.formats import FORMATS_OF_METHOD
-from ftsdk.engines.environment import EngineEnvironment, Tell, build, check_python, describe, obstacles
+from ftsdk.engines.environment import EngineEnvironment, Report, build, check_python, describe, obstacles
 from ftsdk.errors import Problem
 from ftsdk.huggingface.revisions import pins_of
 from ftsdk.spec import JobSpec
@@ -30,32 +30,32 @@ class EngineOptions(WorkerOptions):
 class EngineBackend(WorkerBackend):
     """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
 
-    house: ClassVar[EngineEnvironment]
-    houses: ClassVar[Mapping[str, EngineEnvironment]] = MappingProxyType({})
-    """From a method to its house, where it is another one."""
+    environment: ClassVar[EngineEnvironment]
+    environments: ClassVar[Mapping[str, EngineEnvironment]] = MappingProxyType({})
+    """From a method to its environment, where it is another one."""
 
-    def house_for(self, method: str) -> EngineEnvironment:
+    def environment_for(self, method: str) -> EngineEnvironment:
         """Where a method is at home."""
-        return self.houses.get(method, self.house)
+        return self.environments.get(method, self.environment)
 
     def check(self) -> list[Problem]:
         """What stands in the way of installing the engine; it is installed at the first job."""
-        return obstacles(self.house)
+        return obstacles(self.environment)
 
     def describe(self) -> str:
         """The engine, its place, and the device."""
-        return f"{describe(self.house)}; trains on {device().name}"
+        return f"{describe(self.environment)}; trains on {device().name}"
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:
         """See that a Python of the user's own has the engine; then as any job on this machine."""
         if python := _given_python(plan):
-            check_python(python, self.house_for(plan.spec.method.type))
+            check_python(python, self.environment_for(plan.spec.method.type))
         return super().submit(plan, token, record)
 
-    def install(self, tell: Tell) -> None:
+    def install(self, tell: Report) -> None:
         """Install the engine into an environment of its own, and one more for each method that needs another."""
-        for house in (self.house, *self.houses.values()):
-            build(house, tell)
+        for environment in (self.environment, *self.environments.values()):
+            build(environment, tell)
 
 
 class TokensBackend(EngineBackend):
@@ -77,25 +77,25 @@ class TokensBackend(EngineBackend):
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
         """The engine's own configuration."""
-        version, pins = self.house_for(spec.method.type).version, pins_of(spec, self.name)
+        version, pins = self.environment_for(spec.method.type).version, pins_of(spec, self.name)
         return type(self).translate(spec, options, device(options.device), version, pins)
 
 
-def engine_python(house: EngineEnvironment, plan: Plan, reporter: EventWriter) -> Path:
-    """The engine's Python: the user's own, or the house's, which is made where it is missing.
+def engine_python(environment: EngineEnvironment, plan: Plan, reporter: EventWriter) -> Path:
+    """The engine's Python: the user's own, or the environment's, which is made where it is missing.
 
     Raises:
         ConfigError: It lacks the engine, or cannot be made.
         InputError: The disk has no room.
     """
     if python := _given_python(plan):
-        check_python(python, house)
+        check_python(python, environment)
         return python
-    if not house.is_ready:
-        reporter.log(f"installing {house.package} {house.version}, about {house.size / 1e9:.1f} GB")
-        reporter.stage(f"installing {house.package} {house.version}")
-        build(house, print)
-    return house.interpreter
+    if not environment.is_ready:
+        reporter.log(f"installing {environment.package} {environment.version}, about {environment.size / 1e9:.1f} GB")
+        reporter.stage(f"installing {environment.package} {environment.version}")
+        build(environment, print)
+    return environment.interpreter
 
 
 def _given_python(plan: Plan) -> Path | None:

@@ -15,13 +15,13 @@ Row = Mapping[str, Any]
 Batch = dict[str, torch.Tensor]
 
 
-def pairs_batch(rows: Sequence[Row], *, pad: int) -> Batch:
+def paired_batch(rows: Sequence[Row], *, pad: int) -> Batch:
     """For ``DPOTrainer``: all chosen answers, then all rejected ones."""
     sides = [f"{side}_" for side in ("chosen", "rejected") for _ in rows]
     return _padded(zip(sides, [*rows, *rows], strict=True), pad)
 
 
-def judged_batch(rows: Sequence[Row], *, pad: int) -> Batch:
+def unpaired_batch(rows: Sequence[Row], *, pad: int) -> Batch:
     """For ``KTOTrainer``; its KL is estimated on each prompt with another row's answer."""
     batch, estimate = (_padded(((begin, row) for row in rows), pad) for begin in ("", "other_"))
     verdicts = torch.tensor([row["label"] for row in rows])

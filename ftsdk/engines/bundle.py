@@ -14,7 +14,7 @@ _START = (
 )
 
 
-def lay_out(desk: Path, modules: Sequence[str]) -> None:
+def copy_modules(desk: Path, modules: Sequence[str]) -> None:
     """Copy modules under their own names; their packages are empty there.
 
     Args:
@@ -35,11 +35,11 @@ def lay_out(desk: Path, modules: Sequence[str]) -> None:
         shutil.copyfile(found.origin, folder / f"{name}.py")
 
 
-def start(python: Path, module: str) -> list[str]:
+def runner_command(python: Path, module: str) -> list[str]:
     """The command that runs a module's ``main`` in the engine's folder, alone: ``-I`` leaves out all that is ours."""
-    return [str(python), *words(module)]
+    return [str(python), *runner_arguments(module)]
 
 
-def words(module: str) -> list[str]:
+def runner_arguments(module: str) -> list[str]:
     """The same without the interpreter, for where that is not known yet."""
     return ["-I", "-c", _START, FOLDER, module, "."]

@@ -13,13 +13,13 @@ from ftsdk.data.download import download_dataset
 from ftsdk.data.report import check_unchanged
 from ftsdk.data.split import split_rows
 from ftsdk.engines.backend import engine_python
-from ftsdk.engines.bundle import lay_out, start
+from ftsdk.engines.bundle import copy_modules, runner_command
 from ftsdk.engines.environment import EngineEnvironment
-from ftsdk.engines.progress import Progress
+from ftsdk.engines.progress import EngineProgress
 from ftsdk.engines.runner_process import run_runner
 from ftsdk.job_folder import JobFolder
 from ftsdk.spec import Dataset
-from ftsdk.workers.artifact_builder import seal_product
+from ftsdk.workers.artifact_builder import seal_job_artifact
 from ftsdk.workers.diagnosis import read_result
 from ftsdk.workers.environment import runner_environment
 from ftsdk.workers.event_writer import EventWriter
@@ -37,21 +37,21 @@ TOOLS = (
 """What stands beside every engine."""
 
 
-class Engine(NamedTuple):
+class EngineSpec(NamedTuple):
     """What does a job."""
 
-    house: EngineEnvironment
+    environment: EngineEnvironment
     runner: str
     """The module whose ``main`` does it in the engine's Python."""
     file: str
     """The name of the engine's own configuration in the job's folder: YAML or JSON."""
     tools: Sequence[str] = ()
     """More modules that the runner needs."""
-    houses: Mapping[str, EngineEnvironment] = MappingProxyType({})
-    """From a method to its house, where it is another one."""
+    environments: Mapping[str, EngineEnvironment] = MappingProxyType({})
+    """From a method to its environment, where it is another one."""
 
 
-def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
+def train(engine: EngineSpec, folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
     """Train, and make the artifact.
 
     Raises:
@@ -60,27 +60,27 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: EventWriter, 
         DataError: The rows were changed, or cannot be had.
     """
     check_unchanged(plan.data)
-    house = engine.houses.get(plan.spec.method.type, engine.house)
-    python = engine_python(house, plan, reporter)
+    environment = engine.environments.get(plan.spec.method.type, engine.environment)
+    python = engine_python(environment, plan, reporter)
     desk = write_request(engine, folder.engine, plan, folder.cache)
     reporter.stage("training")
-    progress = Progress(reporter, desk)
+    progress = EngineProgress(reporter, desk)
     status = run_runner(
-        start(python, engine.runner),
+        runner_command(python, engine.runner),
         cwd=desk,
         env=runner_environment(python, (), plan.native["environment"]),
         stop=stop,
-        hear=progress.hear,
-        look=progress.look,
+        on_line=progress.hear,
+        on_poll=progress.look,
     )
-    if stop.why:
-        raise Stopped(stop.why)
-    result = read_result(desk, house.package, status, progress.tail, folder.ref)
+    if stop.reason:
+        raise Stopped(stop.reason)
+    result = read_result(desk, environment.package, status, progress.tail, folder.ref)
     if result["truncated"]:
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]
     template = result.get("chat_template", "")
-    seal_product(
+    seal_job_artifact(
         folder,
         plan,
         desk / task["output"],
@@ -91,11 +91,11 @@ def train(engine: Engine, folder: JobFolder, plan: Plan, reporter: EventWriter, 
     )
 
 
-def write_request(engine: Engine, desk: Path, plan: Plan, cache: Path) -> Path:
+def write_request(engine: EngineSpec, desk: Path, plan: Plan, cache: Path) -> Path:
     """Lay out what the runner needs: the engine's configuration, what is more to know, and canonical rows."""
     config, task = plan.native["config"], plan.native["task"]
     desk.mkdir(exist_ok=True)
-    lay_out(desk, (*TOOLS, *engine.tools, engine.runner))
+    copy_modules(desk, (*TOOLS, *engine.tools, engine.runner))
     here: dict[str, Any] = {
         name: task[name] and download_dataset(Dataset.model_validate(task[name]), cache).model_dump(mode="json")
         for name in ("dataset", "eval_dataset")

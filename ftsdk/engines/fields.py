@@ -13,7 +13,7 @@ from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.forecast import MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.spec import SFT, Dataset, JobSpec
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_source import check_model, config_of, folder_of
+from ftsdk.translation.model_source import check_model_folder, config_of, model_folder
 from ftsdk.workers.hardware import Machine
 
 OUTPUT = "out"
@@ -22,7 +22,7 @@ OUTPUT = "out"
 _TENTH = 0.1  # of all steps, as Transformers reads a share
 
 
-class Model(NamedTuple):
+class ModelReference(NamedTuple):
     """A base model."""
 
     name: str
@@ -31,27 +31,27 @@ class Model(NamedTuple):
     """The Hub's commit, which our runner brings."""
 
 
-def model_of(ledger: Ledger, commit: str | None, native: str) -> Model:
+def resolve_model(ledger: Ledger, commit: str | None, native: str) -> ModelReference:
     """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
     name: str = ledger.use("model", native)
     given: str | None = ledger.use("model_revision", "the runner's download")
-    folder = folder_of(ledger, "model", name)
+    folder = model_folder(ledger, "model", name)
     if folder is None:
-        return Model(name, commit or given)
+        return ModelReference(name, commit or given)
     if given is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
-    check_model(ledger, "model", folder)
-    return Model(str(folder), None)
+    check_model_folder(ledger, "model", folder)
+    return ModelReference(str(folder), None)
 
 
 def memory_of(
-    spec: JobSpec, model: Model, machine: Machine, *, rows: int, halves: bool, **computing: int | None
+    spec: JobSpec, model: ModelReference, machine: Machine, *, rows: int, halves: bool, **computing: int | None
 ) -> MemoryEstimate:
     """The forecast for an engine on Transformers' Trainer; ``Plan(**memory_of(...).fields)`` takes it.
 
     Args:
         spec: What to train.
-        model: From :func:`model_of`.
+        model: From :func:`resolve_model`.
         machine: What it runs on.
         rows: In a batch of the device.
         halves: Whether it computes in 16 bits, by mixed precision.
@@ -142,7 +142,7 @@ def _refuse_rows(ledger: Ledger, field: str, dataset: Dataset) -> None:
         ledger.refuse(f"{field}.chat_template", f"there is no file {dataset.chat_template}", "give a Jinja file")
 
 
-def task_of(ledger: Ledger, commits: Mapping[str, str], model: Model) -> dict[str, Any]:
+def task_of(ledger: Ledger, commits: Mapping[str, str], model: ModelReference) -> dict[str, Any]:
     """What a runner is told beside the engine's own configuration."""
     spec = ledger.spec
     return {
@@ -174,7 +174,7 @@ _MOST_ROWS = 4
 """Rows at a time on one device, where the spec does not say."""
 
 
-def cut_batch(ledger: Ledger, size: str, accumulation: str) -> dict[str, int]:
+def split_batch(ledger: Ledger, size: str, accumulation: str) -> dict[str, int]:
     """The two native fields whose product is ``training.global_batch_size``, on one device.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.engines import fields
-from ftsdk.engines.fields import Model
+from ftsdk.engines.fields import ModelReference
 from ftsdk.huggingface.revisions import Pins, revisions, warnings
 from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
@@ -14,7 +14,7 @@ from ftsdk.translation.model_checks import model_problems
 from ftsdk.workers.hardware import Machine
 
 
-class Native(NamedTuple):
+class EngineRequest(NamedTuple):
     """What an engine is given."""
 
     engine: str
@@ -37,7 +37,7 @@ class Native(NamedTuple):
     """What the user should know of it."""
 
 
-def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins: Pins) -> Plan:
+def plan_of(ledger: Ledger, native: EngineRequest, model: ModelReference, machine: Machine, pins: Pins) -> Plan:
     """Close the book of a translation, and make the plan.
 
     Raises:
@@ -60,7 +60,7 @@ def plan_of(ledger: Ledger, native: Native, model: Model, machine: Machine, pins
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=tuple(ledger.own),
+        backends_own=tuple(ledger.backend_defaults),
         command=native.command,
         **memory.fields,
         device=machine.name,

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ftsdk.workers.event_writer import EventWriter
-from ftsdk.workers.log_parser import bar_in
+from ftsdk.workers.log_parser import parse_progress_bar
 
 _TAIL = 200  # lines
 _RECORD = "record.jsonl"  # see recorder.py, which cannot be imported without Transformers
 
 
-class Progress:
+class EngineProgress:
     """Hears what is printed, and reads the record of this attempt as it grows.
 
     Args:
@@ -33,7 +33,7 @@ class Progress:
 
     def hear(self, line: str) -> None:
         """Take one line in."""
-        if bar_in(line) is None:
+        if parse_progress_bar(line) is None:
             self._last.append(line)
             print(line)  # noqa: T201 - the worker's log
             self._reporter.log(line)

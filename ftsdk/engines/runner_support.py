@@ -28,7 +28,7 @@ class RunnerError(Exception):
         self.kind = kind
 
 
-def do(folder: str, work: Callable[[Request, Result], None]) -> int:
+def run_request(folder: str, work: Callable[[Request, Result], None]) -> int:
     """Read ``request.json`` in a folder, do the work there, and leave ``result.json``; 0 only if all went well."""
     os.chdir(folder)
     Path("result.json").unlink(missing_ok=True)  # of an earlier attempt: it must not speak for one that is killed
@@ -42,7 +42,7 @@ def do(folder: str, work: Callable[[Request, Result], None]) -> int:
     return int(result["state"] != "succeeded")
 
 
-def bring_model(name: str, revision: str | None) -> None:
+def download_model(name: str, revision: str | None) -> None:
     """Bring a Hub model at its commit, and lay a link with its name into the folder: loaders look there first.
 
     So an engine takes that commit, whatever it knows of revisions, and needs neither the Hub nor a token.
@@ -65,7 +65,7 @@ def bring_model(name: str, revision: str | None) -> None:
         link.symlink_to(found, target_is_directory=True)
 
 
-def too_new(config: Mapping[str, Any], reader: str) -> str:
+def version_mismatch(config: Mapping[str, Any], reader: str) -> str:
     """Why an engine's older Transformers would misread a model; empty where it would not.
 
     Args:
@@ -81,7 +81,7 @@ def too_new(config: Mapping[str, Any], reader: str) -> str:
     return ""
 
 
-def offline() -> dict[str, str]:
+def offline_environment() -> dict[str, str]:
     """The environment of an engine: without keys, and without the Hub."""
     return {name: value for name, value in os.environ.items() if name not in KEYS} | {"HF_HUB_OFFLINE": "1"}
 
@@ -103,7 +103,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise RunnerError("", "")
 
 
-def same(told: Any, given: Any) -> bool:
+def values_match(told: Any, given: Any) -> bool:
     """Whether an engine kept a value; it reads numbers as it likes."""
     return told == given or (isinstance(given, float) and told is not None and float(told) == given)
 

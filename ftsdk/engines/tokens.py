@@ -40,7 +40,7 @@ class Tokens(NamedTuple):
     """The token where it carries loss, else -100."""
 
 
-class Encoded(NamedTuple):
+class EncodedRow(NamedTuple):
     """A row as tokens."""
 
     texts: dict[str, Tokens]
@@ -50,11 +50,11 @@ class Encoded(NamedTuple):
     """In its canonical form."""
 
 
-Columns = Callable[[Encoded], dict[str, Any]]
+Columns = Callable[[EncodedRow], dict[str, Any]]
 """Makes a row as an engine reads it."""
 
 
-def text_columns(encoded: Encoded, beginnings: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
+def text_columns(encoded: EncodedRow, beginnings: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
     """Each text with its mask and labels; the columns' names begin as given, or with the text's name."""
     row: dict[str, Any] = {}
     for name, (ids, labels) in encoded.texts.items():
@@ -113,7 +113,7 @@ def _dataset(rows: Iterator[dict[str, Any]]) -> Any:
     return datasets.concatenate_datasets(pieces)
 
 
-def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int]) -> Iterator[Encoded]:
+def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int]) -> Iterator[EncodedRow]:
     longest = request["max_length"]
     for number, (row, following) in enumerate(_with_next(path), 1):
         place = f"{path.stem} {number}"
@@ -127,7 +127,7 @@ def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int
         if trouble := _trouble(row, list(cut.values())):
             what = f"{trouble} within training.max_length; raise it, or remove the row"
             raise RunnerError("data_error", f"{place}: {what}")
-        yield Encoded(cut, row)
+        yield EncodedRow(cut, row)
 
 
 def _with_next(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -50,7 +50,7 @@ class Ledger:
         self.strict = strict
         self.honoured: dict[str, str] = {}
         self.set_aside: list[PlanNote] = []
-        self.own: list[PlanNote] = []
+        self.backend_defaults: list[PlanNote] = []
         self.set_fields = frozenset(set_fields(spec))
         self.problems: list[Problem] = []
 
@@ -100,7 +100,7 @@ class Ledger:
             elif self.is_set(field):
                 self.refuse(field, only.why, only.fix)
             else:
-                self.own.append(PlanNote(field, only.why))
+                self.backend_defaults.append(PlanNote(field, only.why))
 
     def refuse_unsendable(self, table: Mapping[str, str]) -> None:
         """Refuse fields that cannot be told and that the user set; tell of those left blank."""
@@ -108,7 +108,7 @@ class Ledger:
             if self.is_set(field):
                 self.refuse(field, why, "leave it out")
             elif self.has(field):
-                self.own.append(PlanNote(field, why))
+                self.backend_defaults.append(PlanNote(field, why))
 
     def ignore_advice(self, table: Mapping[str, str], otherwise: str) -> None:
         """Set aside what is left of the advice that the user gave."""

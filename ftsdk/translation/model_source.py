@@ -16,7 +16,7 @@ from ftsdk.job_types import JobRef
 from ftsdk.translation.ledger import Ledger
 
 
-def folder_of(ledger: Ledger, field: str, name: str) -> Path | None:
+def model_folder(ledger: Ledger, field: str, name: str) -> Path | None:
     """The folder that a name stands for, by its whole path; None for a Hub id."""
     if _is_job(name):
         return _artifact_of(ledger, field, name)
@@ -48,7 +48,7 @@ def _artifact_of(ledger: Ledger, field: str, name: str) -> Path | None:
     return artifact
 
 
-def check_model(ledger: Ledger, field: str, folder: Path) -> None:
+def check_model_folder(ledger: Ledger, field: str, folder: Path) -> None:
     """Refuse a folder without a ``config.json`` that can be read."""
     file = folder / CONFIG
     if not file.is_file():
@@ -90,7 +90,7 @@ def read_object(file: Path) -> dict[str, Any] | None:
 
 def reward_model_folder(ledger: Ledger, field: str, name: str) -> Path | None:
     """The folder of a reward model; None for a Hub id."""
-    folder = folder_of(ledger, field, name)
+    folder = model_folder(ledger, field, name)
     if folder is not None and not any((folder / file).is_file() for file in (ADAPTER_CONFIG, CONFIG)):
         ledger.refuse(field, f"the folder {folder} holds no model", "give the artifact of a reward model")
     elif folder is not None and not is_reward_model(folder):

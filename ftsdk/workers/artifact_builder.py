@@ -12,7 +12,7 @@ from ftsdk.job_folder import JobFolder
 from ftsdk.workers.metrics import Metrics, as_lines, last_values, metrics_by_step
 
 
-def seal_product(
+def seal_job_artifact(
     folder: JobFolder,
     plan: Plan,
     source: Path,
@@ -51,14 +51,14 @@ def seal_product(
         chat_template=chat_template,
         job=folder.ref,
     )
-    assemble(source, aside, metrics_by_step(folder), manifest)
+    build_artifact(source, aside, metrics_by_step(folder), manifest)
     Artifact.open(aside)
     shutil.rmtree(folder.artifact, ignore_errors=True)
     aside.rename(folder.artifact)
     return Artifact.open(folder.artifact)
 
 
-def assemble(source: Path, target: Path, metrics: Metrics, manifest: Manifest) -> None:
+def build_artifact(source: Path, target: Path, metrics: Metrics, manifest: Manifest) -> None:
     """Fill an empty folder with an engine's files, metrics and a model card, and seal it.
 
     Args:

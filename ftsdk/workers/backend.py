@@ -44,23 +44,23 @@ class WorkerBackend(Backend):
 
     def status(self, native_id: str) -> JobStatus:
         """Read the folder."""
-        return observe(driver.folder_of(self.name, native_id))
+        return observe(driver.job_folder(self.name, native_id))
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
         """Read ``events.jsonl``; a cursor is a number of bytes."""
-        return read_events(driver.folder_of(self.name, native_id).events, after)
+        return read_events(driver.job_folder(self.name, native_id).events, after)
 
     def cancel(self, native_id: str) -> None:
         """Let the worker finish its step and save; asked again, kill it."""
-        driver.cancel(driver.folder_of(self.name, native_id))
+        driver.cancel(driver.job_folder(self.name, native_id))
 
     def resume(self, native_id: str) -> None:
         """Start another worker on the same folder."""
-        driver.resume(driver.folder_of(self.name, native_id), self.command)
+        driver.resume(driver.job_folder(self.name, native_id), self.command)
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """Copy the artifact out of the job's folder, verified."""
-        job = driver.folder_of(self.name, native_id)
+        job = driver.job_folder(self.name, native_id)
         status = observe(job)
         if status.state is not JobState.SUCCEEDED:
             raise JobNotReady(f"{job.ref} is {status.state.value}: it has made nothing yet")

@@ -25,7 +25,7 @@ _ID = re.compile(r"[a-z0-9-]{1,60}")
 _ID_LENGTHS = (6, 10, 26)  # of the token's end; the longer ones are for tokens that end alike
 
 
-def folder_of(backend: str, native_id: str) -> JobFolder:
+def job_folder(backend: str, native_id: str) -> JobFolder:
     """The folder of a job that exists.
 
     Raises:

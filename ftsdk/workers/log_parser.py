@@ -12,7 +12,7 @@ _SHOWN = frozenset({"loss", "train_loss", "eval_loss", "learning_rate", "grad_no
 """Of a set of values, one of these must be there: else it is something else in braces."""
 
 
-class Bar(NamedTuple):
+class ProgressBar(NamedTuple):
     """A progress bar."""
 
     step: int
@@ -21,13 +21,13 @@ class Bar(NamedTuple):
     """Seconds."""
 
 
-def bar_in(line: str) -> Bar | None:
+def parse_progress_bar(line: str) -> ProgressBar | None:
     """The progress bar in a line."""
     found = _BAR.search(line)
-    return Bar(int(found[1]), int(found[2]), _seconds(found[3])) if found else None
+    return ProgressBar(int(found[1]), int(found[2]), _seconds(found[3])) if found else None
 
 
-def values_in(line: str) -> dict[str, float]:
+def parse_metrics(line: str) -> dict[str, float]:
     """The values in a line such as ``{'loss': 1.2, 'learning_rate': 2e-4}``; finite ones, by plain names.
 
     Only braces that hold a value which Trainer shows: other lines have braces, too.

@@ -19,7 +19,7 @@ _DISK_FULL_WORDS = ("inline_container.cc", "PytorchStreamWriter failed", "No spa
 _REASONS = ((DataError, Reason.DATA_ERROR), (AuthError, Reason.AUTH), (UnreachableError, Reason.PROVIDER_ERROR))
 """Of our own errors that do not name their reason."""
 
-Why = Literal["cancel", "timeout"]
+StopReason = Literal["cancel", "timeout"]
 
 
 class WorkerError(Exception):
@@ -41,9 +41,9 @@ class WorkerError(Exception):
 class Stopped(Exception):
     """The engine stopped because it was asked to, and has saved a checkpoint."""
 
-    def __init__(self, why: Why) -> None:
-        super().__init__(why)
-        self.why: Why = why
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason: StopReason = reason
 
 
 class Outcome(Section):
@@ -66,9 +66,9 @@ class Outcome(Section):
 SUCCEEDED = Outcome(state=JobState.SUCCEEDED)
 
 
-def stopped(why: Why) -> Outcome:
+def stopped(reason: StopReason) -> Outcome:
     """The outcome of a job that was asked to stop."""
-    if why == "cancel":
+    if reason == "cancel":
         return Outcome(state=JobState.CANCELLED)
     return failed(Reason.TIMEOUT, "compute.timeout has passed", "resume the job, or give compute.timeout more time")
 
@@ -116,7 +116,7 @@ def _as(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:
 _SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
 _TABLE: tuple[tuple[type[BaseException] | str, Callable[..., Outcome]], ...] = (
     (WorkerError, lambda error: failed(error.reason, error.message, error.hint)),
-    (Stopped, lambda error: stopped(error.why)),
+    (Stopped, lambda error: stopped(error.reason)),
     (FtsdkError, _of_ftsdk_error),
     (MemoryError, _as(Reason.OOM, _SMALLER)),
     ("OutOfMemoryError", _as(Reason.OOM, _SMALLER)),

@@ -6,21 +6,21 @@ import socket
 import threading
 from collections.abc import Callable
 
-from ftsdk.workers.outcome import Why
+from ftsdk.workers.outcome import StopReason
 
-_WHY: dict[int, Why] = {signal.SIGTERM: "cancel", signal.SIGINT: "cancel", 0: "timeout"}
+_WHY: dict[int, StopReason] = {signal.SIGTERM: "cancel", signal.SIGINT: "cancel", 0: "timeout"}
 
 
 class Stop:
     """Whether the job was asked to end, and why. The engine looks at it between two steps."""
 
     def __init__(self) -> None:
-        self.why: Why | None = None
+        self.reason: StopReason | None = None
 
     @property
     def requested(self) -> bool:
-        """Whether to save a checkpoint and raise ``Stopped(why)``."""
-        return self.why is not None
+        """Whether to save a checkpoint and raise ``Stopped(reason)``."""
+        return self.reason is not None
 
 
 class SignalHandler:
@@ -34,7 +34,7 @@ class SignalHandler:
         end: Called where there is nothing to save or the patience is over; it does not return.
     """
 
-    def __init__(self, grace_seconds: float, end: Callable[[Why], None]) -> None:
+    def __init__(self, grace_seconds: float, end: Callable[[StopReason], None]) -> None:
         self.stop = Stop()
         self._grace_seconds = grace_seconds
         self._end = end
@@ -64,17 +64,17 @@ class SignalHandler:
             self._deadline.start()
 
     def _listen(self) -> None:
-        why = self._next()
-        assert why is not None
-        self.stop.why = why
+        reason = self._next()
+        assert reason is not None
+        self.stop.reason = reason
         if self._deadline:
             self._deadline.cancel()
         if self._at_work and self._grace_seconds > 0:
             self._ear.settimeout(self._grace_seconds)
             self._next()
-        self._end(why)
+        self._end(reason)
 
-    def _next(self) -> Why | None:
+    def _next(self) -> StopReason | None:
         """The next wish; other signals are none. None: the grace time has passed."""
         try:
             while (number := self._ear.recv(1)[0]) not in _WHY:

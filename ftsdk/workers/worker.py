@@ -25,7 +25,7 @@ from ftsdk.workers.device_queue import take_ticket, wait_for_turn
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
 from ftsdk.workers.options import WorkerOptions
-from ftsdk.workers.outcome import SUCCEEDED, Outcome, Why, failed, outcome_of, stopped
+from ftsdk.workers.outcome import SUCCEEDED, Outcome, StopReason, failed, outcome_of, stopped
 from ftsdk.workers.redaction import redact_streams
 from ftsdk.workers.signal_handler import SignalHandler, Stop
 
@@ -118,9 +118,9 @@ class Worker:
             return failed(Reason.PREEMPTED, "the system asked the worker to end", hint)
         return outcome
 
-    def _end_at_once(self, why: Why) -> None:
+    def _end_at_once(self, reason: StopReason) -> None:
         try:
-            self.finish(self._as_asked(stopped(why)))
+            self.finish(self._as_asked(stopped(reason)))
         finally:
             if _leads_its_group():
                 os.killpg(0, signal.SIGKILL)

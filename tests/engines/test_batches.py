@@ -1,6 +1,6 @@
 """The batches that preference trainers learn from in an engine: our tokens and labels, padded, and nothing else."""
 
-from ftsdk.engines.batches import judged_batch, pairs_batch
+from ftsdk.engines.batches import paired_batch, unpaired_batch
 
 GOOD = {"input_ids": [1, 2, 3], "labels": [-100, -100, 3], "label": True}
 BAD = {"input_ids": [4, 5, 6, 7], "labels": [-100, 5, 6, -100], "label": False}
@@ -23,7 +23,7 @@ def test_pairs_stand_chosen_before_rejected():
         "input_ids": [[1, 2, 3, 4], [1, 5, 0, 0]],
         "attention_mask": [[1, 1, 1, 1], [1, 1, 0, 0]],
         "completion_mask": [[0, 1, 0, 1], [0, 1, 0, 0]],
-    } == as_lists(pairs_batch([row], pad=0))
+    } == as_lists(paired_batch([row], pad=0))
 
 
 def test_judged_rows_have_another_answer_beside_them():
@@ -32,7 +32,7 @@ def test_judged_rows_have_another_answer_beside_them():
         {**GOOD, "other_input_ids": [1, 2, 5, 6], "other_labels": [-100, -100, 5, 6]},
         {**BAD, "other_input_ids": [4, 3], "other_labels": [-100, 3]},
     ]
-    batch = as_lists(judged_batch(rows, pad=9))
+    batch = as_lists(unpaired_batch(rows, pad=9))
 
     assert [[1, 2, 3, 9], [4, 5, 6, 7]] == batch["input_ids"]
     assert [[0, 0, 1, 0], [0, 1, 1, 0]] == batch["completion_mask"]

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from ftsdk.engines.progress import Progress
+from ftsdk.engines.progress import EngineProgress
 from ftsdk.engines.recorder import Recorder, _Counter
 
 ROWS = [{"input_ids": [1, 2, 3, 4 + n % 5], "labels": [-100, -100, 3, 4 + n % 5]} for n in range(16)]
@@ -123,7 +123,7 @@ def test_the_worker_tells_it(tmp_path):
     path = tmp_path / "record.jsonl"
     path.write_text('{"step": 1, "total": 4}\n')
     heard = Heard()
-    progress = Progress(heard, tmp_path)
+    progress = EngineProgress(heard, tmp_path)
     with path.open("a") as file:
         file.write('{"step": 2, "total": 4, "tokens": 16}\n{"step": 2, "values": {"loss": 1.5}}\n{"step": 2, "chec')
     progress.look()
@@ -152,7 +152,7 @@ def test_tokens_that_are_given_by_their_place():
 def test_what_the_engine_prints_is_the_jobs_log(tmp_path):
     """Its lines are events, too, so that ``ftsdk logs`` shows them; progress bars are none."""
     heard = Heard()
-    progress = Progress(heard, tmp_path)
+    progress = EngineProgress(heard, tmp_path)
     progress.hear("ValueError: no such module")
     progress.hear(" 20%|##        | 2/10 [00:01<00:04,  1.9it/s]")
 

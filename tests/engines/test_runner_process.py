@@ -1,4 +1,4 @@
-"""A foreign engine in a worker: it is heard, it can be stopped, and it never outlives whoever looks after it."""
+"""A foreign engine in a worker: its output is read, it can be stopped, and it never outlives its worker."""
 
 import os
 import signal
@@ -15,16 +15,18 @@ from ftsdk.engines.runner_process import run_runner
 from ftsdk.workers.signal_handler import Stop
 
 
-def run(code, tmp_path, stop=None, hear=None, look=lambda: None):
-    """Run a program of a few lines; give its exit status and the lines that it printed."""
-    heard = []
+def run(code, tmp_path, stop=None, on_line=None, on_poll=lambda: None):
+    """Run a program of a few lines; return its exit status and the lines that it printed."""
+    lines = []
     command = [sys.executable, "-u", "-c", textwrap.dedent(code)]
     env = dict(os.environ)
-    status = run_runner(command, cwd=tmp_path, env=env, stop=stop or Stop(), hear=hear or heard.append, look=look)
-    return status, heard
+    status = run_runner(
+        command, cwd=tmp_path, env=env, stop=stop or Stop(), on_line=on_line or lines.append, on_poll=on_poll
+    )
+    return status, lines
 
 
-def gone(pid, seconds=10):
+def has_ended(pid, seconds=10):
     end = time.monotonic() + seconds
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > end:
@@ -33,11 +35,11 @@ def gone(pid, seconds=10):
     return True
 
 
-def test_every_line_is_heard(tmp_path):
-    """Also those of a progress bar, the last one without an end, and letters of several bytes."""
-    status, heard = run("print('one\\rtwo\\n\\nthr\\u00e9e', end='')", tmp_path)
+def test_every_line_is_read(tmp_path):
+    """Also those of a progress bar, a last line without an end, and characters of several bytes."""
+    status, lines = run("print('one\\rtwo\\n\\nthr\\u00e9e', end='')", tmp_path)
 
-    assert (0, ["one", "two", "thrée"]) == (status, heard)
+    assert (0, ["one", "two", "thrée"]) == (status, lines)
 
 
 def test_its_exit_status_is_given(tmp_path):
@@ -48,14 +50,14 @@ def test_its_exit_status_is_given(tmp_path):
 
 
 def test_it_can_obey(tmp_path):
-    """Asked to stop, it hears of it, and may take its time to save."""
+    """Asked to stop, it gets the signal, and has time to save."""
     stop = Stop()
 
-    def hear(line):
-        heard.append(line)
-        stop.why = "cancel"
+    def on_line(line):
+        lines.append(line)
+        stop.reason = "cancel"
 
-    heard = []
+    lines = []
     code = """
         import signal, time
         def save(*_):
@@ -65,12 +67,12 @@ def test_it_can_obey(tmp_path):
         while True: time.sleep(0.1)
     """
 
-    assert 5 == run(code, tmp_path, stop, hear)[0]
-    assert ["ready", "saved"] == heard
+    assert 5 == run(code, tmp_path, stop, on_line)[0]
+    assert ["ready", "saved"] == lines
 
 
 def test_what_it_leaves_behind_is_killed(tmp_path):
-    """A child that ignores the end of its parent, and every polite wish, is gone with it."""
+    """A child that ignores the end of its parent, and SIGTERM, is killed with it."""
     code = """
         import subprocess, sys
         child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); "
@@ -79,27 +81,27 @@ def test_what_it_leaves_behind_is_killed(tmp_path):
         print(child.pid)
     """
 
-    status, heard = run(code, tmp_path)
+    status, lines = run(code, tmp_path)
 
-    assert (0, True) == (status, gone(int(heard[0])))
+    assert (0, True) == (status, has_ended(int(lines[0])))
 
 
-def test_what_goes_wrong_while_looking_ends_it(tmp_path):
-    """An error of whoever hears or looks is raised, and the engine does not go on alone."""
+def test_an_error_of_a_handler_ends_it(tmp_path):
+    """An error of a handler is raised, and the engine does not go on alone."""
     pids = []
 
-    def hear(line):
+    def on_line(line):
         pids.append(int(line))
         raise ValueError("a wrong line")
 
     with pytest.raises(ValueError, match="a wrong line"):
-        run("import os, time; print(os.getpid()); time.sleep(600)", tmp_path, hear=hear)
+        run("import os, time; print(os.getpid()); time.sleep(600)", tmp_path, on_line=on_line)
 
-    assert gone(pids[0])
+    assert has_ended(pids[0])
 
 
 def test_it_dies_with_its_worker(tmp_path):
-    """However the worker ends: killed in an instant, it takes the engine and the engine's children along."""
+    """However the worker ends: when it is killed, so are the engine and the engine's children."""
     engine = "import os, subprocess as s; p = s.Popen(['sleep', '600']); print(os.getpid(), p.pid); p.wait()"
     code = textwrap.dedent(f"""
         import os, sys
@@ -107,28 +109,28 @@ def test_it_dies_with_its_worker(tmp_path):
         from ftsdk.engines.runner_process import run_runner
         from ftsdk.workers.signal_handler import Stop
         command = [sys.executable, "-u", "-c", {engine!r}]
-        hear = lambda line: print(line, flush=True)
-        run_runner(command, cwd=Path("."), env=dict(os.environ), stop=Stop(), hear=hear)
+        on_line = lambda line: print(line, flush=True)
+        run_runner(command, cwd=Path("."), env=dict(os.environ), stop=Stop(), on_line=on_line)
     """)
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
         pids = [int(word) for word in worker.stdout.readline().split()]
         os.kill(worker.pid, signal.SIGKILL)
 
-    assert [True, True] == [gone(pid) for pid in pids]
+    assert [True, True] == [has_ended(pid) for pid in pids]
 
 
-def test_nothing_of_ours_leads_it_back(monkeypatch):
+def test_our_packages_are_not_on_its_path(monkeypatch):
     """Its environment has no path to our packages, and finds its own programs first."""
     from ftsdk.workers.environment import runner_environment
 
-    beside_us = str(Path(sys.executable).parent)
+    our_programs = str(Path(sys.executable).parent)
     monkeypatch.setenv("PYTHONPATH", "/ours")
     monkeypatch.setenv("VIRTUAL_ENV", "/ours")
-    monkeypatch.setenv("PATH", f"{beside_us}:/usr/bin")
+    monkeypatch.setenv("PATH", f"{our_programs}:/usr/bin")
     monkeypatch.setenv("WANDB_API_KEY", "canary")
 
-    found = runner_environment(Path("/house/bin/python"), (), {"MODE": "1"})
+    variables = runner_environment(Path("/engine/bin/python"), (), {"MODE": "1"})
 
-    assert {"PATH": "/house/bin:/usr/bin", "MODE": "1"} == {name: found[name] for name in ("PATH", "MODE")}
-    assert set() == {"PYTHONPATH", "VIRTUAL_ENV", "FTSDK_HOME", "WANDB_API_KEY"} & found.keys()
+    assert {"PATH": "/engine/bin:/usr/bin", "MODE": "1"} == {name: variables[name] for name in ("PATH", "MODE")}
+    assert set() == {"PYTHONPATH", "VIRTUAL_ENV", "FTSDK_HOME", "WANDB_API_KEY"} & variables.keys()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ftsdk.engines.runner_support import RunnerError, do, offline, run, same
+from ftsdk.engines.runner_support import RunnerError, offline_environment, run, run_request, values_match
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def desk(tmp_path, monkeypatch):
 
 def test_the_work_is_given_its_request(desk):
     """What it leaves in the result is written down."""
-    assert 0 == do(str(desk), lambda request, result: result.update(done=request["rows"]))
+    assert 0 == run_request(str(desk), lambda request, result: result.update(done=request["rows"]))
     assert {"state": "succeeded", "done": 3} == json.loads((desk / "result.json").read_text())
 
 
@@ -29,7 +29,7 @@ def test_a_failure_says_why(desk):
     def work(*_):
         raise RunnerError("data_error", "row 3")
 
-    assert 1 == do(str(desk), work)
+    assert 1 == run_request(str(desk), work)
     assert {"state": "failed", "kind": "data_error", "message": "row 3"} == json.loads(
         (desk / "result.json").read_text()
     )
@@ -42,7 +42,7 @@ def test_an_earlier_result_speaks_for_nobody(desk):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        do(str(desk), killed)
+        run_request(str(desk), killed)
     assert not (desk / "result.json").exists()
 
 
@@ -50,7 +50,7 @@ def test_an_engine_has_no_keys(monkeypatch):
     """It needs no token, and shall not ask the Hub."""
     monkeypatch.setenv("HF_TOKEN", "a-key-for-tests")
 
-    assert ("HF_TOKEN" in offline(), "1") == (False, offline()["HF_HUB_OFFLINE"])
+    assert ("HF_TOKEN" in offline_environment(), "1") == (False, offline_environment()["HF_HUB_OFFLINE"])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_engine_has_no_keys(monkeypatch):
 )
 def test_numbers_are_read_as_an_engine_likes(told, given, equal):
     """A number that comes back as a word is the same number."""
-    assert equal is same(told, given)
+    assert equal is values_match(told, given)
 
 
 def test_an_engine_that_the_system_kills(desk):

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from ftsdk.data.encoding import encode_pair, encode_row
 from ftsdk.engines.runner_support import RunnerError
-from ftsdk.engines.tokens import Encoded, load_tokenizer, write_tokens
+from ftsdk.engines.tokens import EncodedRow, load_tokenizer, write_tokens
 
 ROWS = {
     "sft": [{"prompt": f"What is {n}?", "completion": f"Arr {n}!"} for n in range(5)],
@@ -43,7 +43,7 @@ def written(tmp_path, tiny_model, monkeypatch):
     return write
 
 
-def columns(encoded: Encoded):
+def columns(encoded: EncodedRow):
     return {f"{name}_{part}": getattr(text, part) for name, text in encoded.texts.items() for part in text._fields}
 
 

@@ -24,7 +24,7 @@ class EngineExam(BackendContract):
 
     @pytest.fixture(scope="class")
     def backend(self) -> TokensBackend:
-        build(self.system.house, print)
+        build(self.system.environment, print)
         return self.system()
 
     @pytest.fixture(scope="class")

@@ -14,7 +14,7 @@ from ftsdk_axolotl.importer.defaults import DEFAULTS as DEFAULTS_OF_AXOLOTL
 from ftsdk_llamafactory import translate
 from ftsdk_llamafactory.importer import keys as factory
 from ftsdk_llamafactory.importer.defaults import DEFAULTS
-from ftsdk_llamafactory.installation import HOUSE
+from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT
 from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 pytestmark = pytest.mark.foreign_engine
@@ -79,9 +79,9 @@ def asked(python, program, folder):
 
 def test_llamafactory_s_keys(tmp_path):
     """Each field of its argument classes has a fate here, and its defaults are those that we write down."""
-    build(HOUSE, print)
+    build(ENGINE_ENVIRONMENT, print)
     (tmp_path / "torchaudio.py").touch()  # imported, and not used
-    fields = asked(HOUSE.interpreter, _FACTORY, tmp_path)
+    fields = asked(ENGINE_ENVIRONMENT.interpreter, _FACTORY, tmp_path)
     given = {key: value for key, value in DEFAULTS.items() if fields[key] is not None}
 
     assert [] == [name for name in fields if name not in factory.KEYS]
@@ -97,13 +97,13 @@ _SAID_OTHERWISE = {
 
 def test_llamafactory_reads_both_the_same(bring, tmp_path):
     """LLaMA-Factory resolves a user's file, and the YAML that is made of it by way of a spec, to the same settings."""
-    build(HOUSE, print)
+    build(ENGINE_ENVIRONMENT, print)
     (tmp_path / "torchaudio.py").touch()
     spec = bring(FILE).spec
     machine = Machine("cpu", "CPU", 16 * 2**30, visible="")
     plan = translate.plan(spec, LlamaFactoryOptions(), machine, "0.9.5")
     (tmp_path / "ours.yaml").write_text(yaml.safe_dump(dict(plan.native["config"])))
-    theirs, ours = asked(HOUSE.interpreter, _RESOLVE, tmp_path)
+    theirs, ours = asked(ENGINE_ENVIRONMENT.interpreter, _RESOLVE, tmp_path)
     compared = factory.MAPPED.keys() - _SAID_OTHERWISE
 
     assert {key: theirs[key] for key in compared} == {key: ours[key] for key in compared}
@@ -112,8 +112,8 @@ def test_llamafactory_reads_both_the_same(bring, tmp_path):
 def test_axolotl_s_keys(tmp_path):
     """Each field of its schema has a fate here, and its defaults are those that we write down."""
     installation = pytest.importorskip("ftsdk_axolotl.installation")
-    build(installation.HOUSE, print)
-    defaults, fields, rows, own = asked(installation.HOUSE.interpreter, _AXOLOTL, tmp_path)
+    build(installation.ENGINE_ENVIRONMENT, print)
+    defaults, fields, rows, own = asked(installation.ENGINE_ENVIRONMENT.interpreter, _AXOLOTL, tmp_path)
 
     assert [] == [name for name in fields if name not in axolotl.KEYS]
     assert {key: value for key, value in DEFAULTS_OF_AXOLOTL.items() if key in defaults} == {

@@ -36,7 +36,7 @@ def obedient(folder, reporter, stop):
     while not stop.requested:
         time.sleep(0.01)
     folder.checkpoints.mkdir(exist_ok=True)
-    raise Stopped(stop.why)
+    raise Stopped(stop.reason)
 
 
 def deaf(folder, reporter, stop):
@@ -57,7 +57,7 @@ def forks(folder, reporter, stop):
     os.waitpid(child, 0)
     time.sleep(0.2)
     if stop.requested:
-        raise Stopped(stop.why)
+        raise Stopped(stop.reason)
 
 
 def leaky(folder, reporter, stop):

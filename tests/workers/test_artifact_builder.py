@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from ftsdk import JobSpec
 from ftsdk.backend import Plan
 from ftsdk.job_folder import JobFolder
-from ftsdk.workers.artifact_builder import seal_product
+from ftsdk.workers.artifact_builder import seal_job_artifact
 
 
 def test_the_base_keeps_its_commit(tmp_path):
@@ -19,6 +19,6 @@ def test_the_base_keeps_its_commit(tmp_path):
     (source / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
     plan = Plan(backend="unsloth", spec=JobSpec(model="org/base", dataset="d.jsonl"), native={}, honoured={})
 
-    artifact = seal_product(job, plan, source, "org/base", {}, revision="abc123")
+    artifact = seal_job_artifact(job, plan, source, "org/base", {}, revision="abc123")
 
     assert ("org/base", "abc123") == (artifact.manifest.base_model, artifact.manifest.base_model_revision)

@@ -27,7 +27,7 @@ def test_a_job_belongs_to_one_backend(bench):
     job = bench.submit("quick")
 
     with pytest.raises(JobNotFound, match="no llamafactory job"):
-        driver.folder_of("llamafactory", job)
+        driver.job_folder("llamafactory", job)
 
 
 def test_the_exit_report_has_the_figures(bench):

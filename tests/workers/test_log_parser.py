@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.workers.log_parser import Bar, bar_in, values_in
+from ftsdk.workers.log_parser import ProgressBar, parse_metrics, parse_progress_bar
 
 VALUES = {
     "{'loss': 1.5, 'learning_rate': 2e-05, 'epoch': 0.5}": {"loss": 1.5, "learning_rate": 2e-05, "epoch": 0.5},
@@ -22,13 +22,13 @@ VALUES = {
 @pytest.mark.parametrize("line", VALUES)
 def test_values(line):
     """The sets of values that Trainer prints, in any spelling, and no other braces."""
-    assert VALUES[line] == values_in(line)
+    assert VALUES[line] == parse_metrics(line)
 
 
 BARS = {
-    " 30%|###       | 3/10 [00:01<00:02,  3.00it/s]": Bar(3, 10, 2.0),
-    "100%|##| 10/10 [1:02:03<01:00:00, 1.0s/it]": Bar(10, 10, 3600.0),
-    "  0%|          | 0/10 [00:00<?, ?it/s]": Bar(0, 10, None),
+    " 30%|###       | 3/10 [00:01<00:02,  3.00it/s]": ProgressBar(3, 10, 2.0),
+    "100%|##| 10/10 [1:02:03<01:00:00, 1.0s/it]": ProgressBar(10, 10, 3600.0),
+    "  0%|          | 0/10 [00:00<?, ?it/s]": ProgressBar(0, 10, None),
     "3/10 of the rows": None,
 }
 
@@ -36,11 +36,11 @@ BARS = {
 @pytest.mark.parametrize("line", BARS)
 def test_bars(line):
     """Tqdm's bar, and nothing that merely looks like a fraction."""
-    assert BARS[line] == bar_in(line)
+    assert BARS[line] == parse_progress_bar(line)
 
 
 @given(st.text(alphabet="{}'\":,.0123456789-einfaloss []<?/|", max_size=80))
 def test_any_line(line):
     """Whatever is printed, it is read without an error, and every value is finite."""
-    assert all(abs(value) < float("inf") for value in values_in(line).values())
-    assert bar_in(line) is None or bar_in(line).total >= 0
+    assert all(abs(value) < float("inf") for value in parse_metrics(line).values())
+    assert parse_progress_bar(line) is None or parse_progress_bar(line).total >= 0

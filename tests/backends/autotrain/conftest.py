@@ -5,7 +5,7 @@ from older_model import older_model
 
 import ftsdk
 from ftsdk.engines.environment import build
-from ftsdk_autotrain.installation import HOUSE
+from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
 
 ANSWER = "Arr, it be the number that ye count to, matey!"
 
@@ -34,5 +34,5 @@ def autotrain_spec(older, tmp_path):
 @pytest.fixture(scope="session")
 def autotrain_python():
     """AutoTrain's own Python, installed where it is missing: two gigabytes, once for all tests."""
-    build(HOUSE, print)
-    return HOUSE.interpreter
+    build(ENGINE_ENVIRONMENT, print)
+    return ENGINE_ENVIRONMENT.interpreter

@@ -15,7 +15,7 @@ from ftsdk.backend import Capabilities
 from ftsdk.engines.environment import build
 from ftsdk.testing import BackendContract
 from ftsdk_autotrain import AutoTrainBackend
-from ftsdk_autotrain.installation import HOUSE
+from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.options import IMAGE
 
 pytestmark = pytest.mark.foreign_engine
@@ -38,7 +38,7 @@ class TestAutoTrain(BackendContract):
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls) -> AutoTrainBackend:
-        build(HOUSE, print)
+        build(ENGINE_ENVIRONMENT, print)
         return AutoTrainBackend()
 
     @pytest.fixture(scope="class")
@@ -75,11 +75,11 @@ class AtTheHub(BackendContract):
     @pytest.fixture(scope="class")
     @classmethod
     def service(cls, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Service]:
-        build(HOUSE, print)
+        build(ENGINE_ENVIRONMENT, print)
         model = older_model(tiny_model, tmp_path_factory.mktemp("older") / "model")
         with serving() as running, pytest.MonkeyPatch.context() as patch:
             visit(running, patch, tmp_path_factory.mktemp("user"))
-            running.images[IMAGE] = HOUSE.interpreter.parent
+            running.images[IMAGE] = ENGINE_ENVIRONMENT.interpreter.parent
             tiny = running.add("org/tiny", model)
             tiny.names["0123abc"] = tiny.commit({"NOTES.md": b"another one"}, "a branch of its own")
             tiny.commit({"NOTES.md": b"the newest"}, "the newest")

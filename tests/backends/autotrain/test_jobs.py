@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import ftsdk
-from ftsdk.engines.bundle import start
+from ftsdk.engines.bundle import runner_command
 from ftsdk.errors import JobCancelled, JobFailed
 from ftsdk.job_types import Reason
 from ftsdk.workers.diagnosis import read_result
@@ -154,7 +154,7 @@ def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_p
     plan.native["config"][section][name] = value
     desk = write_request(tmp_path / "desk", plan, tmp_path / "cache")
 
-    command, env = start(autotrain_python, RUNNER), runner_environment(autotrain_python, (), {})
+    command, env = runner_command(autotrain_python, RUNNER), runner_environment(autotrain_python, (), {})
     done = subprocess.run(
         command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
     )

@@ -187,7 +187,7 @@ def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
     options = {"autotrain": {"python": sys.executable}}
     spec = JobSpec(model=str(older), dataset=str(rows), backend="autotrain", backend_options=options)
 
-    with pytest.raises(ConfigError, match=r"has no autotrain-advanced, and this backend speaks to 0\.8\.36"):
+    with pytest.raises(ConfigError, match=r"has no autotrain-advanced, and this backend supports 0\.8\.36"):
         ftsdk.submit(spec)
     assert not (ftsdk_home / "jobs").exists()
 

@@ -2,7 +2,7 @@ import pytest
 from engine_jobs import Specs
 
 from ftsdk.engines.environment import build
-from ftsdk_axolotl.installation import HOUSE
+from ftsdk_axolotl.installation import ENGINE_ENVIRONMENT
 
 
 @pytest.fixture
@@ -14,5 +14,5 @@ def axolotl_spec(tiny_model, tmp_path):
 @pytest.fixture(scope="session")
 def axolotl_python():
     """Axolotl's own Python, installed where it is missing: three gigabytes, once for all tests."""
-    build(HOUSE, print)
-    return HOUSE.interpreter
+    build(ENGINE_ENVIRONMENT, print)
+    return ENGINE_ENVIRONMENT.interpreter

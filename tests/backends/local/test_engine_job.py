@@ -62,7 +62,7 @@ def write(path: Path, answers: list[str]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def folder_of(job: ftsdk.Job) -> JobFolder:
+def job_folder(job: ftsdk.Job) -> JobFolder:
     return JobFolder(jobs_root() / job.ref.partition(":")[2])
 
 
@@ -118,7 +118,7 @@ def test_a_killed_job_resumes_to_the_same_end(make_spec, whole, tmp_path):
     """Killed in training, a job is lost; resumed, it ends with the losses and the weights of one left in peace."""
     job = ftsdk.submit(make_spec())
     until_step(job, STEPS // 2)
-    os.kill(latest_attempt(folder_of(job)).pid, signal.SIGKILL)
+    os.kill(latest_attempt(job_folder(job)).pid, signal.SIGKILL)
     lost = until_done(job)
 
     job.resume().wait(timeout=LONG)
@@ -134,7 +134,7 @@ def test_a_cancelled_job_resumes_to_the_same_end(make_spec, whole, tmp_path):
     job.cancel()
     with pytest.raises(JobCancelled):
         job.wait(timeout=LONG)
-    kept, _ = newest_sealed(folder_of(job).checkpoints)
+    kept, _ = newest_sealed(job_folder(job).checkpoints)
 
     step = job.status().step
     job.resume().wait(timeout=LONG)
@@ -181,7 +181,7 @@ def test_a_job_whose_time_is_up_keeps_its_work(make_spec):
     with pytest.raises(JobFailed) as caught:
         job.wait(timeout=LONG)
 
-    assert ("timeout", "checkpoint-1") == (caught.value.reason, newest_sealed(folder_of(job).checkpoints)[0].name)
+    assert ("timeout", "checkpoint-1") == (caught.value.reason, newest_sealed(job_folder(job).checkpoints)[0].name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")

@@ -2,7 +2,7 @@ import pytest
 from engine_jobs import Specs
 
 from ftsdk.engines.environment import build
-from ftsdk_unsloth.installation import HOUSE
+from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
 
 
 @pytest.fixture
@@ -14,5 +14,5 @@ def unsloth_spec(tiny_model, tmp_path):
 @pytest.fixture(scope="session")
 def unsloth_python():
     """Unsloth's own Python, installed where it is missing: two gigabytes, once for all tests."""
-    build(HOUSE, print)
-    return HOUSE.interpreter
+    build(ENGINE_ENVIRONMENT, print)
+    return ENGINE_ENVIRONMENT.interpreter

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from ftsdk.job_types import Reason
 from ftsdk.workers.event_writer import EventWriter
-from ftsdk.workers.outcome import Why, WorkerError
+from ftsdk.workers.outcome import StopReason, WorkerError
 from ftsdk_local.train.common.checkpoint import seal
 
 _SILENT = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
@@ -25,7 +25,7 @@ class StopRequest(Protocol):
         """True from the moment that it was asked."""
 
     @property
-    def why(self) -> Why | None:
+    def reason(self) -> StopReason | None:
         """What it was asked for; None until it is."""
 
 

@@ -122,7 +122,7 @@ def run_trainer(trainer: Trainer, sealed: Sealed | None, reporter: EventWriter, 
     reporter.stage("training")
     trainer.train(resume_from_checkpoint=str(sealed.folder) if sealed else None)
     if stop.requested and trainer.state.global_step < trainer.state.max_steps:
-        raise Stopped(stop.why or "cancel")
+        raise Stopped(stop.reason or "cancel")
     if trainer.eval_dataset is not None and not _evaluated_last(trainer):
         trainer.evaluate()
 

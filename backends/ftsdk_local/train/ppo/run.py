@@ -96,7 +96,7 @@ class Run:
                 break
         self.control = told.on_train_end(self.arguments, self.state, self.control)
         if self.state.global_step < self.state.max_steps:
-            raise Stopped(stop.why or "cancel")
+            raise Stopped(stop.reason or "cancel")
 
     def _update(self, told: CallbackHandler) -> Metrics:
         began, step = time.perf_counter(), self.state.global_step

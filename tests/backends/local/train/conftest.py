@@ -75,14 +75,14 @@ class Asked:
 
     def __init__(self, after_looks: int | None = None) -> None:
         self.looks, self.after_looks = 0, after_looks
-        self.why = None
+        self.reason = None
 
     @property
     def requested(self) -> bool:
         self.looks += 1
         if self.after_looks is not None and self.looks > self.after_looks:
-            self.why = "cancel"
-        return self.why is not None
+            self.reason = "cancel"
+        return self.reason is not None
 
 
 @pytest.fixture
