@@ -12,7 +12,7 @@ from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.huggingface import monitor
 from ftsdk.huggingface.connection import connected
 from ftsdk.huggingface.flavors import flavors
-from ftsdk.huggingface.revisions import pins_of
+from ftsdk.huggingface.revisions import pin_revisions
 from ftsdk.job_types import Event, JobRef, JobStatus
 from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
@@ -52,7 +52,7 @@ class AutoTrainBackend(EngineBackend):
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
         """AutoTrain's YAML, and the machine at Hugging Face where it shall run there."""
-        pins = pins_of(spec, self.name)
+        pins = pin_revisions(spec, self.name)
         if options.executor == "local":
             return translate.plan(
                 spec, options, translate.Known(ENGINE_ENVIRONMENT.version, device(options.device), pins)

@@ -14,7 +14,7 @@ from ftsdk.engines.fields import ModelReference, resolve_model, split_batch
 from ftsdk.engines.runner_support import version_mismatch
 from ftsdk.huggingface.flavors import Flavor
 from ftsdk.huggingface.pricing import Terms, named_flavor, secrets_of, settle_terms
-from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.translation.base_model import check_base, model_warnings
@@ -104,7 +104,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         UnsupportedSpec: With every field that AutoTrain cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    method, commits = spec.method.type, revisions(ledger, known.pins)
+    method, commits = spec.method.type, pinned_commits(ledger, known.pins)
     if method not in TASKS:
         ledger.refuse("method", f"AutoTrain does not do {method}", ", ".join(TASKS))
     flavor = _flavor(ledger, options, known) if options.executor != "local" else None
@@ -138,7 +138,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         price=None if terms else 0.0,
         charge=terms.cost if terms else "",
         warnings=(
-            *warnings(known.pins),
+            *pin_warnings(known.pins),
             *map(str, model_problems(spec.model)),
             *model_warnings(spec, *model),
             *_warnings(spec, machine),

@@ -7,7 +7,7 @@ from ftsdk.backend import Plan
 from ftsdk.engines import fields
 from ftsdk.engines.fields import OUTPUT, split_batch
 from ftsdk.engines.plan import EngineRequest, plan_of
-from ftsdk.huggingface.revisions import Pins, revisions
+from ftsdk.huggingface.revisions import Pins, pinned_commits
 from ftsdk.spec import DPO, KTO, ORPO, JobSpec, RewardModeling
 from ftsdk.translation.ledger import Ledger
 from ftsdk.workers.hardware import Machine
@@ -92,7 +92,7 @@ def plan(
         UnsupportedSpec: With every field that Axolotl cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    method, commits = spec.method.type, revisions(ledger, pins)
+    method, commits = spec.method.type, pinned_commits(ledger, pins)
     if method not in METHODS:
         ledger.refuse("method", f"this backend does not do {method}", ", ".join(METHODS))
     model = fields.resolve_model(ledger, commits.get("model"), "base_model")

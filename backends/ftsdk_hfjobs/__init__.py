@@ -14,7 +14,7 @@ from ftsdk.huggingface import monitor
 from ftsdk.huggingface.connection import connected, token_problems
 from ftsdk.huggingface.flavors import flavors
 from ftsdk.huggingface.jobs import JobExecution
-from ftsdk.huggingface.revisions import pins_of
+from ftsdk.huggingface.revisions import pin_revisions
 from ftsdk.job_types import Event, JobRef, JobStatus
 from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
@@ -68,7 +68,7 @@ class HfJobsBackend(Backend):
         with connected(self.name, self._timing) as hub:
             owner, machines = hub.namespace(options.namespace), flavors(hub)
         variables = frozenset(name for name, value in os.environ.items() if value)
-        known = translate.Known(owner, machines, pins_of(spec, self.name), variables)
+        known = translate.Known(owner, machines, pin_revisions(spec, self.name), variables)
         return translate.plan(spec, options, known)
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:

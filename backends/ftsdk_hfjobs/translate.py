@@ -10,7 +10,7 @@ from ftsdk.forecast import MemoryForecast
 from ftsdk.huggingface.container import MOUNT
 from ftsdk.huggingface.flavors import Flavor, smallest
 from ftsdk.huggingface.pricing import named_flavor, secrets_of, settle_terms
-from ftsdk.huggingface.revisions import Pins, warnings
+from ftsdk.huggingface.revisions import Pins, pin_warnings
 from ftsdk.huggingface.staging import COMMAND, FOLDER
 from ftsdk.spec import JobSpec
 from ftsdk.translation.ledger import Ledger
@@ -82,7 +82,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         device=terms.flavor.title,
         device_memory=terms.flavor.memory,
         charge=terms.cost,
-        warnings=(*warnings(known.pins), *made.said, terms.cost),
+        warnings=(*pin_warnings(known.pins), *made.said, terms.cost),
     )
 
 

@@ -11,7 +11,7 @@ from ftsdk.engines import fields
 from ftsdk.engines.fields import OUTPUT, split_batch
 from ftsdk.engines.plan import EngineRequest, plan_of
 from ftsdk.engines.runner_support import version_mismatch
-from ftsdk.huggingface.revisions import Pins, revisions
+from ftsdk.huggingface.revisions import Pins, pinned_commits
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.spec.method import is_function
 from ftsdk.translation.ledger import Ledger
@@ -78,7 +78,7 @@ def plan(
         UnsupportedSpec: With every field that LLaMA-Factory cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    method, commits = spec.method.type, revisions(ledger, pins)
+    method, commits = spec.method.type, pinned_commits(ledger, pins)
     model = fields.resolve_model(ledger, commits.get("model"), "model_name_or_path")
     config = _config(ledger, options, machine, model.name)
     if method == "ppo":

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from ftsdk.backend import Capabilities, Options, Plan
 from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.errors import Problem
-from ftsdk.huggingface.revisions import pins_of
+from ftsdk.huggingface.revisions import pin_revisions
 from ftsdk.workers.backend import WorkerBackend
 from ftsdk.workers.hardware import device
 from ftsdk.workers.options import WorkerOptions
@@ -42,4 +42,4 @@ class LocalBackend(WorkerBackend):
 
     def plan(self, spec: Any, options: Any) -> Plan:
         """The engine's settings, with what comes from the Hub pinned; nothing is sent but questions."""
-        return translate.plan(spec, device(options.device), pins_of(spec, self.name))
+        return translate.plan(spec, device(options.device), pin_revisions(spec, self.name))

@@ -10,7 +10,7 @@ from ftsdk.backend import Plan, PlanNote
 from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
 from ftsdk.forecast import LOGIT_ROWS, MemoryEstimate, TrainerProfile, estimate_memory
-from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.modeling.settings import ModelSettings
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
@@ -118,7 +118,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *made.said),
+        warnings=(*pin_warnings(pins), *made.said),
     )
 
 
@@ -130,7 +130,7 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         machine: What the engine will run on.
         pins: What the Hub says of the names in the spec.
     """
-    spec, commits = ledger.spec, revisions(ledger, pins)
+    spec, commits = ledger.spec, pinned_commits(ledger, pins)
     source = source_of(ledger, commits.get("model"))
     sampling = spec.method.type in SAMPLING
     settings = Settings(

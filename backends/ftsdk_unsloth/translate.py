@@ -7,7 +7,7 @@ from ftsdk.backend import Plan, PlanNote
 from ftsdk.engines import fields
 from ftsdk.engines.fields import OUTPUT, split_batch
 from ftsdk.engines.plan import EngineRequest, plan_of
-from ftsdk.huggingface.revisions import Pins, revisions
+from ftsdk.huggingface.revisions import Pins, pinned_commits
 from ftsdk.spec import JobSpec
 from ftsdk.translation.base_model import max_positions
 from ftsdk.translation.ledger import Ledger
@@ -108,7 +108,7 @@ def plan(
         UnsupportedSpec: With every field that Unsloth cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    commits = revisions(ledger, pins)
+    commits = pinned_commits(ledger, pins)
     if spec.method.type not in METHODS:
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
     model = fields.resolve_model(ledger, commits.get("model"), "from_pretrained.model_name")

@@ -9,7 +9,7 @@ from ftsdk.backend import Capabilities, Plan, Record
 from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.engines.environment import EngineEnvironment, Report, build, check_python, describe, obstacles
 from ftsdk.errors import Problem
-from ftsdk.huggingface.revisions import pins_of
+from ftsdk.huggingface.revisions import pin_revisions
 from ftsdk.spec import JobSpec
 from ftsdk.workers.backend import WorkerBackend
 from ftsdk.workers.event_writer import EventWriter
@@ -77,7 +77,7 @@ class TokensBackend(EngineBackend):
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
         """The engine's own configuration."""
-        version, pins = self.environment_for(spec.method.type).version, pins_of(spec, self.name)
+        version, pins = self.environment_for(spec.method.type).version, pin_revisions(spec, self.name)
         return type(self).translate(spec, options, device(options.device), version, pins)
 
 

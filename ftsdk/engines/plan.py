@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Plan
 from ftsdk.engines import fields
 from ftsdk.engines.fields import ModelReference
-from ftsdk.huggingface.revisions import Pins, revisions, warnings
+from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_checks import model_problems
@@ -56,7 +56,7 @@ def plan_of(ledger: Ledger, native: EngineRequest, model: ModelReference, machin
             "engine": native.engine,
             "config": native.config,
             "environment": dict(native.environment),
-            "task": {**fields.task_of(ledger, revisions(ledger, pins), model), **native.task},
+            "task": {**fields.task_of(ledger, pinned_commits(ledger, pins), model), **native.task},
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
@@ -66,5 +66,10 @@ def plan_of(ledger: Ledger, native: EngineRequest, model: ModelReference, machin
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*warnings(pins), *map(str, model_problems(model.name)), *model_warnings(spec, *model), *native.said),
+        warnings=(
+            *pin_warnings(pins),
+            *map(str, model_problems(model.name)),
+            *model_warnings(spec, *model),
+            *native.said,
+        ),
     )

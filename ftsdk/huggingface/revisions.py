@@ -1,6 +1,6 @@
-"""Pin what a spec takes from the Hub to a commit, and find out beforehand what cannot be had.
+"""Pin each Hub repository in a spec to a commit, and detect repositories that are missing or gated.
 
-A plan that names the newest commit would mean another model tomorrow.
+A plan that names no commit would mean another model tomorrow.
 """
 
 import json
@@ -23,95 +23,100 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _CONFIGS = (CONFIG, ADAPTER_CONFIG)
-_QUESTIONS = Timeouts(call=10.0, patience=RetryPolicy(attempts=2, first_pause=0.2, total=15.0))
-"""A plan can do without an answer, so it does not wait for long."""
-_NEWEST = "the newest commit at the job's start is taken"
+_TIMEOUTS = Timeouts(call=10.0, patience=RetryPolicy(attempts=2, first_pause=0.2, total=15.0))
+"""Short: a plan can be made without the Hub's answer."""
+_NOT_PINNED = "the newest commit at the job's start is taken"
 
 
 class Pin(NamedTuple):
-    """What was found out about one name."""
+    """The commit of one repository, or why there is none."""
 
     revision: str | None = None
-    """The commit; None where it could not be found out."""
+    """The commit; None where it is unknown."""
     problem: Problem | None = None
-    """Why it cannot be had."""
+    """Why the repository cannot be used."""
     warning: str = ""
-    """Why it is not pinned, or not by the Hub's own word."""
+    """Why it is not pinned, or pinned without asking the Hub."""
 
 
 Pins = Mapping[str, Pin]
-"""From a field of the spec (``model``, ``dataset``, ``eval_dataset``, ``method.reward``) to what was found out."""
+"""From a field of the spec (``model``, ``dataset``, ``eval_dataset``, ``method.reward``) to its pin."""
 
 
-def pins_of(spec: JobSpec, extra: str) -> Pins:
-    """Ask the Hub for the commit of each name in a spec; a model's config file is kept in the Hub's cache on this disk.
+def pin_revisions(spec: JobSpec, extra: str) -> Pins:
+    """Ask the Hub for the commit of each repository in a spec, and cache the config files of models.
 
-    Where the Hub cannot be asked, the cache tells the commit that it holds.
+    Where the Hub cannot be reached, the commit in the Hub's cache on this disk is taken.
 
     Args:
         spec: The spec.
         extra: The extra that brings the Hub's client.
     """
-    names, shared = dict(_names(spec)), dict(_shared(spec))
-    if not names:
-        return shared
+    repositories, unpinned = dict(_repositories(spec)), dict(_unpinned_datasets(spec))
+    if not repositories:
+        return unpinned
     try:
-        with connected(extra, _QUESTIONS, anonymous=True) as hub:
-            return shared | {field: _asked(hub, field, *named) for field, named in names.items()}
+        with connected(extra, _TIMEOUTS, anonymous=True) as hub:
+            return unpinned | {field: _pin_online(hub, field, *place) for field, place in repositories.items()}
     except MissingExtra:
-        unknown = {field: Pin(warning=f"{field}: huggingface_hub is not installed; {_NEWEST}") for field in names}
-        return shared | unknown
+        warning = f"huggingface_hub is not installed; {_NOT_PINNED}"
+        return unpinned | {field: Pin(warning=f"{field}: {warning}") for field in repositories}
     except UnreachableError as error:
-        return shared | {field: _from_cache(field, *named, why=error.message) for field, named in names.items()}
+        reason = error.message
+        return unpinned | {field: _pin_from_cache(field, *place, reason) for field, place in repositories.items()}
 
 
-def revisions(ledger: Ledger, pins: Pins) -> dict[str, str]:
-    """The commits that are known; what cannot be had is refused in the ledger."""
+def pinned_commits(ledger: Ledger, pins: Pins) -> dict[str, str]:
+    """The known commits by their field; repositories that cannot be used are refused in the ledger."""
     for pin in pins.values():
         if pin.problem:
             ledger.refuse(*pin.problem)
     return {field: pin.revision for field, pin in pins.items() if pin.revision}
 
 
-def warnings(pins: Pins) -> list[str]:
-    """What the user should know."""
+def pin_warnings(pins: Pins) -> list[str]:
+    """What the plan warns about pins."""
     return [pin.warning for pin in pins.values() if pin.warning]
 
 
-def _names(spec: JobSpec) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
-    """Each field that names a repository, with the sort, the name and the wanted revision."""
-    model, revision = _base_of(spec.model) or (spec.model, spec.model_revision)
+def _repositories(spec: JobSpec) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
+    """Each field that names a repository, with the repository's type, name and requested revision."""
+    # An adapter in a folder has no commit of its own; its base model has one.
+    model, revision = _adapter_base(spec.model) or (spec.model, spec.model_revision)
     if is_hub_id(model):
         yield "model", ("model", model, revision)
     reward = getattr(spec.method, "reward", None)
     if reward and not is_function(reward) and is_hub_id(reward):
         yield "method.reward", ("model", reward, None)
     for field, dataset in (("dataset", spec.dataset), ("eval_dataset", spec.eval_dataset)):
-        if dataset is not None and len(found := _hub_datasets(dataset)) == 1:
-            yield field, ("dataset", found[0], dataset.revision)
+        if dataset is not None and len(names := _hub_datasets(dataset)) == 1:
+            yield field, ("dataset", names[0], dataset.revision)
 
 
-def _base_of(name: str) -> tuple[str, str | None] | None:
-    """The base that the adapter in a folder stands on, and its revision; None where the name is no such folder."""
+def _adapter_base(folder: str) -> tuple[str, str | None] | None:
+    """The base model of the adapter in a folder, and its revision; None where the name is no such folder."""
     try:
-        found = json.loads((Path(name).expanduser() / _CONFIGS[1]).read_text("utf-8"))
-        return str(found["base_model_name_or_path"]), found.get("revision")
+        config = json.loads((Path(folder).expanduser() / ADAPTER_CONFIG).read_text("utf-8"))
+        return str(config["base_model_name_or_path"]), config.get("revision")
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # whoever reads the folder for training tells what is wrong with it
+        return None  # a damaged file is reported where the folder is read for training
 
 
-def _shared(spec: JobSpec) -> Iterator[tuple[str, Pin]]:
-    """Each field with several Hub datasets: they share one revision, so none of them can be pinned."""
+def _unpinned_datasets(spec: JobSpec) -> Iterator[tuple[str, Pin]]:
+    """Each field with several Hub datasets: the spec has one revision for all, so none of them can be pinned."""
     for field, dataset in (("dataset", spec.dataset), ("eval_dataset", spec.eval_dataset)):
         if dataset is not None and len(_hub_datasets(dataset)) > 1:
-            yield field, Pin(warning=f"{field}: several Hub datasets share one revision, so none is pinned; {_NEWEST}")
+            yield (
+                field,
+                Pin(warning=f"{field}: several Hub datasets share one revision, so none is pinned; {_NOT_PINNED}"),
+            )
 
 
 def _hub_datasets(dataset: Dataset) -> list[str]:
     return [path for path in dataset.paths if not is_local(path) and "://" not in path]
 
 
-def _asked(hub: Hub, field: str, kind: str, name: str, revision: str | None) -> Pin:
+def _pin_online(hub: Hub, field: str, kind: str, name: str, revision: str | None) -> Pin:
     from huggingface_hub import errors  # noqa: PLC0415 - slow to import
 
     def ask() -> str:
@@ -119,9 +124,9 @@ def _asked(hub: Hub, field: str, kind: str, name: str, revision: str | None) -> 
         return str(info.sha)
 
     try:
-        commit = hub.ask(ask, f"tell about {name}")
+        commit = hub.ask(ask, f"describe {name}")
         if kind == "model":
-            hub.ask(lambda: _bring_config(hub.api, name, commit), f"send the configuration of {name}")
+            hub.ask(lambda: _download_config(hub.api, name, commit), f"send the configuration of {name}")
     except FtsdkError as error:
         problem = _unavailable(error.__cause__, errors, field, kind, name)
         if problem is None:
@@ -132,10 +137,11 @@ def _asked(hub: Hub, field: str, kind: str, name: str, revision: str | None) -> 
     return Pin(commit)
 
 
-def _bring_config(api: "HfApi", name: str, commit: str) -> None:
-    """Keep the config file in the cache, which is also how it shows whether the model is gated."""
+def _download_config(api: "HfApi", name: str, commit: str) -> None:
+    """Download the config file into the Hub's cache."""
     from huggingface_hub.errors import RemoteEntryNotFoundError  # noqa: PLC0415 - slow to import
 
+    # Only a download shows that a model is gated: the Hub describes gated repositories to everybody.
     for config in _CONFIGS[:-1]:
         try:
             api.hf_hub_download(name, config, revision=commit)
@@ -146,36 +152,37 @@ def _bring_config(api: "HfApi", name: str, commit: str) -> None:
 
 
 def _unavailable(cause: BaseException | None, errors: Any, field: str, kind: str, name: str) -> Problem | None:
-    """What an error of the client says about a name; None where it says nothing about it."""
+    """The problem that an error of the client means for a repository; None where it means none."""
     if isinstance(cause, errors.GatedRepoError):
         address = page(name if kind == "model" else f"datasets/{name}")
         return Problem(field, f"{name} is gated", f"ask for access at {address}, then set HF_TOKEN")
     if isinstance(cause, errors.RevisionNotFoundError):
-        where = "model_revision" if field == "model" else f"{field}.revision"
-        return Problem(where, f"{name} has no such revision", "give a branch, a tag or a commit")
+        revision_field = "model_revision" if field == "model" else f"{field}.revision"
+        return Problem(revision_field, f"{name} has no such revision", "give a branch, a tag or a commit")
     if isinstance(cause, errors.RepositoryNotFoundError):
-        what = f"there is no such file or folder here, and the Hub shows no {kind} {name}"
-        return Problem(field, what, "check the name; for a private one, set HF_TOKEN")
+        message = f"there is no such file or folder here, and the Hub shows no {kind} {name}"
+        return Problem(field, message, "check the name; for a private one, set HF_TOKEN")
     if isinstance(cause, errors.RemoteEntryNotFoundError):
         return Problem(field, f"{name} holds no config.json, so it is no model", "give a model")
     return None
 
 
-def _from_cache(field: str, kind: str, name: str, revision: str | None, *, why: str) -> Pin:
-    """The commit that the cache on this disk has for a revision."""
+def _pin_from_cache(field: str, kind: str, name: str, revision: str | None, reason: str) -> Pin:
+    """Pin to the commit that the Hub's cache on this disk has for a revision."""
     from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import CacheNotFound  # noqa: PLC0415 - same
 
-    wanted = revision or "main"
+    reference = revision or "main"
     try:
         repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         repositories = frozenset()
     for repository in repositories:
         if (repository.repo_type, repository.repo_id) == (kind, name):
-            for held in repository.revisions:
-                if wanted in held.refs or held.commit_hash == wanted:
-                    return Pin(held.commit_hash, warning=f"{field}: {why}; pinned to the commit in its cache")
-    place = Path(name).absolute()
-    here = f"; nor is there a {place}, should that be meant" if place.parent.is_dir() and "/" in name else ""
-    return Pin(warning=f"{field}: {why}{here}; {_NEWEST}")
+            for cached in repository.revisions:
+                if reference in cached.refs or cached.commit_hash == reference:
+                    return Pin(cached.commit_hash, warning=f"{field}: {reason}; pinned to the commit in its cache")
+    # Offline, ``org/name`` may as well be a mistyped path.
+    path = Path(name).absolute()
+    hint = f"; nor is there a {path}, should that be meant" if path.parent.is_dir() and "/" in name else ""
+    return Pin(warning=f"{field}: {reason}{hint}; {_NOT_PINNED}")
