@@ -7,13 +7,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from ftsdk.errors import RejectedError
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.errors import ERROR_MAPPER, endpoint
 from ftsdk.remote.retries import retry, status_code
+from ftsdk.remote.timestamps import epoch_seconds
 
 _SILENCE = 1.0  # seconds without a line, after which a log that still grows has said what it has
 _LONGEST = 20.0  # seconds of reading a log
@@ -39,7 +39,7 @@ def read_log(hub: Hub, path: str, tail: int | None = None, *, ended: bool) -> li
     address = f"{endpoint()}/{path}"
     try:
         with ERROR_MAPPER.translate_errors("send the log"):
-            return retry(lambda: list(_streamed(hub, address, tail, ended=ended)), hub.timing.patience)
+            return retry(lambda: list(_streamed(hub, address, tail, ended=ended)), hub.timing.retry_policy)
     except RejectedError as error:
         if status_code(error.__cause__ or error) in _GONE:
             return []
@@ -65,7 +65,7 @@ def _streamed(hub: Hub, address: str, tail: int | None, *, ended: bool) -> Itera
             present = _moment(answer.headers.get("date"))
             for entry in _entries(answer.iter_bytes()):
                 yield from _logged(entry)
-                if not ended and (_time_of(entry) > present or time.monotonic() > end):
+                if not ended and (epoch_seconds(entry.get("timestamp")) > present or time.monotonic() > end):
                     return  # from here on, lines come as they are written
                 if not ended and tail and next(lines) >= tail:
                     return
@@ -92,12 +92,5 @@ def _moment(date: str | None) -> float:
 
 
 def _logged(entry: dict[str, Any]) -> Iterator[Line]:
-    moment = _time_of(entry)
+    moment = epoch_seconds(entry.get("timestamp"))
     return ((moment, line) for line in lines_of(str(entry.get("data") or "")))
-
-
-def _time_of(entry: dict[str, Any]) -> float:
-    try:
-        return datetime.fromisoformat(str(entry.get("timestamp"))).timestamp()
-    except ValueError:
-        return 0.0
