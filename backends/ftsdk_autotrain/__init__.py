@@ -38,7 +38,7 @@ class AutoTrainBackend(EngineBackend):
 
     def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
-        self.pause = timing.look
+        self.pause = timing.poll_interval
 
     def capabilities(self) -> Capabilities:
         """What AutoTrain's trainers of language models do."""

@@ -38,7 +38,7 @@ class HfJobsBackend(Backend):
 
     def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
         self._timing = timing
-        self.pause = timing.look
+        self.pause = timing.poll_interval
 
     def capabilities(self) -> Capabilities:
         """What the engine does."""

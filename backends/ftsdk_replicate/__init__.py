@@ -2,40 +2,40 @@
 
 import json
 import os
-from collections.abc import Iterable
-from importlib.util import find_spec
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ftsdk.artifact import Artifact
-from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
+from ftsdk.backend import Capabilities, Options, Plan
 from ftsdk.errors import ConfigError, Problem, UnsupportedSpec
-from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.retries import Timeouts
+from ftsdk.remote.backend import RemoteBackend
 from ftsdk.spec import JobSpec
-from ftsdk_replicate import fetch, monitor, submit, translate
-from ftsdk_replicate.api import TOKEN, Api, Json, connected
+from ftsdk_replicate import translate
+from ftsdk_replicate.api import TOKEN, Json, ReplicateApi, connected
 from ftsdk_replicate.mapping import SECTION
 from ftsdk_replicate.options import ReplicateOptions
 from ftsdk_replicate.profile import Profile, read_profile
+from ftsdk_replicate.service import ReplicateService
 from ftsdk_replicate.translate import NAME, Known
 
 __all__ = ["ReplicateBackend"]
 
 
-class ReplicateBackend(Backend):
-    """A training at Replicate on the user's own trainer, never paid twice, with nothing ignored in silence.
-
-    Args:
-        timing: How long calls and pauses may take.
-    """
+class ReplicateBackend(RemoteBackend):
+    """A training at Replicate on the user's own trainer, never paid twice, with nothing ignored in silence."""
 
     name = NAME
     Options: ClassVar[type[Options]] = ReplicateOptions
+    client_package = "replicate"
+    api_key = TOKEN
+    api_key_hint = "make one at https://replicate.com/account/api-tokens"
 
-    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
-        self._timing = timing
-        self.pause = timing.look
+    @contextmanager
+    def connect(self) -> Iterator[ReplicateService]:
+        """Replicate, through our own connection and its client."""
+        with connected(self.timing) as api:
+            yield ReplicateService(api)
 
     def capabilities(self) -> Capabilities:
         """What a trainer may do that has an input for each thing; a plan asks the one trainer."""
@@ -47,15 +47,6 @@ class ReplicateBackend(Backend):
             verbs=frozenset({"events", "metrics", "cancel", "fetch"}),
             costs_money=True,
         )
-
-    def check(self) -> list[Problem]:
-        """The client and the token."""
-        problems = []
-        if find_spec("replicate") is None:
-            problems.append(Problem("replicate", "is not installed", "pip install 'ftsdk[replicate]'"))
-        if not os.environ.get(TOKEN):
-            problems.append(Problem(TOKEN, "is not set", "make one at https://replicate.com/account/api-tokens"))
-        return problems
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
         """Replicate's request, held against what the trainer says of its inputs. Nothing is sent but questions.
@@ -70,42 +61,12 @@ class ReplicateBackend(Backend):
         if options.trainer is None:
             what = "Replicate has no trainer of language models of its own today: bring yours"
             raise UnsupportedSpec(NAME, [Problem(f"{SECTION}.trainer", what, "owner/name:version")])
-        with connected(self._timing) as api:
+        with connected(self.timing) as api:
             version, document = _look_up(api, options)
         return translate.plan(spec, options, Known(version, document, profile, keys))
 
-    def submit(self, plan: Plan, token: str, record: Record) -> str:
-        """See to the destination, upload the rows, create once."""
-        with connected(self._timing) as api:
-            return submit.submit(api, plan, token, record)
 
-    def find(self, token: str, plan: Plan) -> str | None:
-        """Look for the address of the rows in the inputs of all trainings."""
-        with connected(self._timing) as api:
-            return submit.find(api, plan, token)
-
-    def status(self, native_id: str) -> JobStatus:
-        """Ask for the training."""
-        with connected(self._timing) as api:
-            return monitor.status(api, native_id)
-
-    def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
-        """States, and what the log has grown by."""
-        with connected(self._timing) as api:
-            return list(monitor.events(api, native_id, after))
-
-    def cancel(self, native_id: str) -> None:
-        """Ask the training to stop; what it has run until then is paid."""
-        with connected(self._timing) as api:
-            monitor.cancel(api, native_id)
-
-    def fetch(self, native_id: str, folder: Path) -> Artifact:
-        """The weights that the training made."""
-        with connected(self._timing) as api:
-            return fetch.fetch(api, native_id, folder, convert_pickle=bool(os.environ.get(fetch.CONVERT)))
-
-
-def _look_up(api: Api, options: ReplicateOptions) -> tuple[str, Json | None]:
+def _look_up(api: ReplicateApi, options: ReplicateOptions) -> tuple[str, Json | None]:
     """The trainer's version, and the document that tells its inputs."""
     trainer, _, version = str(options.trainer).partition(":")
     doing = "tell about the trainer"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ftsdk.errors import AuthError, JobNotFound, MissingExtra, RejectedError
+from ftsdk.remote.backend import path_segment
 from ftsdk.remote.retries import Timeouts, retry, status_code
 from ftsdk_replicate.errors import ERROR_MAPPER
 
@@ -35,7 +36,7 @@ def base_url() -> str:
 
 
 @contextmanager
-def connected(timing: Timeouts) -> Iterator["Api"]:
+def connected(timing: Timeouts) -> Iterator["ReplicateApi"]:
     """The service, with the user's token from the environment.
 
     Raises:
@@ -52,7 +53,7 @@ def connected(timing: Timeouts) -> Iterator["Api"]:
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=base_url(), headers=headers, timeout=limits, follow_redirects=False) as http:
         official = replicate.Client(api_token=token, base_url=base_url(), timeout=limits, transport=_Through(http))
-        yield Api(http, official, timing)
+        yield ReplicateApi(http, official, timing)
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -80,7 +81,7 @@ class _Through:
         """Our connection is closed by us."""
 
 
-class Api:
+class ReplicateApi:
     """One connection.
 
     Args:
@@ -97,7 +98,7 @@ class Api:
     def get(self, path: str, doing: str) -> Json:
         """Read, with patience."""
         with ERROR_MAPPER.translate_errors(doing):
-            return retry(lambda: _json(_checked(self._http.get(path))), self.timing.patience)
+            return retry(lambda: _json(_checked(self._http.get(path))), self.timing.retry_policy)
 
     def found(self, path: str, doing: str) -> Json | None:
         """Read; None where there is nothing."""
@@ -114,7 +115,7 @@ class Api:
         Raises:
             JobNotFound: There is none.
         """
-        found = self.found(f"/v1/trainings/{_safe(training_id)}", "tell about the training")
+        found = self.found(f"/v1/trainings/{path_segment(training_id, 'Replicate')}", "tell about the training")
         if found is None:
             raise JobNotFound(f"Replicate knows no training {training_id!r}", hint="look at replicate.com/trainings")
         return found
@@ -141,7 +142,7 @@ class Api:
                 return _json(_checked(self._http.post("/v1/files", files=parts, timeout=long)))
 
         with ERROR_MAPPER.translate_errors("take the file"):
-            return retry(send, self.timing.patience)
+            return retry(send, self.timing.retry_policy)
 
     def create_model(self, owner: str, name: str, hardware: str) -> None:
         """Create a model that nobody else sees. 409 (it exists) is the caller's to judge."""
@@ -155,8 +156,8 @@ class Api:
     def cancel(self, training_id: str) -> None:
         """Ask a training to stop."""
         with ERROR_MAPPER.translate_errors("cancel the training"):
-            path = f"/v1/trainings/{_safe(training_id)}/cancel"
-            retry(lambda: _checked(self._http.post(path)), self.timing.patience)
+            path = f"/v1/trainings/{path_segment(training_id, 'Replicate')}/cancel"
+            retry(lambda: _checked(self._http.post(path)), self.timing.retry_policy)
 
     @contextmanager
     def download(self, address: str, headers: dict[str, str], *, with_token: bool) -> Iterator["httpx.Response"]:
@@ -223,10 +224,3 @@ def _json(answer: "httpx.Response") -> Json:
     except ValueError as error:  # a page of some gateway: as good as no answer
         raise httpx.RemoteProtocolError("the answer is no JSON", request=answer.request) from error
     return found if isinstance(found, dict) else {"results": found}
-
-
-def _safe(training_id: str) -> str:
-    """An id as a part of a path."""
-    if not training_id or not all(sign.isascii() and (sign.isalnum() or sign in "-_") for sign in training_id):
-        raise JobNotFound(f"{training_id!r} is no id of a training at Replicate", hint="ftsdk jobs lists yours")
-    return training_id

@@ -3,44 +3,39 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.errors import AuthError, BackendError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import ErrorMapper
+from ftsdk.remote.error_mapper import ErrorMapper, Refusal
 
-
-def _refusal(code: int, doing: str, said: str) -> BackendError:
-    if code in (401, 403):
-        return AuthError(
-            f"Replicate refused to {doing} (HTTP {code}): REPLICATE_API_TOKEN is wrong, or lacks a right{said}",
-            hint="check the token at https://replicate.com/account/api-tokens",
-        )
-    if code == 402:
-        return RejectedError(
-            f"Replicate wants money before it will {doing} (HTTP 402){said}",
-            reason=Reason.QUOTA.value,
-            hint="buy credit at https://replicate.com/account/billing, wait some minutes, submit again",
-        )
-    reason = Reason.DATA_ERROR if code == 422 else Reason.PROVIDER_ERROR
-    return RejectedError(
-        f"Replicate refused to {doing} (HTTP {code}){said}", reason=reason.value, hint="change what it names"
-    )
+_TOKEN_REFUSED = Refusal(
+    "REPLICATE_API_TOKEN is wrong, or lacks a right",
+    "check the token at https://replicate.com/account/api-tokens",
+)
 
 
 def _message_of(error: BaseException) -> str:
-    """What the service said; empty where it is silent, or where it sent a page for browsers."""
+    """The service's message; empty where there is none, or where it sent a page for browsers."""
     try:
         body: Any = error.response.json()  # type: ignore[attr-defined] # of whatever client
     except Exception:  # noqa: BLE001 - no JSON, or a stream that was not read
         return ""
-    said = (body.get("detail") or body.get("title")) if isinstance(body, Mapping) else body
-    return str(said or "")
+    message = (body.get("detail") or body.get("title")) if isinstance(body, Mapping) else body
+    return str(message or "")
 
 
 ERROR_MAPPER = ErrorMapper(
     service="Replicate",
-    clients=frozenset({"replicate", "httpx", "json", "pydantic", "pydantic_core"}),
-    moment=frozenset({408, 425, 429}),
-    later="try again later; https://replicatestatus.com tells of outages",
+    transport_packages=frozenset({"replicate", "httpx", "json", "pydantic", "pydantic_core"}),
+    transient_statuses=frozenset({408, 425, 429}),
+    retry_hint="try again later; https://replicatestatus.com reports outages",
     message_of=_message_of,
-    refusal=_refusal,
+    refusals={
+        401: _TOKEN_REFUSED,
+        402: Refusal(
+            "payment is required",
+            "buy credit at https://replicate.com/account/billing, wait some minutes, submit again",
+            Reason.QUOTA,
+        ),
+        403: _TOKEN_REFUSED,
+        422: Refusal("", "change what it names", Reason.DATA_ERROR),
+    },
 )

@@ -16,7 +16,8 @@ from ftsdk.job_types import JobState
 from ftsdk.remote.archive import unpack
 from ftsdk.remote.download import download
 from ftsdk.remote.retries import status_code
-from ftsdk_replicate.api import Api, Json, is_theirs
+from ftsdk.remote.timestamps import parse_timestamp
+from ftsdk_replicate.api import Json, ReplicateApi, is_theirs
 from ftsdk_replicate.errors import ERROR_MAPPER
 from ftsdk_replicate.monitor import last_metrics
 from ftsdk_replicate.pickles import convert
@@ -29,7 +30,7 @@ _ASKS_FOR_A_TOKEN = frozenset({401, 403})
 _GONE = "Replicate keeps outputs for a limited time; those of predictions for an hour"
 
 
-def fetch(api: Api, training_id: str, folder: Path, *, convert_pickle: bool) -> Artifact:
+def fetch(api: ReplicateApi, training_id: str, folder: Path, *, convert_pickle: bool) -> Artifact:
     """Bring the weights of a training into a folder.
 
     Raises:
@@ -64,7 +65,7 @@ def weights_of(training: Json) -> str:
     return found
 
 
-def _fill(api: Api, training_id: str, training: Json, convert_pickle: bool, folder: Path) -> None:
+def _fill(api: ReplicateApi, training_id: str, training: Json, convert_pickle: bool, folder: Path) -> None:
     address = weights_of(training)
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
         packed, unpacked = Path(aside) / "packed", Path(aside) / "unpacked"
@@ -76,13 +77,13 @@ def _fill(api: Api, training_id: str, training: Json, convert_pickle: bool, fold
     seal(folder, _manifest(training_id, training, folder))
 
 
-def _download(api: Api, address: str, packed: Path) -> None:
+def _download(api: ReplicateApi, address: str, packed: Path) -> None:
     """Without the token first: most outputs need none, and no stranger shall see it."""
     for with_token in (False, True):
         opened = functools.partial(api.download, address, with_token=with_token)
         try:
             with ERROR_MAPPER.translate_errors("send the weights"):
-                download(opened, packed, api.timing.patience)
+                download(opened, packed, api.timing.retry_policy)
         except Exception as error:
             code = status_code(error.__cause__ or error)
             if code in _ASKS_FOR_A_TOKEN and not with_token and is_theirs(address):
@@ -150,7 +151,7 @@ def _manifest(training_id: str, training: Json, folder: Path) -> Manifest:
         plan={name: value for name, value in told.items() if value is not None},
         versions={"replicate": importlib.metadata.version("replicate")},
         metrics=last_metrics(training),
-        created=_ended(training),
+        created=parse_timestamp(training.get("completed_at")) or datetime.now(UTC),
         job=f"replicate:{training_id}",
     )
 
@@ -165,11 +166,3 @@ def _base(folder: Path) -> str:
     except ValueError as error:
         raise ArtifactError(f"{ADAPTER_CONFIG} is no JSON", hint="fetch again") from error
     return str(found.get("base_model_name_or_path") or "") if isinstance(found, dict) else ""
-
-
-def _ended(training: Json) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(training.get("completed_at")))
-    except ValueError:
-        return datetime.now(UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

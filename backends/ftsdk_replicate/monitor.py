@@ -1,21 +1,20 @@
 """Tell where a training is and what has happened to it."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
 
-from ftsdk.errors import FtsdkError
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.redact import redact
+from ftsdk.remote.backend import RemoteJob
+from ftsdk.remote.timestamps import epoch_seconds
 from ftsdk.workers.log_parser import parse_metrics, parse_progress_bar
-from ftsdk_replicate.api import Api, Json
+from ftsdk_replicate.api import Json, ReplicateApi
 from ftsdk_replicate.states import evidence_of, reason_of, state_of
 
 _ENDED = 3
 """In a cursor: queued, running and the end have been told."""
 
 
-def status(api: Api, training_id: str) -> JobStatus:
+def status(api: ReplicateApi, training_id: str) -> JobStatus:
     """Where the training is now."""
     training = api.training(training_id)
     word = str(training.get("status") or "")
@@ -38,7 +37,7 @@ def status(api: Api, training_id: str) -> JobStatus:
     )
 
 
-def events(api: Api, training_id: str, after: str | None) -> Iterator[Event]:
+def events(api: ReplicateApi, training_id: str, after: str | None) -> Iterator[Event]:
     """What has happened so far, behind a cursor.
 
     A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the characters of log. Logs grow;
@@ -47,7 +46,7 @@ def events(api: Api, training_id: str, after: str | None) -> Iterator[Event]:
     training = api.training(training_id)
     told, read = _place(after)
     state = state_of(str(training.get("status") or ""))
-    times = [_moment(training.get(name)) for name in ("created_at", "started_at", "completed_at")]
+    times = [epoch_seconds(training.get(name)) for name in ("created_at", "started_at", "completed_at")]
     begun = [JobState.QUEUED, *([JobState.RUNNING] if times[1] else [])]
     for number, each in enumerate(begun[told:], told + 1):
         told = number
@@ -60,15 +59,10 @@ def events(api: Api, training_id: str, after: str | None) -> Iterator[Event]:
         yield Event(cursor=f"{_ENDED}.{read}", time=max(times), kind="state", state=state, message=message)
 
 
-def cancel(api: Api, training_id: str) -> None:
-    """Ask the training to stop; without effect on one that is done."""
-    if state_of(str(api.training(training_id).get("status") or "")).done:
-        return
-    try:
-        api.cancel(training_id)
-    except FtsdkError:
-        if not state_of(str(api.training(training_id).get("status") or "")).done:  # it may just have ended by itself
-            raise
+def observe(api: ReplicateApi, training_id: str) -> RemoteJob:
+    """The training."""
+    training = api.training(training_id)
+    return RemoteJob(training_id, state_of(str(training.get("status") or "")), str(training.get("created_at")))
 
 
 def last_metrics(training: Json) -> dict[str, float]:
@@ -102,13 +96,6 @@ def _lines(logs: str, read: int, *, whole: bool) -> Iterator[tuple[str, int]]:
 def _progress(training: Json) -> tuple[int | None, int | None, float | None]:
     bars = [bar for line in str(training.get("logs") or "").splitlines() if (bar := parse_progress_bar(line))]
     return (bars[-1].step, bars[-1].total, bars[-1].left) if bars else (None, None, None)
-
-
-def _moment(said: Any) -> float:
-    try:
-        return datetime.fromisoformat(str(said)).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _place(cursor: str | None) -> tuple[int, int]:

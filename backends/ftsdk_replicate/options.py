@@ -4,14 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from ftsdk.backend import Options
+from ftsdk.remote.backend import RemoteOptions
 from ftsdk_replicate.profile import FieldName, Fields, RowFormat, Values
 
-Seconds = Annotated[float, Field(ge=0, le=3600)]
 Slug = r"[a-z0-9][a-z0-9._-]{0,62}"
 
 
-class ReplicateOptions(Options):
+class ReplicateOptions(RemoteOptions):
     """What a spec does not say, because only Replicate has it."""
 
     trainer: Annotated[str, Field(pattern=rf"^{Slug}/{Slug}(:[0-9a-f]{{64}})?$")] | None = None
@@ -44,7 +43,3 @@ class ReplicateOptions(Options):
     """An address that Replicate tells of the training."""
     webhook_events_filter: tuple[Literal["start", "output", "logs", "completed"], ...] = ("completed",)
     """What it is told of; ``logs`` brings all logs each time."""
-    on_ambiguous: Literal["park", "recreate"] = "park"
-    """When no answer came and no training shows up: ``park`` the job, or create again, which may be paid twice."""
-    settle_seconds: Seconds = 30.0
-    """How long to look for a training whose creation got no answer."""

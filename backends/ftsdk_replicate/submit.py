@@ -8,12 +8,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
-from ftsdk.remote.create_once import IdempotentCreate
-from ftsdk_replicate.api import Api, Json
+from ftsdk_replicate.api import Json, ReplicateApi
 from ftsdk_replicate.errors import ERROR_MAPPER
 from ftsdk_replicate.rows import Local, write_rows
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
@@ -24,43 +23,45 @@ _MARK = "ftsdk"
 """The name of the token among a file's metadata."""
 
 
-def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
-    """See :meth:`ftsdk.backend.Backend.submit`."""
-    if earlier := find(api, plan, token):
-        return earlier
+class TrainingRequest(NamedTuple):
+    """What creates a training."""
+
+    body: Mapping[str, Any]
+    """With secrets in it: it is sent, and never stored."""
+    rows_address: str
+    """Of the uploaded rows; no other submission has it."""
+
+
+def prepare(api: ReplicateApi, plan: Plan, token: str, record: Record) -> TrainingRequest:
+    """Make sure that the destination exists, upload the rows, and return what creates the training.
+
+    Raises:
+        AuthError: An input's variable is not set any more.
+        DataError: The rows do not fit.
+        RejectedError: There is no destination, or Replicate refuses a file.
+        UnreachableError: Replicate does not answer.
+    """
     _see_to_destination(api, plan)
     with tempfile.TemporaryDirectory(prefix="ftsdk-replicate-") as folder:
         addresses = _bring(api, plan, token, Path(folder), record)
-    body, native = _body(plan, addresses), plan.native
-
-    def send() -> str:
-        return api.create_training(native["trainer"], native["version"], body)
-
-    def refusal(error: Exception) -> BaseException:
-        return ERROR_MAPPER.mapped(error, "create the training")
-
-    return _once(api, plan).create(send, lambda: _with_address(api, plan, addresses[FILE]), record, refusal)
+    return TrainingRequest(_body(plan, addresses), addresses[FILE])
 
 
-def find(api: Api, plan: Plan, token: str) -> str | None:
-    """The training with this token, where there is one, or None where it is certain that there is none.
+def find_job(api: ReplicateApi, plan: Plan, token: str, request: TrainingRequest | None) -> str | None:
+    """The training that reads the submission's rows.
 
-    Raises:
-        AmbiguousError: A creation was sent, and no training shows up, or the list cannot be had.
+    Args:
+        api: The service.
+        plan: Its facts have the address of the rows, unless the record is lost.
+        token: Marks the uploaded file; it decides where nobody has kept the address.
+        request: What was sent, where it has just been sent.
     """
-
-    def look() -> str | None:
-        return _with_token(api, plan, token) if plan.facts is None else _with_address(api, plan, plan.facts[ROWS])
-
-    return _once(api, plan).find(look)
+    if request is not None:
+        return _with_address(api, plan, request.rows_address)
+    return _with_token(api, plan, token) if plan.facts is None else _with_address(api, plan, plan.facts[ROWS])
 
 
-def _once(api: Api, plan: Plan) -> IdempotentCreate:
-    hint = "look again later; if replicate.com/trainings shows none, submit a new job"
-    return IdempotentCreate("Replicate", plan, api.timing.look, hint)
-
-
-def _see_to_destination(api: Api, plan: Plan) -> None:
+def _see_to_destination(api: ReplicateApi, plan: Plan) -> None:
     """See that the destination is there, before anything is uploaded; create it where the user asks for that."""
     owner, name = plan.native["create"]["destination"].split("/")
     doing, path = "tell about the destination", f"/v1/models/{owner}/{name}"
@@ -80,7 +81,7 @@ def _see_to_destination(api: Api, plan: Plan) -> None:
             raise
 
 
-def _bring(api: Api, plan: Plan, token: str, folder: Path, record: Record) -> dict[str, str]:
+def _bring(api: ReplicateApi, plan: Plan, token: str, folder: Path, record: Record) -> dict[str, str]:
     """The addresses of the rows, by the placeholders that stand for them."""
     told, given = plan.native["rows"], plan.native["rows_url"]
     if given:
@@ -100,7 +101,7 @@ def _bring(api: Api, plan: Plan, token: str, folder: Path, record: Record) -> di
     return addresses
 
 
-def _upload(api: Api, local: Local, name: str, token: str) -> str:
+def _upload(api: ReplicateApi, local: Local, name: str, token: str) -> str:
     """Upload anew each time: an address is good for a day, and what was uploaded before may have gone."""
     file = api.upload(local.path, f"ftsdk-{name}-{token}.jsonl", {_MARK: token})
     sums = file.get("checksums")
@@ -140,12 +141,12 @@ def _secret(variable: str) -> str:
     return value
 
 
-def _with_address(api: Api, plan: Plan, address: str) -> str | None:
+def _with_address(api: ReplicateApi, plan: Plan, address: str) -> str | None:
     """The training of this version that reads these rows."""
     return next(_that_read(api, plan, {address}), None)
 
 
-def _with_token(api: Api, plan: Plan, token: str) -> str | None:
+def _with_token(api: ReplicateApi, plan: Plan, token: str) -> str | None:
     """The training whose rows bear the token: what can be known where nobody kept the address."""
     marked = (file for file in api.files() if isinstance(file.get("metadata"), Mapping))
     addresses = {_address(file) for file in marked if file["metadata"].get(_MARK) == token}
@@ -153,7 +154,7 @@ def _with_token(api: Api, plan: Plan, token: str) -> str | None:
     return next(_that_read(api, plan, addresses | ({f"{given}#{_MARK}={token}"} if given else set())), None)
 
 
-def _that_read(api: Api, plan: Plan, addresses: set[str]) -> Iterator[str]:
+def _that_read(api: ReplicateApi, plan: Plan, addresses: set[str]) -> Iterator[str]:
     name = plan.native["rows"]["input"]
     for training in api.trainings() if addresses else ():
         inputs = training.get("input")

@@ -1,12 +1,12 @@
 """Translate a spec into the request that creates a training at Replicate. Pure: all that is looked up comes in."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
-from ftsdk.spec import Dataset, JobSpec
+from ftsdk.spec import JobSpec
+from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk_replicate import names
 from ftsdk_replicate.mapping import (
@@ -188,19 +188,14 @@ def _rows(spec: JobSpec, profile: Profile, sent: Mapping[str, Any]) -> dict[str,
     return {
         "method": spec.method.type,
         "format": profile.data_format,
-        "dataset": _here(spec.dataset),
-        "eval_dataset": _here(spec.eval_dataset) if spec.eval_dataset else None,
+        "dataset": with_absolute_paths(spec.dataset).model_dump(mode="json"),
+        "eval_dataset": spec.eval_dataset and with_absolute_paths(spec.eval_dataset).model_dump(mode="json"),
         "val_size": spec.val_size,
         "seed": spec.training.seed,
         "input": names_of.get(FILE),
         "held_out_input": names_of.get(HELD_OUT_FILE),
         "withheld": sent.get(names.VALIDATION_ROWS, 0) if sent.get(names.RUN_VALIDATION) is not False else 0,
     }
-
-
-def _here(dataset: Dataset) -> dict[str, Any]:
-    paths = [str(Path(path).expanduser().absolute()) for path in dataset.paths]
-    return {**dataset.model_dump(mode="json"), "path": paths}
 
 
 def _warnings(options: ReplicateOptions) -> list[str]:

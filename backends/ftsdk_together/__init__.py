@@ -1,39 +1,38 @@
 """The Together AI backend: fine-tunes in Together's cloud, through its official client."""
 
 import os
-from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from ftsdk.artifact import Artifact
-from ftsdk.backend import Backend, Capabilities, Options, Plan, Record
+from ftsdk.backend import Capabilities, Options, Plan
 from ftsdk.data import is_local, rows
 from ftsdk.errors import ConfigError, DataError, Problem, UnsupportedSpec
-from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.retries import Timeouts
+from ftsdk.remote.backend import RemoteBackend
 from ftsdk.spec import JobSpec
-from ftsdk_together import fetch, monitor, submit, translate
-from ftsdk_together.api import KEY, Api, base_url, connected
+from ftsdk_together import translate
+from ftsdk_together.api import KEY, TogetherApi, base_url, connected
 from ftsdk_together.limits import Limits
 from ftsdk_together.options import TogetherOptions
+from ftsdk_together.service import TogetherService
 
 __all__ = ["TogetherBackend"]
 
 
-class TogetherBackend(Backend):
-    """Supervised and preference fine-tuning at Together AI, never paid twice.
-
-    Args:
-        timing: How long calls and pauses may take.
-    """
+class TogetherBackend(RemoteBackend):
+    """Supervised and preference fine-tuning at Together AI, never paid twice."""
 
     name = "together"
     Options: ClassVar[type[Options]] = TogetherOptions
+    client_package = "together"
+    api_key = KEY
+    api_key_hint = "make a key at https://api.together.ai/settings/api-keys"
 
-    def __init__(self, timing: Timeouts = Timeouts()) -> None:  # noqa: B008 - an immutable value
-        self._timing = timing
-        self.pause = timing.look
+    @contextmanager
+    def connect(self) -> Iterator[TogetherService]:
+        """Together, through its own client."""
+        with connected(self.timing) as api:
+            yield TogetherService(api)
 
     def capabilities(self) -> Capabilities:
         """What Together does for the models that it trains; a plan asks about the one model."""
@@ -47,11 +46,7 @@ class TogetherBackend(Backend):
 
     def check(self) -> list[Problem]:
         """The client, the key and the address."""
-        problems = []
-        if find_spec("together") is None:
-            problems.append(Problem("together", "is not installed", "pip install 'ftsdk[together]'"))
-        if not os.environ.get(KEY):
-            problems.append(Problem(KEY, "is not set", "make a key at https://api.together.ai/settings/api-keys"))
+        problems = super().check()
         try:
             base_url()
         except ConfigError as error:
@@ -70,42 +65,12 @@ class TogetherBackend(Backend):
         known = translate.Known(text=_is_text(spec), keys=keys)
         if KEY not in known.keys or spec.method.type not in translate.FORMATS:
             return translate.plan(spec, options, known)
-        with connected(self._timing) as api:
+        with connected(self.timing) as api:
             limits = api.limits(options.model or spec.model)
             parent = _parent(api, options.from_checkpoint)
         if limits is None:
             raise _untrainable(spec, options, known)
         return translate.plan(spec, options, known._replace(limits=Limits.model_validate(limits), parent=parent))
-
-    def submit(self, plan: Plan, token: str, record: Record) -> str:
-        """Upload the rows, ask the price, create once."""
-        with connected(self._timing) as api:
-            return submit.submit(api, plan, token, record)
-
-    def find(self, token: str, plan: Plan) -> str | None:
-        """Look for the token in the suffixes of all jobs."""
-        with connected(self._timing) as api:
-            return submit.find(api, plan, token)
-
-    def status(self, native_id: str) -> JobStatus:
-        """Ask for the job, and for its events where it has failed."""
-        with connected(self._timing) as api:
-            return monitor.status(api, native_id)
-
-    def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
-        """Events and metrics together, by time."""
-        with connected(self._timing) as api:
-            return list(monitor.events(api, native_id, after))
-
-    def cancel(self, native_id: str) -> None:
-        """Ask the job to stop; what it has trained until then is paid."""
-        with connected(self._timing) as api:
-            monitor.cancel(api, native_id)
-
-    def fetch(self, native_id: str, folder: Path) -> Artifact:
-        """The adapter or the whole model; ``ID:merged`` and ``ID:STEP`` name other things that the job made."""
-        with connected(self._timing) as api:
-            return fetch.fetch(api, native_id, folder)
 
 
 def _is_text(spec: JobSpec) -> bool:
@@ -120,7 +85,7 @@ def _is_text(spec: JobSpec) -> bool:
         return False
 
 
-def _parent(api: Api, checkpoint: str | None) -> str | None:
+def _parent(api: TogetherApi, checkpoint: str | None) -> str | None:
     """The base model of the job that a checkpoint is of."""
     if checkpoint is None:
         return None

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from ftsdk.errors import AuthError, ConfigError, JobNotFound, MissingExtra, RejectedError
 from ftsdk.redact import redact
+from ftsdk.remote.backend import path_segment
 from ftsdk.remote.retries import Timeouts, retry, status_code
 from ftsdk_together.errors import ERROR_MAPPER
 
@@ -41,7 +41,7 @@ def base_url() -> str:
 
 
 @contextmanager
-def connected(timing: Timeouts) -> Iterator["Api"]:
+def connected(timing: Timeouts) -> Iterator["TogetherApi"]:
     """The service, with the user's key from the environment.
 
     Raises:
@@ -60,7 +60,7 @@ def connected(timing: Timeouts) -> Iterator["Api"]:
     logging.getLogger("together._base_client").addFilter(_without_secrets)  # it logs whole requests when debugging
     limits = httpx.Timeout(timing.call, connect=timing.connect)
     with together.Together(api_key=key, base_url=url, max_retries=0, timeout=limits) as client:
-        yield Api(client, timing)
+        yield TogetherApi(client, timing)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
@@ -69,7 +69,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     return True
 
 
-class Api:
+class TogetherApi:
     """One connection. The client's own repetitions are off: it would repeat creations, too.
 
     Args:
@@ -129,11 +129,11 @@ class Api:
 
     def cancel(self, job_id: str) -> None:
         """Ask a job to stop."""
-        self.post(f"/v1/fine-tunes/{_safe(job_id)}/cancel", "cancel the job")
+        self.post(f"/v1/fine-tunes/{path_segment(job_id, 'Together')}/cancel", "cancel the job")
 
     def file(self, file_id: str) -> Json:
         """One uploaded file."""
-        return self.get(f"/v1/files/{_safe(file_id)}", "tell about the uploaded file")
+        return self.get(f"/v1/files/{path_segment(file_id, 'Together')}", "tell about the uploaded file")
 
     def upload(self, path: Path, progress: Callable[[int, int], None]) -> tuple[str, bool]:
         """Send a file, and give its id and whether it is newly there: the same content is never taken twice."""
@@ -168,7 +168,7 @@ class Api:
 
     def _of_job(self, job_id: str, part: str, doing: str) -> Json:
         try:
-            return self.get(f"/v1/fine-tunes/{_safe(job_id)}{part}", doing)
+            return self.get(f"/v1/fine-tunes/{path_segment(job_id, 'Together')}{part}", doing)
         except RejectedError as error:
             if status_code(error.__cause__ or error) in (400, 404, 422):
                 raise JobNotFound(f"Together knows no job {job_id!r}", hint="ftsdk jobs lists yours") from error
@@ -181,7 +181,7 @@ class Api:
 
     def _repeated(self, call: Callable[[], Answer], doing: str) -> Answer:
         with ERROR_MAPPER.translate_errors(doing):
-            return retry(call, self.timing.patience)
+            return retry(call, self.timing.retry_policy)
 
 
 @contextmanager
@@ -200,10 +200,3 @@ def _json(answer: "httpx.Response") -> Json:
 def _listed(answer: Json, key: str) -> list[Json]:
     """The objects of a list in an answer; an odd entry hides no other."""
     return [entry for entry in answer.get(key) or [] if isinstance(entry, dict)]
-
-
-def _safe(job_id: str) -> str:
-    """An id as a part of a path."""
-    if not job_id or not all(sign.isalnum() or sign in "-_" for sign in job_id):
-        raise JobNotFound(f"{job_id!r} is no id of Together's", hint="ftsdk jobs lists yours")
-    return quote(job_id, safe="")

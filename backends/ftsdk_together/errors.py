@@ -3,40 +3,35 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ftsdk.errors import AuthError, BackendError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import ErrorMapper
+from ftsdk.remote.error_mapper import ErrorMapper, Refusal
 
-
-def _refusal(code: int, doing: str, said: str) -> BackendError:
-    if code in (401, 403):
-        return AuthError(
-            f"Together refused to {doing} (HTTP {code}): TOGETHER_API_KEY is wrong, or lacks a right or credit",
-            hint="check the key and the account at https://api.together.ai/settings",
-        )
-    if code == 402:
-        return RejectedError(
-            f"Together wants money before it will {doing} (HTTP 402){said}",
-            reason=Reason.QUOTA.value,
-            hint="raise the balance or the spending limit, then submit again",
-        )
-    return RejectedError(f"Together refused to {doing} (HTTP {code}){said}", hint="change what it names")
+# The service's own message is left out: for a wrong key, its client says that the job would exceed the free credits.
+_KEY_REFUSED = Refusal(
+    "TOGETHER_API_KEY is wrong, or lacks a right or credit",
+    "check the key and the account at https://api.together.ai/settings",
+    quotes_service=False,
+)
 
 
 def _message_of(error: BaseException) -> str:
-    """What the service said, from either shape of its error bodies."""
+    """The service's message, from either form of its error bodies."""
     body: Any = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, Mapping) else body
-    said = inner.get("message") if isinstance(inner, Mapping) else inner
-    return str(said or "")
+    detail = body.get("error", body) if isinstance(body, Mapping) else body
+    message = detail.get("message") if isinstance(detail, Mapping) else detail
+    return str(message or "")
 
 
 ERROR_MAPPER = ErrorMapper(
     service="Together",
-    clients=frozenset({"together", "httpx", "json", "pydantic_core"}),
-    moment=frozenset({408, 409, 425, 429}),
-    later="try again later; https://status.together.ai tells of outages",
+    transport_packages=frozenset({"together", "httpx", "json", "pydantic_core"}),
+    transient_statuses=frozenset({408, 409, 425, 429}),
+    retry_hint="try again later; https://status.together.ai reports outages",
     message_of=_message_of,
-    refusal=_refusal,
-    silences=(Exception,),  # the client raises bare ones
+    refusals={
+        401: _KEY_REFUSED,
+        402: Refusal("payment is required", "raise the balance or the spending limit, then submit again", Reason.QUOTA),
+        403: _KEY_REFUSED,
+    },
+    transport_errors=(Exception,),  # the client raises bare ones
 )

@@ -14,7 +14,8 @@ from ftsdk.errors import ArtifactError, FtsdkError, JobNotReady, RejectedError
 from ftsdk.job_types import JobState
 from ftsdk.remote.archive import unpack
 from ftsdk.remote.download import download
-from ftsdk_together.api import Api, Json
+from ftsdk.remote.timestamps import parse_timestamp
+from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.errors import ERROR_MAPPER
 from ftsdk_together.monitor import Wanted, chain, last_metrics
 from ftsdk_together.states import state_of
@@ -27,7 +28,7 @@ _REQUEST = (
 """What the manifest repeats of a job; no keys."""
 
 
-def fetch(api: Api, native_id: str, folder: Path) -> Artifact:
+def fetch(api: TogetherApi, native_id: str, folder: Path) -> Artifact:
     """Bring the artifact that a native id names into a folder.
 
     Raises:
@@ -45,13 +46,13 @@ def fetch(api: Api, native_id: str, folder: Path) -> Artifact:
     return place(functools.partial(_fill, api, native_id, wanted, job), folder)
 
 
-def _fill(api: Api, native_id: str, wanted: Wanted, job: Json, folder: Path) -> None:
+def _fill(api: TogetherApi, native_id: str, wanted: Wanted, job: Json, folder: Path) -> None:
     query = {"ft_id": job["id"], **_selection(wanted, job)}
     with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
         archive = Path(aside) / "archive"
         try:
             with ERROR_MAPPER.translate_errors("send what the job made"):
-                download(lambda headers: api.download(query, headers), archive, api.timing.patience)
+                download(lambda headers: api.download(query, headers), archive, api.timing.retry_policy)
         except RejectedError as error:
             hint = "ftsdk logs shows the checkpoints; not every model has a merged one"
             raise ArtifactError(error.message, hint=hint) from error
@@ -82,7 +83,7 @@ def _check_adapter(folder: Path, job: Json) -> None:
             raise ArtifactError(f"the adapter has {ours}={made}, and the job asked for {asked[theirs]}")
 
 
-def _manifest(api: Api, native_id: str, job: Json, kind: Kind) -> Manifest:
+def _manifest(api: TogetherApi, native_id: str, job: Json, kind: Kind) -> Manifest:
     method = job.get("training_method")
     return Manifest(
         kind=kind,
@@ -91,25 +92,17 @@ def _manifest(api: Api, native_id: str, job: Json, kind: Kind) -> Manifest:
         plan={name: job[name] for name in _REQUEST if job.get(name) is not None},
         versions={"together": importlib.metadata.version("together")},
         metrics=_metrics(api, job),
-        created=_ended(job),
+        created=parse_timestamp(job.get("updated_at")) or datetime.now(UTC),
         job=f"together:{native_id}",
     )
 
 
-def _metrics(api: Api, job: Json) -> dict[str, float]:
+def _metrics(api: TogetherApi, job: Json) -> dict[str, float]:
     """The last metrics; the weights are not withheld for want of them."""
     try:
         return last_metrics(api.metrics(str(job["id"])))
     except FtsdkError:
         return {}
-
-
-def _ended(job: Json) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(job.get("updated_at")))
-    except ValueError:
-        return datetime.now(UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _training_type(job: Json) -> Json:

@@ -2,15 +2,15 @@
 
 import heapq
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from typing import NamedTuple
 
-from ftsdk.errors import FtsdkError, JobNotFound
+from ftsdk.errors import JobNotFound
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.redact import redact
-from ftsdk_together.api import Api, Json
+from ftsdk.remote.backend import RemoteJob
+from ftsdk.remote.timestamps import epoch_seconds, parse_timestamp
+from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.states import EVENT_STATES, HINTS, metrics_of, reason_of, state_of
 from ftsdk_together.submit import bears
 
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
         return cls(job_id, part)
 
 
-def chain(api: Api, native_id: str) -> list[Json]:
+def chain(api: TogetherApi, native_id: str) -> list[Json]:
     """The job, and those that Together restarted it as; the last one counts.
 
     Raises:
@@ -53,7 +53,7 @@ def chain(api: Api, native_id: str) -> list[Json]:
     return jobs
 
 
-def status(api: Api, native_id: str) -> JobStatus:
+def status(api: TogetherApi, native_id: str) -> JobStatus:
     """Where the job is now."""
     job = chain(api, native_id)[-1]
     word = str(job.get("status") or "")
@@ -76,7 +76,7 @@ def status(api: Api, native_id: str) -> JobStatus:
     )
 
 
-def events(api: Api, native_id: str, after: str | None) -> Iterator[Event]:
+def events(api: TogetherApi, native_id: str, after: str | None) -> Iterator[Event]:
     """What has happened so far, events and metrics together by time, behind a cursor.
 
     A cursor counts the events and the rows of metrics that lie before it.
@@ -95,16 +95,10 @@ def events(api: Api, native_id: str, after: str | None) -> Iterator[Event]:
         yield made(entry, f"{seen}.{measured}", time_)
 
 
-def cancel(api: Api, native_id: str) -> None:
-    """Ask the job to stop; without effect on one that is done or stopping."""
+def observe(api: TogetherApi, native_id: str) -> RemoteJob:
+    """The job, or the last one that Together restarted it as."""
     job = chain(api, native_id)[-1]
-    if _is_ending(job):
-        return
-    try:
-        api.cancel(str(job["id"]))
-    except FtsdkError:
-        if not _is_ending(api.job(str(job["id"]))):  # it may just have ended by itself
-            raise
+    return RemoteJob(str(job["id"]), state_of(str(job.get("status") or "")), str(job.get("created_at")))
 
 
 def last_metrics(rows: Iterable[Json]) -> dict[str, float]:
@@ -112,12 +106,7 @@ def last_metrics(rows: Iterable[Json]) -> dict[str, float]:
     return {name: value for row in sorted(rows, key=_logged_at) for name, value in metrics_of(row).items()}
 
 
-def _is_ending(job: Json) -> bool:
-    state = state_of(str(job.get("status") or ""))
-    return state.done or state is JobState.CANCELLING
-
-
-def _restarted(api: Api, jobs: list[Json]) -> Json | None:
+def _restarted(api: TogetherApi, jobs: list[Json]) -> Json | None:
     """The job that Together made of one that failed by its own fault: named in an event, or with the same token."""
     job, known = jobs[-1], {str(job["id"]) for job in jobs}
     if state_of(str(job.get("status") or "")) not in (JobState.FAILED, JobState.CANCELLED):
@@ -129,7 +118,7 @@ def _restarted(api: Api, jobs: list[Json]) -> Json | None:
     return None
 
 
-def _with_same_token(api: Api, job: Json, known: set[str]) -> Json | None:
+def _with_same_token(api: TogetherApi, job: Json, known: set[str]) -> Json | None:
     """The newest job of the list that carries the same token of ours."""
     listed = api.jobs()
     names = [str(entry.get("suffix") or "") for entry in listed if entry.get("id") == job["id"]]
@@ -141,7 +130,7 @@ def _with_same_token(api: Api, job: Json, known: set[str]) -> Json | None:
     return None if newest is None else api.job(str(newest["id"]))
 
 
-def _happenings(api: Api, job: Json) -> list[Json]:
+def _happenings(api: TogetherApi, job: Json) -> list[Json]:
     """A job's events, the oldest first; of two at one time, in the order in which they come."""
     told = api.events(str(job["id"]))
     if len(told) > 1 and _happened_at(told[0]) > _happened_at(told[-1]):
@@ -195,12 +184,9 @@ def _in_order(entries: list[Json], clock: Callable[[Json], float]) -> Iterator[t
 
 
 def _happened_at(event: Json) -> float:
-    said = str(event.get("created_at") or "")
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError:
-        return float(said) if said.replace(".", "", 1).isdecimal() else 0.0
-    return moment.timestamp() if moment.tzinfo else time.mktime(moment.timetuple()) - time.timezone
+    text = str(event.get("created_at") or "")
+    is_number = text.replace(".", "", 1).isdecimal()
+    return float(text) if is_number and not parse_timestamp(text) else epoch_seconds(text)
 
 
 def _logged_at(row: Json) -> float:

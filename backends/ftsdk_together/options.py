@@ -1,16 +1,16 @@
 """Settings that Together AI alone has: ``backend_options.together`` in the spec."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from ftsdk.backend import Options
+from ftsdk.remote.backend import RemoteOptions
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-class TogetherOptions(Options):
+class TogetherOptions(RemoteOptions):
     """What a spec does not say, because only Together AI has it."""
 
     model: Annotated[str, Field(min_length=1)] | None = None
@@ -41,9 +41,5 @@ class TogetherOptions(Options):
     """The address of a Weights & Biases server of your own."""
     price_limit: Annotated[float, Field(gt=0)] | None = None
     """The most that Together may estimate for the job, in US dollars. Above it, nothing is created."""
-    on_ambiguous: Literal["park", "recreate"] = "park"
-    """When no answer came and no job shows up: ``park`` it, or create ``recreate`` it, which may be paid twice."""
-    settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
-    """How long to look for a job whose creation got no answer."""
     processing_seconds: Annotated[float, Field(gt=0, le=86400)] = 3600.0
     """How long to wait until Together has checked the uploaded rows."""

@@ -13,11 +13,9 @@ from typing import Any
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
-from ftsdk.job_types import JobState, Reason
-from ftsdk.remote.create_once import IdempotentCreate
-from ftsdk.remote.retries import never_sent, retry, status_code
-from ftsdk_together.api import Api, Json
-from ftsdk_together.errors import ERROR_MAPPER
+from ftsdk.job_types import Reason
+from ftsdk.remote.backend import RemoteJob, keep_newest
+from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
 from ftsdk_together.upload import bring
@@ -25,67 +23,47 @@ from ftsdk_together.upload import bring
 _ESTIMATED = ("model", "from_checkpoint", "n_epochs", "n_evals", "training_type", "training_method")
 
 
-def submit(api: Api, plan: Plan, token: str, record: Record) -> str:
-    """See :meth:`ftsdk.backend.Backend.submit`."""
-    if earlier := find(api, plan, token):
-        return earlier
+def prepare(api: TogetherApi, plan: Plan, token: str, record: Record) -> Json:
+    """Upload the rows, check the price, and return the body of the creation.
+
+    Raises:
+        AuthError: A key that the job needs is not set any more.
+        DataError: The rows do not fit.
+        RejectedError: The plan was made without the model's limits, Together refuses a file, or the price is too high.
+        UnreachableError: Together does not answer.
+    """
     if not plan.native["limits_checked"]:
         raise RejectedError("the plan was made without Together's limits for the model", hint="plan and submit again")
     with tempfile.TemporaryDirectory(prefix="ftsdk-together-") as folder:
         files = bring(api, plan, Path(folder), record)
     _check_price(api, plan, files, record)
-    body = {
+    return {
         **plan.native["create"],
         **files,
         "suffix": plan.native["create"]["suffix"].replace(TOKEN, token),
         **{native: _key(variable) for native, variable in plan.native["keys"].items()},
     }
 
-    def send() -> str | None:
-        answer = retry(lambda: api.post_once("/v1/fine-tunes", body), api.timing.patience, helps=_was_not_taken)
-        if not isinstance(answer.get("id"), str):
-            return None
-        _note_differences(body, answer, record)
-        return str(answer["id"])
 
-    def refusal(error: Exception) -> BaseException:
-        return ERROR_MAPPER.mapped(error, "create the job")
-
-    return _once(api, plan).create(send, lambda: _listed(api, token), record, refusal)
-
-
-def find(api: Api, plan: Plan, token: str) -> str | None:
-    """The job with this token, where there is one, or None where it is certain that there is none.
-
-    Raises:
-        AmbiguousError: A creation was sent, and no job shows up, or the list cannot be had.
-    """
-    return _once(api, plan).find(lambda: _listed(api, token))
-
-
-def _once(api: Api, plan: Plan) -> IdempotentCreate:
-    hint = "look again later; if Together's own page of jobs shows none, submit a new job"
-    return IdempotentCreate("Together", plan, api.timing.look, hint)
-
-
-def _was_not_taken(error: BaseException) -> bool:
-    """Whether the same creation may be sent again: it did not leave, or was refused for the moment."""
-    return never_sent(error) or status_code(error) == 429
-
-
-def _listed(api: Api, token: str) -> str | None:
-    """The one job with this token; of several alive, all but the newest are cancelled, for each would be paid."""
-    mine = [job for job in api.jobs() if bears(job, token) and isinstance(job.get("id"), str)]
-    if not mine:
+def create(api: TogetherApi, body: Json, record: Record) -> str | None:
+    """Send the creation once, and return the job's id; None where the answer names none."""
+    answer = api.post_once("/v1/fine-tunes", body)
+    if not isinstance(answer.get("id"), str):
         return None
-    mine.sort(key=lambda job: str(job.get("created_at")), reverse=True)
-    alive = [job for job in mine if not state_of(str(job.get("status"))).done]
-    done = [job for job in mine if state_of(str(job.get("status"))) is JobState.SUCCEEDED]
-    kept: Json = (alive or done or mine)[0]
-    for extra in alive[1:]:
+    _note_differences(body, answer, record)
+    return str(answer["id"])
+
+
+def find_job(api: TogetherApi, token: str) -> str | None:
+    """The one job with this token; of several alive, all but the newest are cancelled, for each would be paid."""
+
+    def stop(job_id: str) -> None:
         with suppress(RejectedError):  # it may just have ended
-            api.cancel(extra["id"])
-    return str(kept["id"])
+            api.cancel(job_id)
+
+    listed = [job for job in api.jobs() if bears(job, token) and isinstance(job.get("id"), str)]
+    jobs = [RemoteJob(job["id"], state_of(str(job.get("status"))), str(job.get("created_at"))) for job in listed]
+    return keep_newest(jobs, stop)
 
 
 def bears(job: Json, token: str) -> bool:
@@ -93,7 +71,7 @@ def bears(job: Json, token: str) -> bool:
     return any(token in str(job.get(name) or "").lower() for name in ("suffix", "model_output_name"))
 
 
-def _check_price(api: Api, plan: Plan, files: Mapping[str, str], record: Record) -> None:
+def _check_price(api: TogetherApi, plan: Plan, files: Mapping[str, str], record: Record) -> None:
     """Ask for the price, and stop where it is above the user's limit, or above what the account can pay.
 
     Without a limit, a price that cannot be told stops nothing.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ftsdk.backend import Plan
 from ftsdk.data import is_local
 from ftsdk.spec import DPO, SFT, Dataset, JobSpec
+from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk_together.check import check_limits
 from ftsdk_together.limits import Limits, split_batch
@@ -104,7 +105,10 @@ def plan(spec: JobSpec, options: TogetherOptions, known: Known) -> Plan:
             "rows": _rows(ledger, known),
             "keys": keys,
             "limits_checked": known.limits is not None,
-            **options.model_dump(include={"price_limit", "on_ambiguous", "settle_seconds", "processing_seconds"}),
+            "price_limit": options.price_limit,
+            "on_ambiguous": options.on_ambiguous,
+            "settle_seconds": options.settle_seconds,
+            "processing_seconds": options.processing_seconds,
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
@@ -285,19 +289,13 @@ def _rows(ledger: Ledger, known: Known) -> dict[str, Any]:
     return {
         "method": spec.method.type,
         "train_on": spec.method.train_on if isinstance(spec.method, SFT) else "completion",
-        "dataset": _here(spec.dataset),
-        "eval_dataset": _here(spec.eval_dataset) if spec.eval_dataset else None,
+        "dataset": with_absolute_paths(spec.dataset).model_dump(mode="json"),
+        "eval_dataset": spec.eval_dataset and with_absolute_paths(spec.eval_dataset).model_dump(mode="json"),
         "val_size": spec.val_size,
         "seed": spec.training.seed,
         "tools": limits is None or limits.supports_tools,
         "reasoning": limits is None or limits.supports_reasoning,
     }
-
-
-def _here(dataset: Dataset) -> dict[str, Any]:
-    """The dataset with whole paths: a broken-off submission may be resumed from another folder."""
-    paths = [str(Path(path).expanduser().absolute()) for path in dataset.paths]
-    return {**dataset.model_dump(mode="json"), "path": paths}
 
 
 def _warnings(spec: JobSpec, known: Known, keys: dict[str, str]) -> list[str]:

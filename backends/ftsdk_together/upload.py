@@ -14,7 +14,7 @@ from ftsdk.files import sha256
 from ftsdk.job_types import Reason
 from ftsdk.redact import redact
 from ftsdk.remote.retries import poll
-from ftsdk_together.api import Api, Json
+from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.shapes import Manner, Values, native_rows
 
 _DONE = "COMPLETED"
@@ -41,7 +41,7 @@ class Local(NamedTuple):
     """Bytes."""
 
 
-def bring(api: Api, plan: Plan, folder: Path, record: Record) -> dict[str, str]:
+def bring(api: TogetherApi, plan: Plan, folder: Path, record: Record) -> dict[str, str]:
     """The ids of the files of a plan, each uploaded, checked by Together and recorded; what is there is not sent again.
 
     Args:
@@ -90,7 +90,7 @@ def _write(source: Source, folder: Path, spacing: tuple[str, str]) -> Local:
     return Local(path, digest, path.stat().st_size)
 
 
-def _bring_one(api: Api, source: Source, local: Local, plan: Plan, record: Record) -> str:
+def _bring_one(api: TogetherApi, source: Source, local: Local, plan: Plan, record: Record) -> str:
     facts, patience = plan.facts or {}, plan.native["processing_seconds"]
     if facts.get(f"{source.name}_sha256") == local.sha256:
         return _awaited(api, facts[source.name], local, patience)
@@ -116,7 +116,7 @@ def _progress(name: str, record: Record) -> Callable[[int, int], None]:
     return keep
 
 
-def _is_usable(api: Api, file_id: str, local: Local) -> bool:
+def _is_usable(api: TogetherApi, file_id: str, local: Local) -> bool:
     """Whether a file that was there before holds these bytes, and has been or can be checked."""
     file = api.file(file_id)
     if not _is_same(file, local):
@@ -135,14 +135,14 @@ def _is_same(file: Json, local: Local) -> bool:
     return all(file.get(name) in (None, value) for name, value in told.items())
 
 
-def _awaited(api: Api, file_id: str, local: Local, seconds: float) -> str:
+def _awaited(api: TogetherApi, file_id: str, local: Local, seconds: float) -> str:
     """The id again, once Together has checked the file: a job on an unchecked one may fail, or cost what nobody knows.
 
     Raises:
         RejectedError: Together found something wrong.
         UnreachableError: It takes longer than ``seconds``.
     """
-    for file in poll(lambda: api.file(file_id), api.timing.look, seconds):
+    for file in poll(lambda: api.file(file_id), api.timing.poll_interval, seconds):
         status = _status(file)
         if status in _BAD:
             raise _refused(file, status)

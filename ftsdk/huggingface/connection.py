@@ -41,7 +41,7 @@ class Hub:
             doing: What is asked, for messages: ``tell about the job``.
         """
         with ERROR_MAPPER.translate_errors(doing):
-            return retry(call, self.timing.patience)
+            return retry(call, self.timing.retry_policy)
 
     def namespace(self, wanted: str | None = None) -> str:
         """The user's name, or the organization's that he wants and belongs to.
@@ -119,7 +119,7 @@ def _bound(session: Any, timing: Timeouts) -> None:
 
     def refuse_to_sleep(response: Any) -> None:
         """Where the Hub asks for a longer pause than we have patience for, the client would sleep through it."""
-        if (requested_pause(response.headers) or 0.0) > timing.patience.longest_pause:
+        if (requested_pause(response.headers) or 0.0) > timing.retry_policy.longest_pause:
             response.read()
             response.raise_for_status()
 

@@ -16,7 +16,6 @@ from ftsdk.huggingface.execution import RemoteExecution, Seen
 from ftsdk.huggingface.log import Line, read_log
 from ftsdk.job_types import JobState
 from ftsdk.remote.create_once import IdempotentCreate
-from ftsdk.remote.retries import never_sent, retry, status_code
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -86,7 +85,7 @@ def create(hub: Hub, plan: Plan, token: str, order: Order, record: Record) -> st
     secrets = values_of(order.secrets)
 
     def send() -> str | None:
-        made = retry(lambda: _run(hub, token, order, secrets), hub.timing.patience, helps=_was_not_taken)
+        made = _run(hub, token, order, secrets)
         return f"{order.namespace}/{made.id}" if made.id else None
 
     def refusal(error: Exception) -> BaseException:
@@ -181,12 +180,7 @@ def _run(hub: Hub, token: str, order: Order, secrets: Mapping[str, str]) -> "Job
 
 def _once(hub: Hub, plan: Plan) -> IdempotentCreate:
     hint = "look again later; if your page of Jobs at Hugging Face shows none, submit a new job"
-    return IdempotentCreate("Hugging Face", plan, hub.timing.look, hint)
-
-
-def _was_not_taken(error: BaseException) -> bool:
-    """Whether the same creation may be sent again: it did not leave, or was refused for the moment."""
-    return never_sent(error) or status_code(error) == 429
+    return IdempotentCreate("Hugging Face", plan, hub.timing.poll_interval, hint, hub.timing.retry_policy)
 
 
 def _listed(hub: Hub, namespace: str, token: str) -> str | None:

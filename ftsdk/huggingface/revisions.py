@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _CONFIGS = (CONFIG, ADAPTER_CONFIG)
-_TIMEOUTS = Timeouts(call=10.0, patience=RetryPolicy(attempts=2, first_pause=0.2, total=15.0))
+_TIMEOUTS = Timeouts(call=10.0, retry_policy=RetryPolicy(attempts=2, first_pause=0.2, total_seconds=15.0))
 """Short: a plan can be made without the Hub's answer."""
 _NOT_PINNED = "the newest commit at the job's start is taken"
 

@@ -1,68 +1,97 @@
-"""The one place where a service's errors become ours: what a service's client raises, read by one table for each."""
+"""Turn the errors of a service's client into ours: one table for each service."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
-from ftsdk.errors import BackendError, FtsdkError, UnreachableError
+from ftsdk.errors import AuthError, BackendError, FtsdkError, RejectedError, UnreachableError
+from ftsdk.job_types import Reason
 from ftsdk.redact import redact
 from ftsdk.remote.retries import is_transient, status_code
 
 LONGEST = 400
-"""Characters of what a service says; more is a page for browsers."""
+"""Characters of a service's message that are quoted; more is a page for browsers."""
+
+
+class Refusal(NamedTuple):
+    """What a service means by one HTTP status that refuses a request."""
+
+    explanation: str
+    """Ends the sentence "the service refused to ...: "; empty where the service's own message is all there is."""
+    hint: str
+    """The next step."""
+    reason: Reason | None = None
+    """Why the job fails. None: the key is the problem (:class:`ftsdk.errors.AuthError`)."""
+    quotes_service: bool = True
+    """Whether the service's own message follows; some of them mislead."""
+
+
+_OTHER_REFUSAL = Refusal("", "change what it names", Reason.PROVIDER_ERROR)
 
 
 class ErrorMapper(NamedTuple):
-    """One service, as far as its errors go."""
+    """The errors of one service."""
 
     service: str
     """Its name, for messages."""
-    clients: frozenset[str]
+    transport_packages: frozenset[str]
     """Packages whose errors mean that no answer came, or none that makes sense."""
-    moment: frozenset[int]
-    """Refusals (HTTP) that are about the moment."""
-    later: str
+    transient_statuses: frozenset[int]
+    """HTTP statuses below 500 that may pass by themselves."""
+    retry_hint: str
     """The next step when it does not answer."""
     message_of: Callable[[BaseException], str]
-    """What the service said, as it came; empty where it is silent."""
-    refusal: Callable[[int, str, str], BackendError]
-    """Our error for a refusal: its HTTP status, what was asked, and what was said."""
-    silences: tuple[type[Exception], ...] = ()
-    """Bare exceptions, of these very types, that mean the same as those of ``clients``."""
+    """The service's own message in an error, as it came; empty where there is none."""
+    refusals: Mapping[int, Refusal] = MappingProxyType({})
+    """From an HTTP status to its meaning; the others are refusals without a special one."""
+    transport_errors: tuple[type[Exception], ...] = ()
+    """Exceptions, of these very types, that mean the same as those of ``transport_packages``."""
 
     @contextmanager
-    def translate_errors(self, doing: str) -> Iterator[None]:
+    def translate_errors(self, action: str) -> Iterator[None]:
         """Raise ours for theirs.
 
         Args:
-            doing: What was asked, for the message: ``list the jobs``.
+            action: What was requested, for the message: ``list the jobs``.
         """
         try:
             yield
         except FtsdkError:
             raise
         except Exception as error:
-            raise self.mapped(error, doing) from error
+            raise self.mapped(error, action) from error
 
-    def mapped(self, error: Exception, doing: str) -> BaseException:
+    def mapped(self, error: Exception, action: str) -> BaseException:
         """Our error for theirs; the error itself where it is none of the client's."""
         code = status_code(error)
         if code is None:
-            if is_transient(error) or type(error) in self.silences or self._is_theirs(error):
-                said = f"{self.service} did not answer when asked to {doing} ({type(error).__name__})"
-                return UnreachableError(said, hint=self.later)
+            if is_transient(error) or type(error) in self.transport_errors or self._is_from_client(error):
+                message = f"{self.service} did not answer when asked to {action} ({type(error).__name__})"
+                return UnreachableError(message, hint=self.retry_hint)
             return error  # ours, or of this machine: a full disk, a missing file
-        said = tidy(self.message_of(error))
-        if code >= 500 or code in self.moment or code < 400:
-            what = f"{self.service} could not {doing} at the moment (HTTP {code}){said}"
-            return UnreachableError(what, hint=self.later)
-        return self.refusal(code, doing, said)
+        quote = format_quote(self.message_of(error))
+        # Also below 400: a redirect that was not followed, or a success whose body the client could not read.
+        if code >= 500 or code in self.transient_statuses or code < 400:
+            message = f"{self.service} could not {action} at the moment (HTTP {code}){quote}"
+            return UnreachableError(message, hint=self.retry_hint)
+        return self._refused(code, action, quote)
 
-    def _is_theirs(self, error: Exception) -> bool:
-        return type(error).__module__.partition(".")[0] in self.clients
+    def _refused(self, code: int, action: str, quote: str) -> BackendError:
+        refusal = self.refusals.get(code, _OTHER_REFUSAL)
+        message = f"{self.service} refused to {action} (HTTP {code})"
+        message += f": {refusal.explanation}" if refusal.explanation else ""
+        message += quote if refusal.quotes_service else ""
+        if refusal.reason is None:
+            return AuthError(message, hint=refusal.hint)
+        return RejectedError(message, reason=refusal.reason.value, hint=refusal.hint)
+
+    def _is_from_client(self, error: Exception) -> bool:
+        # By package, not by class: some of the client's errors derive from OSError, as those of this disk do.
+        return type(error).__module__.partition(".")[0] in self.transport_packages
 
 
-def tidy(said: object) -> str:
-    """``: what the service said``, on one line, without secrets, and not too long; empty where it is silent."""
-    text = " ".join(redact(str(said)).split()) if said else ""
+def format_quote(message: object) -> str:
+    """``: the service's message``, on one line, without secrets, and not too long; empty where it has none."""
+    text = " ".join(redact(str(message)).split()) if message else ""
     return f": {text[:LONGEST]}" if text else ""

@@ -8,7 +8,9 @@ from hub_service import KEY, Service
 
 from ftsdk.remote.retries import RetryPolicy, Timeouts
 
-HASTY = Timeouts(call=2.0, connect=0.5, patience=RetryPolicy(attempts=3, first_pause=0.01, total=10), look=0.02)
+HASTY = Timeouts(
+    call=2.0, connect=0.5, retry_policy=RetryPolicy(attempts=3, first_pause=0.01, total_seconds=10), poll_interval=0.02
+)
 """A patience for tests."""
 
 

@@ -9,7 +9,9 @@ import ftsdk
 from ftsdk.remote.retries import RetryPolicy, Timeouts
 from ftsdk_replicate import ReplicateBackend
 
-HASTY = Timeouts(call=0.5, connect=0.5, patience=RetryPolicy(attempts=3, first_pause=0.01, total=5), look=0.02)
+HASTY = Timeouts(
+    call=0.5, connect=0.5, retry_policy=RetryPolicy(attempts=3, first_pause=0.01, total_seconds=5), poll_interval=0.02
+)
 """A patience for tests."""
 
 

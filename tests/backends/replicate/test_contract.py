@@ -33,7 +33,7 @@ class TestReplicate(BackendContract):
     @classmethod
     def backend(cls, service: Service) -> ReplicateBackend:
         assert service.url
-        return ReplicateBackend(Timeouts(look=0.02))
+        return ReplicateBackend(Timeouts(poll_interval=0.02))
 
     @pytest.fixture(scope="class")
     @classmethod

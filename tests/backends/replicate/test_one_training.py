@@ -181,11 +181,11 @@ def test_killed_behind_the_creation(service, spec, tmp_path):
     """A process that dies before it could keep the id has paid once; the next submit finds the training."""
     code = """
         import os, signal, ftsdk
-        from ftsdk_replicate.api import Api
-        create = Api.create_training
+        from ftsdk_replicate.api import ReplicateApi
+        create = ReplicateApi.create_training
         def die(self, *args):
             create(self, *args); os.kill(os.getpid(), signal.SIGKILL)
-        Api.create_training = die
+        ReplicateApi.create_training = die
         ftsdk.submit(PATH, key="one")
     """
     _killed(code, spec(), tmp_path)

@@ -33,7 +33,7 @@ class TestTogether(BackendContract):
     @classmethod
     def backend(cls, service: Service) -> TogetherBackend:
         assert service.url
-        return TogetherBackend(Timeouts(look=0.02))
+        return TogetherBackend(Timeouts(poll_interval=0.02))
 
     @pytest.fixture(scope="class")
     @classmethod

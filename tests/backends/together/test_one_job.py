@@ -203,14 +203,14 @@ from ftsdk import plugins
 from ftsdk_together import TogetherBackend, api, submit
 
 where = sys.argv[1]
-plugins.load_backend = lambda name: TogetherBackend(api.Timeouts(look=0.02))
+plugins.load_backend = lambda name: TogetherBackend(api.Timeouts(poll_interval=0.02))
 die = lambda *_, **__: os._exit(9)
 if where == "before upload":
-    api.Api.upload = die
+    api.TogetherApi.upload = die
 if where == "after upload":
     submit._check_price = die
 if where == "before create":
-    submit.retry = die
+    submit.create = die
 if where == "after create":
     submit._note_differences = die
 ftsdk.submit(ftsdk.JobSpec.model_validate_json(sys.argv[2]))
