@@ -1,7 +1,8 @@
-"""Replicate's calls: each bounded in time, reads repeated with patience, a creation sent once.
+"""Replicate's calls: each bounded in time, reads repeated where that is safe, a creation sent once.
 
-The official client writes the creations and says what went wrong with them; it sends through our connection, whose
-times are bounded and which knows the user's proxies. Reading is ours (docs/decisions/008-replicate-by-its-client-and-our-own-reader.md).
+The official client writes the creations and reads their errors; it sends through our connection, whose times are
+bounded and which knows the user's proxies. All other calls are made by our own code: see
+docs/decisions/008-replicate-by-its-client-and-our-own-reader.md.
 """
 
 import json
