@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
 from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.forecast import MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_source import check_model_folder, config_of, model_folder
 from ftsdk.workers.hardware import Machine
@@ -155,19 +155,12 @@ def task_of(ledger: Ledger, commits: Mapping[str, str], model: ModelReference) -
         "max_new_tokens": getattr(spec.method, "max_new_tokens", 0),
         "adapter": spec.adapter is not None,
         "output": OUTPUT,
-        "dataset": _here(spec.dataset, commits.get("dataset")),
-        "eval_dataset": spec.eval_dataset and _here(spec.eval_dataset, commits.get("eval_dataset")),
+        "dataset": with_absolute_paths(spec.dataset, commits.get("dataset")).model_dump(mode="json"),
+        "eval_dataset": spec.eval_dataset
+        and with_absolute_paths(spec.eval_dataset, commits.get("eval_dataset")).model_dump(mode="json"),
         "val_size": spec.val_size,
         "seed": spec.training.seed,
     }
-
-
-def _here(dataset: Dataset, commit: str | None) -> dict[str, Any]:
-    """The dataset with whole paths, because the worker runs elsewhere."""
-    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths]
-    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
-    pinned = {"revision": commit} if commit else {}
-    return {**dataset.model_dump(mode="json"), "path": paths, "chat_template": template, **pinned}
 
 
 _MOST_ROWS = 4
