@@ -60,6 +60,11 @@ def backend_names() -> list[str]:
     return plugin_names(BACKENDS)
 
 
+def listed_backend_names(requested: str | None = None) -> list[str]:
+    """The backends that lists and messages for users name: the testing backend only where it was requested."""
+    return [name for name in backend_names() if name != TESTING_BACKEND or name == requested]
+
+
 def load_backend(name: str) -> "Backend":
     """Import one backend and make it.
 
@@ -106,7 +111,7 @@ def _entry(group: PluginGroup, name: str) -> EntryPoint:
     # One distribution may be listed twice (an editable install over a wheel): only different targets are a conflict.
     entries = {entry.value: entry for entry in entry_points(group=group.name, name=name)}
     if not entries:
-        names = plugin_names(group)
+        names = listed_backend_names() if group == BACKENDS else plugin_names(group)
         raise group.not_found(
             f"no installed {group.noun} is named {name!r}; installed: {', '.join(names)}",
             hint=nearest(name, names, f"install the package that has the {group.noun}"),

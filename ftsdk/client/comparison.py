@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 """Seconds for all backends together."""
-TESTING = "fake"
-"""The backend that trains nothing."""
 
 
 class BackendEstimate(Section):
@@ -62,7 +60,7 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
     """
     wanted = planning.read_spec(spec)
     report = planning.check_rows(wanted)
-    names = [name for name in plugins.backend_names() if name != TESTING or wanted.backend == TESTING]
+    names = plugins.listed_backend_names(wanted.backend)
     found: dict[str, tuple[BackendEstimate, Plan | None]] = {}
 
     def ask(name: str) -> None:

@@ -129,7 +129,8 @@ def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
     names = plugins.backend_names()
     for name, options in spec.backend_options.items():
         if name not in names:
-            fix = nearest(name, names, f"installed: {', '.join(names)}")
+            listed = plugins.listed_backend_names()
+            fix = nearest(name, listed, f"installed: {', '.join(listed)}")
             raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
         if name != active:
             try:
@@ -175,7 +176,7 @@ def _translated(system: Backend, spec: JobSpec, options: Options) -> Plan:
 
 
 def _others_that_can(spec: JobSpec, but: str) -> list[str]:
-    return [name for name in plugins.backend_names() if name not in (but, "fake") and _can(name, spec)]
+    return [name for name in plugins.listed_backend_names() if name != but and _can(name, spec)]
 
 
 def _can(name: str, spec: JobSpec) -> bool:
