@@ -1,4 +1,4 @@
-"""Ask an installed backend what it can do, and what stands in the way of using it here."""
+"""What an installed backend supports, and why it may not be usable on this machine."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,35 +8,35 @@ if TYPE_CHECKING:
     from ftsdk.backend import Capabilities
 
 
-class Survey(NamedTuple):
-    """One backend, seen from this machine."""
+class BackendSummary(NamedTuple):
+    """One backend as it is on this machine."""
 
     backend: str
     problems: tuple[Problem, ...]
-    """What stands in the way; empty: usable."""
+    """Why it is not usable; empty: it is usable."""
     capabilities: "Capabilities | None"
-    """None where the backend cannot even be loaded."""
+    """None where the backend cannot be loaded."""
     about: str = ""
-    """What it says of itself: versions, places."""
+    """How it describes itself: versions, folders."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The survey as JSON data, with lists in a fixed order."""
-        found = self.capabilities.model_dump() if self.capabilities else None
+        """The summary as JSON data, with lists in a fixed order."""
+        capabilities = self.capabilities.model_dump() if self.capabilities else None
         return {
             "backend": self.backend,
             "usable": not self.problems,
             "about": self.about,
             "problems": [problem._asdict() for problem in self.problems],
-            "capabilities": found and {name: _in_order(value) for name, value in found.items()},
+            "capabilities": capabilities and {name: _sorted(value) for name, value in capabilities.items()},
         }
 
 
-def _in_order(value: Any) -> Any:
+def _sorted(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset) else value
 
 
-def survey(name: str) -> Survey:
-    """Ask one backend; one that cannot be loaded has one problem, which says how to mend that.
+def summarize_backend(name: str) -> BackendSummary:
+    """Ask one backend; one that cannot be loaded has one problem, with its fix.
 
     Raises:
         BackendNotFound: No installed backend has this name.
@@ -45,8 +45,8 @@ def survey(name: str) -> Survey:
 
     try:
         backend = load_backend(name)
-        return Survey(name, tuple(backend.check()), backend.capabilities(), backend.describe())
+        return BackendSummary(name, tuple(backend.check()), backend.capabilities(), backend.describe())
     except BackendNotFound:
         raise
     except FtsdkError as error:
-        return Survey(name, (Problem(name, error.message, error.hint),), None)
+        return BackendSummary(name, (Problem(name, error.message, error.hint),), None)

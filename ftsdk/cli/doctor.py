@@ -1,4 +1,4 @@
-"""See whether ftsdk can work here: versions, the state folder, the job records, the backends."""
+"""``ftsdk doctor``: check whether ftsdk can work here: versions, state folder, job records, backends."""
 
 import platform
 import shutil
@@ -11,9 +11,9 @@ from typing import NamedTuple
 from rich.console import RenderableType
 
 import ftsdk
-from ftsdk.cli.backend_summary import Survey, survey
-from ftsdk.cli.command import Answer
-from ftsdk.cli.console import Screen, table, words
+from ftsdk.cli.backend_summary import BackendSummary, summarize_backend
+from ftsdk.cli.command import CommandResult
+from ftsdk.cli.console import Screen, styled, table
 from ftsdk.cli.units import size
 from ftsdk.errors import FtsdkError
 from ftsdk.home import home
@@ -22,11 +22,12 @@ _PACKAGES = ("pydantic", "sqlalchemy", "torch", "transformers", "peft", "trl", "
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
+    """The subject of the check."""
     ok: bool | None
-    """None: worth knowing, neither good nor bad."""
+    """None: information, neither good nor bad."""
     text: str
     fix: str = ""
     """What to do about it."""
@@ -34,24 +35,28 @@ class Finding(NamedTuple):
     """Whether nothing works without it."""
 
 
-def doctor() -> Answer:
-    """See whether everything is in place; exit 1 if not."""
-    found = list(_findings())
-    sick = any(finding.needed and finding.ok is False for finding in found)
+def doctor() -> CommandResult:
+    """Check whether ftsdk can run jobs here; exit 1 if not."""
+    findings = list(_check_all())
+    failed = any(finding.needed and finding.ok is False for finding in findings)
 
     def show(screen: Screen) -> None:
-        screen.out.print(table(("", "", ""), map(_row, found)))
-        screen.err.print("\nNot ready yet: see above." if sick else "\nReady. A first job: ftsdk demo, or ftsdk init")
+        screen.out.print(table(("", "", ""), map(_row, findings)))
+        screen.err.print("\nNot ready yet: see above." if failed else "\nReady. A first job: ftsdk demo, or ftsdk init")
 
-    return Answer(data=lambda: {"ok": not sick, "findings": [each._asdict() for each in found]}, show=show, code=sick)
+    return CommandResult(
+        data=lambda: {"ok": not failed, "findings": [finding._asdict() for finding in findings]},
+        show=show,
+        code=failed,
+    )
 
 
-def _findings() -> Iterator[Finding]:
+def _check_all() -> Iterator[Finding]:
     yield Finding("ftsdk", None, f"{ftsdk.__version__} on Python {platform.python_version()}, {platform.platform()}")
     yield Finding("packages", None, ", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
-    yield _tried("state folder", _state_folder)
-    yield _tried("job records", _job_records)
-    yield from _backends()
+    yield _check("state folder", _state_folder)
+    yield _check("job records", _job_records)
+    yield from _check_backends()
 
 
 def _version(package: str) -> str:
@@ -61,14 +66,14 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _tried(what: str, look: Callable[[], str]) -> Finding:
-    """What the look gives, or why it failed; nothing works without it."""
+def _check(subject: str, run: Callable[[], str]) -> Finding:
+    """The text that a check returns, or why it failed; nothing works without it."""
     try:
-        return Finding(what, ok=True, text=look(), needed=True)
+        return Finding(subject, ok=True, text=run(), needed=True)
     except FtsdkError as error:
-        return Finding(what, ok=False, text=error.message, fix=error.hint, needed=True)
+        return Finding(subject, ok=False, text=error.message, fix=error.hint, needed=True)
     except OSError as error:
-        return Finding(what, ok=False, text=str(error), fix="make room, or set FTSDK_HOME", needed=True)
+        return Finding(subject, ok=False, text=str(error), fix="free disk space, or set FTSDK_HOME", needed=True)
 
 
 def _state_folder() -> str:
@@ -83,30 +88,32 @@ def _job_records() -> str:
     return f"readable, SQLite {sqlite3.sqlite_version}"
 
 
-def _backends() -> Iterator[Finding]:
+def _check_backends() -> Iterator[Finding]:
     """The chosen backend first: without it, no job can be submitted."""
-    from ftsdk.config import resolve  # noqa: PLC0415 - reads files that other verbs do not need
+    from ftsdk.config import resolve  # noqa: PLC0415 - reads files that other commands do not need
+    from ftsdk.plugins import listed_backend_names  # noqa: PLC0415 - same
 
     chosen = ""
     try:
         chosen = resolve(None, None).backend
-        yield from _backend(survey(chosen), chosen=True)
+        yield from _check_backend(summarize_backend(chosen), chosen=True)
     except FtsdkError as error:
         yield Finding("backend", ok=False, text=error.message, fix=error.hint, needed=True)
-    for name in ftsdk.backend_names():
+    for name in listed_backend_names():
         if name != chosen:
-            yield from _backend(survey(name), chosen=False)
+            yield from _check_backend(summarize_backend(name), chosen=False)
 
 
-def _backend(found: Survey, *, chosen: bool) -> Iterator[Finding]:
-    what = f"backend {found.backend}" + (" (chosen)" if chosen else "")
-    if not found.problems:
-        yield Finding(what, ok=True, text=f"usable: {found.about}" if found.about else "usable", needed=chosen)
-    for problem in found.problems:
-        yield Finding(what, ok=False, text=f"{problem.where}: {problem.what}", fix=problem.fix, needed=chosen)
+def _check_backend(summary: BackendSummary, *, chosen: bool) -> Iterator[Finding]:
+    subject = f"backend {summary.backend}" + (" (chosen)" if chosen else "")
+    if not summary.problems:
+        text = f"usable: {summary.about}" if summary.about else "usable"
+        yield Finding(subject, ok=True, text=text, needed=chosen)
+    for problem in summary.problems:
+        yield Finding(subject, ok=False, text=f"{problem.where}: {problem.what}", fix=problem.fix, needed=chosen)
 
 
 def _row(finding: Finding) -> tuple[RenderableType, ...]:
     mark, style = {True: ("ok", "green"), False: ("no", "red"), None: ("", "")}[finding.ok]
     text = finding.text + (f"\n-> {finding.fix}" if finding.fix else "")
-    return words(mark, style), finding.what, text
+    return styled(mark, style), finding.what, text

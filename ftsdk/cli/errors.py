@@ -1,6 +1,7 @@
-"""The door through which every error leaves: to stderr with the next step, and as an exit code."""
+"""How every error is reported: to stderr with the next step, as JSON where requested, and as an exit code."""
 
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from ftsdk.cli.console import open_screen, words, write_document
+from ftsdk.cli.console import open_screen, styled, write_document
 from ftsdk.cli.interrupt import Interrupted
 from ftsdk.errors import FtsdkError
 
@@ -20,15 +21,16 @@ class UsageError(FtsdkError):
 
 
 class Program(TyperGroup):
-    """The ``ftsdk`` command: shows help when asked for nothing, and sends every error through the door."""
+    """The ``ftsdk`` command: shows help when it has no arguments, and reports every error in one way."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run one command and exit."""
         arguments = list(sys.argv[1:] if args is None else args)
         try:
+            # Without standalone_mode, Typer and Click raise their errors instead of printing them and exiting.
             code = super().main(overrides_last(arguments) or ["--help"], *rest, **{**extra, "standalone_mode": False})
-        except Exception as error:  # noqa: BLE001 - this is the outermost door
-            code = leave(error, as_json="--json" in arguments, debug="--debug" in arguments)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported in one way
+            code = report_error(error, arguments)
         sys.exit(code)
 
 
@@ -38,49 +40,60 @@ def overrides_last(arguments: Sequence[str]) -> list[str]:
     Raises:
         UsageError: The last override has no value.
     """
-    kept, moved, rest = [], [], iter(arguments)
+    remaining: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
     for argument in rest:
         if argument == "--":
-            kept += [argument, *rest]
+            remaining += [argument, *rest]
         elif match := _OVERRIDE.fullmatch(argument):
             value = match[2] if match[2] is not None else next(rest, None)
             if value is None:
                 raise UsageError(f"{argument} needs a value", hint=f"write it as {match[1]}=VALUE")
-            moved.append(f"{match[1]}={value}")
+            overrides.append(f"{match[1]}={value}")
         else:
-            kept.append(argument)
-    return kept + moved
+            remaining.append(argument)
+    return remaining + overrides
 
 
-def leave(error: Exception, *, as_json: bool, debug: bool) -> int:
-    """Tell the user about an error, and give the exit code: 1, 2 for wrong usage, 130 for Ctrl-C."""
-    told = _told(error)
+def report_error(error: Exception, arguments: Sequence[str]) -> int:
+    """Print an error, as the command's arguments request it.
+
+    Returns:
+        The exit code: 1, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    # The flags are read from the raw arguments: the error may have come before they were parsed.
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    mapped = _to_ftsdk_error(error, arguments)
     screen = open_screen()
     if debug:
         screen.err.print("".join(traceback.format_exception(error)))
-    screen.err.print(words("error: ", "bold red").append_text(words(_in_full(told))))
+    screen.err.print(styled("error: ", "bold red").append_text(styled(_format(mapped))))
     if as_json:
-        write_document(told.to_dict(), screen.out)
-    return {Interrupted: 130, UsageError: 2}.get(type(told), 1)
+        write_document(mapped.to_dict(), screen.out)
+    return {Interrupted: 130, UsageError: 2}.get(type(mapped), 1)
 
 
-def _told(error: Exception) -> FtsdkError:
-    """The error as one of ours."""
+def _to_ftsdk_error(error: Exception, arguments: Sequence[str]) -> FtsdkError:
     if isinstance(error, FtsdkError):
         return error
-    in_words = getattr(error, "format_message", None)  # Typer's errors of usage; their class moves between releases
-    if in_words is not None:
+    # Typer's usage errors have this method. Their class is not named here, because it moves between releases.
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None:
         context = getattr(error, "ctx", None)
-        return UsageError(in_words(), hint=f"{context.command_path if context else 'ftsdk'} --help")
+        return UsageError(format_message(), hint=f"{context.command_path if context else 'ftsdk'} --help")
+    command = shlex.join(["ftsdk", "--debug", *arguments])
     return FtsdkError(
-        f"something unexpected happened ({type(error).__name__}): {error}",
-        hint="run it again with --debug to see where, and report it",
+        f"unexpected error ({type(error).__name__}): {error}",
+        hint="please report it, with the traceback"
+        if "--debug" in arguments
+        else f"{command} shows where it comes from; please report it",
     )
 
 
-def _in_full(error: FtsdkError) -> str:
-    """The message, with the evidence below it where the message does not hold it."""
-    first, *others = str(error).splitlines()
+def _format(error: FtsdkError) -> str:
+    """The message, followed by the evidence where the message does not contain it."""
+    message, *details = str(error).splitlines()
     evidence = getattr(error, "evidence", "")
-    shown = [f"  {evidence}"] if evidence and evidence not in error.message else []
-    return "\n".join([first, *shown, *others])
+    evidence_lines = [f"  {evidence}"] if evidence and evidence not in error.message else []
+    return "\n".join([message, *evidence_lines, *details])

@@ -1,4 +1,4 @@
-"""Ctrl-C: it ends the watching, never the job."""
+"""Ctrl-C stops the command, never the job."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,18 +7,19 @@ from ftsdk.errors import JobError
 
 
 class Interrupted(JobError):
-    """The user pressed Ctrl-C; a submitted job does not care."""
+    """The user pressed Ctrl-C; a submitted job is not affected."""
 
 
 @contextmanager
-def job_goes_on(ref: str) -> Iterator[None]:
-    """Tell somebody who stops watching a job that it goes on, and how to come back.
+def job_continues(ref: str) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says that the job goes on, and how to follow it again.
 
     Raises:
         Interrupted: In place of the interrupt.
     """
+    # No signal reaches the job itself: a local worker runs in a session of its own.
     try:
         yield
-    except KeyboardInterrupt as stop:
-        hint = f"come back with: ftsdk wait {ref}"
-        raise Interrupted(f"you stopped watching; {ref} goes on", ref=ref, hint=hint) from stop
+    except KeyboardInterrupt as interrupt:
+        hint = f"ftsdk wait {ref} follows it again"
+        raise Interrupted(f"stopped following; {ref} goes on", ref=ref, hint=hint) from interrupt

@@ -19,7 +19,8 @@ _AFTER = {
     "cancelling": ("follow",),
     "unknown": ("status",),
 }
-_UNDER_WAY = ("follow", "logs", "cancel")
+_WHILE_ACTIVE = ("follow", "logs", "cancel")
+AFTER_SUBMISSION = ("follow", "status", "logs", "cancel", "fetch")
 
 
 def show_steps(screen: Screen, ref: str, steps: Iterable[str]) -> None:
@@ -29,5 +30,5 @@ def show_steps(screen: Screen, ref: str, steps: Iterable[str]) -> None:
 
 
 def steps_after(state: str) -> tuple[str, ...]:
-    """What one may want to do with a job in this state."""
-    return _AFTER.get(state, _UNDER_WAY)
+    """The commands that make sense for a job in this state."""
+    return _AFTER.get(state, _WHILE_ACTIVE)

@@ -1,4 +1,4 @@
-"""The program: every verb by its name, in the groups that help shows."""
+"""The program: every command by its name, in the panels of ``ftsdk --help``."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -6,28 +6,47 @@ from typing import Annotated
 import typer
 
 import ftsdk
-from ftsdk.cli import after, demo, doctor, import_config, init, judging, learn, look, plan, submit, taking
-from ftsdk.cli.command import Answer, verb
+from ftsdk.cli.backends import backends
+from ftsdk.cli.cancel_resume import cancel, resume
+from ftsdk.cli.chat import chat
+from ftsdk.cli.command import CommandResult, make_command
+from ftsdk.cli.demo import demo
+from ftsdk.cli.doctor import doctor
 from ftsdk.cli.errors import Program
+from ftsdk.cli.evaluate import evaluate
+from ftsdk.cli.explain import explain
+from ftsdk.cli.fetch import fetch
+from ftsdk.cli.import_config import import_
+from ftsdk.cli.init import init
+from ftsdk.cli.jobs import jobs
+from ftsdk.cli.logs import events, logs
+from ftsdk.cli.merge import merge
+from ftsdk.cli.plan import plan
+from ftsdk.cli.publish import publish
+from ftsdk.cli.quantize import quantize
+from ftsdk.cli.schema import schema
+from ftsdk.cli.status import status
+from ftsdk.cli.submit import submit
+from ftsdk.cli.wait import wait
 
-_GROUPS: dict[str, tuple[Callable[..., Answer], ...]] = {
-    "Begin": (doctor.doctor, demo.demo, init.init, import_config.import_),
-    "Run a job": (plan.plan, submit.submit, submit.wait, submit.cancel, submit.resume),
-    "See how it goes": (look.status, look.jobs, look.logs, look.events),
-    "Take what it made": (taking.fetch, taking.chat, judging.evaluate, after.merge, after.quantize, judging.publish),
-    "Learn what there is": (learn.backends, learn.explain, learn.schema),
+_PANELS: dict[str, tuple[Callable[..., CommandResult], ...]] = {
+    "Get started": (doctor, demo, init, import_),
+    "Run a job": (plan, submit, wait, cancel, resume),
+    "Monitor": (status, jobs, logs, events),
+    "Results": (fetch, chat, evaluate, merge, quantize, publish),
+    "Reference": (backends, explain, schema),
 }
 
 app = typer.Typer(cls=Program, add_completion=False, pretty_exceptions_enable=False)
 
-for group, functions in _GROUPS.items():
+for panel, functions in _PANELS.items():
     for function in functions:
-        name = function.__name__.rstrip("_")  # import is a word of Python's
-        app.command(name, rich_help_panel=group)(verb(function))
+        name = function.__name__.rstrip("_")  # import is a keyword of Python
+        app.command(name, rich_help_panel=panel)(make_command(function))
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ftsdk {ftsdk.__version__}")
         raise typer.Exit
 
@@ -36,12 +55,12 @@ def _version(asked: bool) -> None:
 def program(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Fine-tune a language model from one typed job spec, on any backend."""
 
 
 def main() -> None:
-    """What the command ``ftsdk`` runs."""
+    """The entry point of the command ``ftsdk``."""
     app()

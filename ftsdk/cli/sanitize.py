@@ -1,4 +1,4 @@
-"""Make foreign text safe to show: no secrets, and nothing that a terminal would obey."""
+"""Make foreign text safe to print: no secrets, and no sequences that control a terminal."""
 
 import re
 from typing import Any
@@ -14,23 +14,24 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u
 
 
 def clean(text: str) -> str:
-    """The text as it may be printed: escape sequences, control and direction marks gone, secrets masked."""
+    """The text as it may be printed: escape sequences, control and direction marks removed, secrets masked."""
+    # Secrets come last: an escape sequence in the middle of one would hide it.
     return redact(_CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 def one_line(text: str) -> str:
-    """The text on one line, so that no message can pass itself off as two."""
+    """The text on one line, so that a message cannot imitate a second line of output."""
     return " ".join(text.split())
 
 
-def plain(data: Any) -> Any:
+def mask_secrets(data: Any) -> Any:
     """JSON data with every secret masked, in keys as well."""
     match data:
         case str():
             return redact(data)
         case dict():
-            return {redact(key): plain(value) for key, value in data.items()}
+            return {redact(key): mask_secrets(value) for key, value in data.items()}
         case list():
-            return [plain(value) for value in data]
+            return [mask_secrets(value) for value in data]
         case _:
             return data

@@ -1,4 +1,4 @@
-"""Read the spec that a command is given, and tell what should be known about it."""
+"""Read the spec that a command receives, and print remarks about it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def read_spec(file: Path, overrides: Sequence[str] | None) -> "JobSpec":
-    """The spec in a file, changed by overrides; what was written in other tools' words is told on stderr.
+    """The spec in a file, changed by overrides; aliases of other tools are printed in canonical form on stderr.
 
     Raises:
         SpecError: The spec or an override is wrong.
@@ -25,5 +25,5 @@ def read_spec(file: Path, overrides: Sequence[str] | None) -> "JobSpec":
 
 
 def remark(text: str) -> None:
-    """Tell something by the way, on stderr."""
+    """Print a side note on stderr."""
     open_screen().err.print(text, style="dim")

@@ -13,26 +13,25 @@ def size(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as ``45s``, ``3m 20s`` or ``2h 05m``."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
 def dollars(amount: float | None) -> str:
-    """A price; ``free`` for nothing, ``not known`` where nobody can tell."""
+    """A price; ``free`` for nothing, ``not known`` for None."""
     if amount is None:
         return "not known"
     return f"${amount:,.2f}" if amount else "free"
 
 
-def moment(seconds: float) -> str:
-    """A time since 1970 by this place's clock, to the minute."""
+def local_minute(seconds: float) -> str:
+    """A time since 1970 in the local time zone, to the minute."""
     return f"{_local(seconds):%Y-%m-%d %H:%M}"
 
 
-def clock(seconds: float) -> str:
-    """A time since 1970 by this place's clock, to the second."""
+def local_second(seconds: float) -> str:
+    """A time since 1970 in the local time zone, to the second."""
     return f"{_local(seconds):%Y-%m-%d %H:%M:%S}"
 
 
@@ -41,5 +40,5 @@ def _local(seconds: float) -> datetime:
 
 
 def metric(value: float) -> str:
-    """A metric: four digits that matter, or whole from a thousand on."""
+    """A metric: four significant digits, or an integer from a thousand on."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Talking to what a job made."""
+"""``ftsdk chat``."""
 
 import json
 import sys
@@ -10,9 +10,11 @@ import ftsdk
 
 @pytest.fixture
 def artifact(cli, submitted, monkeypatch) -> str:
-    """A fetched artifact that says everything in capitals."""
+    """A fetched artifact that answers with the prompt in capitals."""
     monkeypatch.setattr(
-        ftsdk.Artifact, "generate", lambda self, prompts, **how: [prompt[0]["content"].upper() for prompt in prompts]
+        ftsdk.Artifact,
+        "generate",
+        lambda self, prompts, **options: [prompt[0]["content"].upper() for prompt in prompts],
     )
     cli("fetch", submitted(), "out")
     return "out"
@@ -23,31 +25,31 @@ def test_one_prompt_one_answer(cli, artifact):
     assert "HELLO\n" == cli("chat", artifact, "--prompt", "hello").stdout
 
 
-def test_a_talk_ends_with_an_empty_line(cli, artifact):
-    """Each line is answered until an empty one comes."""
+def test_a_chat_ends_with_an_empty_line(cli, artifact):
+    """Each line is answered, up to an empty one."""
     result = cli("chat", artifact, input="one\ntwo\n\nthree\n")
 
     assert "ONE\nTWO\n" == result.stdout
 
 
-def test_a_talk_ends_with_the_input(cli, artifact):
-    """The end of a pipe is the end of the talk, and no error."""
+def test_a_chat_ends_with_the_input(cli, artifact):
+    """The end of a pipe is the end of the chat, and no error."""
     result = cli("chat", artifact, input="one\n")
 
     assert (0, "ONE\n") == (result.exit_code, result.stdout)
 
 
 def test_json_needs_a_prompt(cli, artifact):
-    """With ``--json`` nobody can be asked, so a missing prompt is wrong usage."""
+    """With ``--json`` no prompts are read from the terminal, so a missing one is wrong usage."""
     result = cli("chat", artifact, "--json")
 
     assert (2, "UsageError") == (result.exit_code, json.loads(result.stdout)["error"])
 
 
 def test_a_library_that_prints_does_not_spoil_the_document(cli, artifact, monkeypatch):
-    """What a library prints while a model is loaded goes to stderr."""
+    """Output of a library while a model is loaded goes to stderr."""
 
-    def chatter(self, prompts, **how):
+    def chatter(self, prompts, **options):
         sys.stdout.write("loading")
         return ["hi"]
 

@@ -19,18 +19,18 @@ from ftsdk.cli.errors import overrides_last
     ],
 )
 def test_both_spellings_mean_the_same(arguments):
-    """``--a.b 1``, ``--a.b=1`` and ``a.b=1`` are one and the same override, behind the spec."""
+    """``--a.b 1``, ``--a.b=1`` and ``a.b=1`` are the same override, after the spec."""
     assert ["job.yaml", "training.max_steps=10"] == overrides_last(arguments)
 
 
-def test_what_follows_a_double_dash_is_left_alone():
-    """Behind ``--``, nothing is read as an option."""
+def test_arguments_after_a_double_dash_are_left_alone():
+    """After ``--``, nothing is read as an option."""
     assert ["--", "--a.b", "1"] == overrides_last(["--", "--a.b", "1"])
 
 
 @given(st.lists(st.text()))
 def test_no_argument_is_lost(arguments):
-    """Whatever is typed, every character of it that is no option sign arrives."""
+    """Every character of the arguments remains, apart from option signs."""
     before, after = "".join(arguments), "".join(overrides_last(arguments))
 
     assert set(before) - set("-=") == set(after) - set("-=")
@@ -38,16 +38,16 @@ def test_no_argument_is_lost(arguments):
 
 def test_an_override_reaches_the_plan(cli, write_spec):
     """An override changes the plan, and only in the field that it names."""
-    plain, changed = (
+    default, overridden = (
         json.loads(cli("plan", write_spec(), *more, "--json").stdout)["native"]["parameters"]
         for more in ((), ("--training.max_steps", "10"))
     )
 
-    assert {**plain, "training.max_steps": 10} == changed
+    assert {**default, "training.max_steps": 10} == overridden
 
 
 def test_an_override_without_a_value_is_wrong_usage(cli, write_spec):
-    """Where the value is forgotten, nothing is guessed."""
+    """A missing value is an error, not a guess."""
     result = cli("plan", write_spec(), "--training.max_steps")
 
     assert (2, True) == (result.exit_code, "needs a value" in result.stderr)

@@ -1,4 +1,4 @@
-"""Foreign text can neither drive the terminal nor show a secret."""
+"""Foreign text can neither control the terminal nor show a secret."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftsdk.cli.sanitize import clean, one_line, plain
+from ftsdk.cli.sanitize import clean, mask_secrets, one_line
 from ftsdk.redact import MASK
 
 CANARY = "canary-7f3k2m9q"
@@ -60,12 +60,12 @@ def test_a_secret_is_masked_everywhere_in_json_data(monkeypatch):
     """Keys, values and lists are all searched, and characters that JSON escapes do not hide a secret."""
     monkeypatch.setenv("ACME_API_KEY", 'canary"\\-7f3k2m')
 
-    assert {MASK: [MASK, {"a": f"x {MASK}"}], "n": 1} == plain(
+    assert {MASK: [MASK, {"a": f"x {MASK}"}], "n": 1} == mask_secrets(
         {'canary"\\-7f3k2m': ['canary"\\-7f3k2m', {"a": 'x canary"\\-7f3k2m'}], "n": 1}
     )
 
 
 @given(st.text())
 def test_one_line_is_one_line(text):
-    """However a message is broken, it is printed on one line."""
+    """A message with line breaks is printed on one line."""
     assert len(one_line(text).splitlines()) <= 1

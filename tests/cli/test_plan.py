@@ -5,8 +5,8 @@ import json
 import pytest
 
 
-def test_a_plan_tells_what_becomes_of_every_field(cli, write_spec):
-    """Native names, advice that is set aside with the reason, rows, price and the request are on the page."""
+def test_a_plan_accounts_for_every_field(cli, write_spec):
+    """Native names, ignored advice with the reason, rows, price and the request are on the page."""
     page = cli("plan", write_spec(price=1.5), "compute.attention=sdpa", "training.learning_rate=1e-4").stdout
 
     for part in ("n_epochs", "lora_rank", "compute.attention", "no attention kernels", "$1.50", "rows", '"parameters"'):
@@ -36,13 +36,13 @@ def test_the_memory_forecast_is_summed_up(cli, write_spec, monkeypatch):
     parts = dict.fromkeys(MemoryForecast.model_fields, 0) | {"weights": 2**30, "adapter": 2**20}
     forecast = MemoryForecast.model_validate(parts)
     plan = ftsdk.plan(write_spec()).model_copy(update={"memory": forecast, "command": "fake run job.json"})
-    monkeypatch.setattr("ftsdk.plan", lambda spec, **how: plan)
+    monkeypatch.setattr("ftsdk.plan", lambda spec, **options: plan)
 
-    page, told = cli("plan", write_spec()).stdout, json.loads(cli("plan", write_spec(), "--json").stdout)
+    page, document = cli("plan", write_spec()).stdout, json.loads(cli("plan", write_spec(), "--json").stdout)
 
     assert "1.0 GiB" in page
     assert "fake run job.json" in page
-    assert 2**30 + 2**20 == told["memory"]["total"]
+    assert 2**30 + 2**20 == document["memory"]["total"]
 
 
 LLAMA_3_8B = {
@@ -75,10 +75,10 @@ with        compute.quantization=nf4: 8.0 GiB
 
 def test_a_card_that_is_too_small(cli, llama_8b):
     """The page ends with the verdict and what to change; the document has the same."""
-    page, told = cli("plan", llama_8b, "--memory", "16GiB"), cli("plan", llama_8b, "--memory", "16GiB", "--json")
+    page, document = cli("plan", llama_8b, "--memory", "16GiB"), cli("plan", llama_8b, "--memory", "16GiB", "--json")
 
     end = page.stdout[page.stdout.index("On a card") :]
-    card = json.loads(told.stdout)["card"]
+    card = json.loads(document.stdout)["card"]
     assert CARD.splitlines() == [line.rstrip() for line in end.splitlines()]
     assert (False, 16 * 2**30) == (card["fits"], card["limit"])
     assert {"compute.quantization": "nf4"} == card["changes"][0]["settings"]
@@ -92,15 +92,15 @@ def test_a_memory_that_is_not_known(cli, llama_8b, tmp_path):
 
 
 def test_all_backends_side_by_side(cli, llama_8b):
-    """A row for each backend: what cannot run says why, and the exit code is 0."""
-    page, told = cli("plan", llama_8b, "--all-backends"), cli("plan", llama_8b, "--all-backends", "--json")
+    """A row for each backend: one that cannot run it shows the reason, and the exit code is 0."""
+    page, document = cli("plan", llama_8b, "--all-backends"), cli("plan", llama_8b, "--all-backends", "--json")
 
-    offers = {offer["backend"]: offer for offer in json.loads(told.stdout)}
-    assert (0, True, 0.0) == (page.exit_code, offers["local"]["can"], offers["local"]["price"])
-    assert "HF_HUB_OFFLINE is set" in offers["hfjobs"]["why_not"]
-    assert "Together trains its own models" in offers["together"]["why_not"]
-    assert offers["local"]["seconds"] is None
-    for name in offers:
+    estimates = {estimate["backend"]: estimate for estimate in json.loads(document.stdout)}
+    assert (0, True, 0.0) == (page.exit_code, estimates["local"]["can"], estimates["local"]["price"])
+    assert "HF_HUB_OFFLINE is set" in estimates["hfjobs"]["why_not"]
+    assert "Together trains its own models" in estimates["together"]["why_not"]
+    assert estimates["local"]["seconds"] is None
+    for name in estimates:
         assert name in page.stdout
 
 
@@ -108,4 +108,4 @@ def test_all_backends_goes_alone(cli, llama_8b):
     """An option about one backend contradicts it."""
     result = cli("plan", llama_8b, "--all-backends", "--backend", "local")
 
-    assert (2, True) == (result.exit_code, "goes with no other option" in result.stderr)
+    assert (2, True) == (result.exit_code, "cannot be combined with other options" in result.stderr)

@@ -1,4 +1,4 @@
-"""Submitting and waiting: what is printed where, and which exit code a script gets."""
+"""``ftsdk submit`` and ``wait``: what is printed where, and the exit code for scripts."""
 
 import json
 import subprocess
@@ -30,28 +30,28 @@ def test_submit_takes_the_backend_from_the_command_line(cli, write_spec):
     assert "nonesuch" in result.stderr
 
 
-def test_strict_refuses_advice_that_would_be_set_aside(cli, write_spec):
-    """``--strict`` names the advice that would not be followed."""
+def test_strict_refuses_advice_that_would_be_ignored(cli, write_spec):
+    """``--strict`` names the advice that would be ignored."""
     result = cli("submit", write_spec(), "compute.attention=sdpa", "--strict")
 
     assert 1 == result.exit_code
     assert "compute.attention" in result.stderr
 
 
-def test_advice_that_is_set_aside_is_told(cli, write_spec):
-    """Nobody has to read a plan to learn that some advice is not followed."""
+def test_ignored_advice_is_reported(cli, write_spec):
+    """Ignored advice is reported at submission, too, not only in the plan."""
     result = cli("submit", write_spec(), "compute.attention=sdpa")
 
-    assert "set aside: compute.attention: the fake backend has no attention kernels" in result.stderr
+    assert "ignored: compute.attention: the fake backend has no attention kernels" in result.stderr
 
 
-def test_names_of_other_tools_are_told_in_our_words(cli, write_spec):
-    """A field that was written in another tool's words is named in the spec's own."""
+def test_names_of_other_tools_are_shown_in_canonical_form(cli, write_spec):
+    """A field with another tool's name is reported with the spec's own."""
     assert "lr -> training.learning_rate" in cli("submit", write_spec(fields={"lr": 1e-4})).stderr
 
 
 def test_following_ends_with_the_result_and_how_to_fetch_it(cli, write_spec):
-    """``submit --follow`` shows the course of the job, then its state and the fetch command."""
+    """``submit --follow`` shows the progress of the job, then its state and the fetch command."""
     result = cli("submit", write_spec(steps=4), "--follow")
 
     assert "succeeded" in result.stdout
@@ -64,7 +64,7 @@ def test_wait_is_0_for_success(cli, submitted):
     assert 0 == cli("wait", submitted()).exit_code
 
 
-def test_wait_tells_why_a_job_failed(cli, submitted):
+def test_wait_reports_why_a_job_failed(cli, submitted):
     """A failed job is exit code 1, with the reason and what to do about it."""
     result = cli("wait", submitted(outcome="oom"))
 
@@ -73,26 +73,26 @@ def test_wait_tells_why_a_job_failed(cli, submitted):
     assert "Next: " in result.stderr
 
 
-def test_wait_tells_programs_why_a_job_failed(cli, submitted):
+def test_wait_reports_to_programs_why_a_job_failed(cli, submitted):
     """With ``--json`` the failure is data: reference, reason and hint."""
     ref = submitted(outcome="oom")
 
-    told = json.loads(cli("wait", ref, "--json").stdout)
+    document = json.loads(cli("wait", ref, "--json").stdout)
 
-    assert ("JobFailed", ref, "oom") == (told["error"], told["ref"], told["reason"])
-    assert told["hint"]
+    assert ("JobFailed", ref, "oom") == (document["error"], document["ref"], document["reason"])
+    assert document["hint"]
 
 
 @pytest.mark.parametrize("script", [{"run_seconds": 60}, {"unknown_status": "MELTING"}])
 def test_wait_gives_up_in_time(cli, submitted, script):
-    """A job that goes on, or whose state nobody knows, ends the waiting when ``--timeout`` is over."""
+    """For a job that goes on, or has an unknown state, waiting ends after ``--timeout``."""
     result = cli("wait", submitted(**script), "--timeout", "0.05", "--json")
 
     assert (1, "WaitTimeout") == (result.exit_code, json.loads(result.stdout)["error"])
 
 
-def test_a_job_that_nobody_knows_about_is_no_silent_wait(cli, submitted):
-    """Whoever waits for a job whose state is unknown is told so at once."""
+def test_an_unknown_state_is_reported_before_waiting(cli, submitted):
+    """Waiting for a job with an unknown state starts with a message that says so."""
     result = cli("wait", submitted(unknown_status="MELTING"), "--timeout", "0.05")
 
     assert "is unknown" in result.stderr
@@ -105,7 +105,7 @@ def test_a_cancel_that_is_ignored_is_shown_as_such(cli, submitted):
     assert "cancelling" == json.loads(result.stdout)["state"]
 
 
-def test_resume_brings_a_failed_job_to_its_end(cli, submitted):
+def test_a_resumed_job_can_be_waited_for(cli, submitted):
     """A resumed job can be waited for under the reference that ``resume`` prints."""
     ref = submitted(outcome="worker_lost")
     cli("wait", ref)
@@ -113,7 +113,7 @@ def test_resume_brings_a_failed_job_to_its_end(cli, submitted):
     assert 0 == cli("wait", cli("resume", ref).stdout.strip()).exit_code
 
 
-def test_fetched_files_are_where_they_were_asked_for(cli, submitted, tmp_path):
+def test_fetched_files_are_in_the_named_folder(cli, submitted, tmp_path):
     """``fetch`` fills the folder and names the artifact."""
     result = cli("fetch", submitted(), "out", "--json")
 
@@ -121,8 +121,8 @@ def test_fetched_files_are_where_they_were_asked_for(cli, submitted, tmp_path):
     assert (tmp_path / "out" / "ftsdk.json").is_file()
 
 
-def test_a_lost_answer_is_told(cli, write_spec):
-    """Where it cannot be told whether a job was created, the error says so, and the job is not lost."""
+def test_a_lost_answer_is_reported(cli, write_spec):
+    """Where it is not known whether a job was created, the error says so, and the job is not lost."""
     result = cli("submit", write_spec(lose_answer=True, find_undecided=True), "--json")
 
     assert (1, "AmbiguousError") == (result.exit_code, json.loads(result.stdout)["error"])
@@ -130,15 +130,15 @@ def test_a_lost_answer_is_told(cli, write_spec):
 
 
 def test_ctrl_c_leaves_the_job_alone(cli, submitted, monkeypatch):
-    """Ctrl-C ends the watching with exit code 130, and says how to come back."""
+    """Ctrl-C stops following with exit code 130, and names the command that follows again."""
     ref = submitted(run_seconds=60)
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("time.sleep", interrupt)
-    for verb in (("wait",), ("logs", "-f"), ("wait", "--json"), ("events", "-f", "--json")):
-        result = cli(*verb, ref)
+    for command in (("wait",), ("logs", "-f"), ("wait", "--json"), ("events", "-f", "--json")):
+        result = cli(*command, ref)
 
         assert 130 == result.exit_code
         assert f"ftsdk wait {ref}" in result.stderr
@@ -147,8 +147,8 @@ def test_ctrl_c_leaves_the_job_alone(cli, submitted, monkeypatch):
 
 def test_a_real_process_keeps_the_promises_too(ftsdk_home, write_spec):
     """The installed command submits, prints one document and exits 0."""
-    command = ["ftsdk", "submit", str(write_spec()), "--follow", "--json"]
+    arguments = ["ftsdk", "submit", str(write_spec()), "--follow", "--json"]
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    process = subprocess.run(arguments, capture_output=True, text=True, check=True)
 
-    assert "succeeded" == json.loads(done.stdout)["state"]
+    assert "succeeded" == json.loads(process.stdout)["state"]

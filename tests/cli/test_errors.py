@@ -1,4 +1,4 @@
-"""Every error leaves through one door."""
+"""Every error is reported in one way."""
 
 import json
 
@@ -9,17 +9,17 @@ from ftsdk.redact import MASK
 
 @pytest.fixture
 def bug(monkeypatch):
-    """A mistake in the program itself, with a secret in its message."""
+    """A bug in the program itself, with a secret in its message."""
 
-    def stumble(**how):
+    def fail(**options):
         raise ZeroDivisionError("canary-7f3k2m9q")
 
     monkeypatch.setenv("ACME_API_KEY", "canary-7f3k2m9q")
-    monkeypatch.setattr("ftsdk.jobs", stumble, raising=False)
+    monkeypatch.setattr("ftsdk.jobs", fail, raising=False)
 
 
 def test_the_unexpected_is_short(cli, bug):
-    """A mistake of the program is exit code 1, in a few words, with the way to learn more and without secrets."""
+    """A bug is exit code 1: one line with the next step, and without secrets."""
     result = cli("jobs")
 
     assert 1 == result.exit_code
@@ -38,15 +38,15 @@ def test_debug_shows_where_it_comes_from(cli, bug):
     assert "canary" not in result.output
 
 
-def test_a_command_that_does_not_exist_has_a_near_one(cli):
-    """A slip of the finger is answered with the right name."""
+def test_a_misspelled_command_names_the_nearest(cli):
+    """A misspelled command is answered with the right name."""
     result = cli("sumbit")
 
     assert 2 == result.exit_code
     assert "submit" in result.stderr
 
 
-def test_several_problems_are_all_told(cli, write_spec):
+def test_several_problems_are_all_reported(cli, write_spec):
     """Each problem of a spec is on its own line."""
     result = cli("plan", write_spec(fields={"training": {"max_steps": -1, "seed": -1}}))
 

@@ -1,4 +1,4 @@
-"""What every verb promises: one JSON document when asked, errors with a next step, and a place in help and docs."""
+"""What every command promises: one JSON document on request, errors with a next step, and a place in help and docs."""
 
 import json
 
@@ -8,15 +8,15 @@ from typer.main import get_command
 from ftsdk.artifact import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample
 from ftsdk.cli import app
 
-VERBS = sorted(get_command(app).commands)
+COMMANDS = sorted(get_command(app).commands)
 
-GOOD = {
+VALID = {
     "backends": (),
     "cancel": ("{ref}",),
     "chat": ("out", "--prompt", "hello"),
     "demo": (),
     "doctor": (),
-    "evaluate": ("out", "--tasks", "colours", "--output", "found.json"),
+    "evaluate": ("out", "--tasks", "colours", "--output", "scores.json"),
     "events": ("{ref}",),
     "explain": ("training.learning_rate",),
     "fetch": ("{ref}", "out"),
@@ -34,9 +34,9 @@ GOOD = {
     "submit": ("{spec}", "--follow"),
     "wait": ("{ref}",),
 }
-"""For each verb, arguments with which it works."""
+"""For each command, arguments with which it succeeds."""
 
-BAD = {
+INVALID = {
     **dict.fromkeys(("cancel", "events", "logs", "resume", "status", "wait"), ("{ref}nobody",)),
     "backends": ("fakke",),
     "chat": ("nowhere", "--prompt", "hello"),
@@ -54,7 +54,7 @@ BAD = {
     "quantize": ("nowhere", "int5", "--output", "small"),
     "submit": ("nowhere.yaml",),
 }
-"""For each verb that can fail, arguments with which it does."""
+"""For each command that can fail, arguments with which it does."""
 
 
 ON_AN_ARTIFACT = ("chat", "evaluate", "merge", "publish", "quantize")
@@ -82,74 +82,74 @@ EVALUATION = Evaluation(
 
 
 @pytest.fixture
-def given(cli, write_spec, submitted, monkeypatch, tmp_path):
-    """Fills in the arguments of a verb, and puts in place what it needs."""
+def arguments_of(cli, write_spec, submitted, monkeypatch, tmp_path):
+    """Fills in the arguments of a command, and prepares what it needs."""
     from ftsdk import Artifact
 
-    def fill(verb, arguments):
-        script = {"outcome": "oom"} if verb == "resume" else {}
-        ref = submitted(**script) if "{ref}" in arguments or verb in (*ON_AN_ARTIFACT, "jobs") else "fake:"
-        if verb in ON_AN_ARTIFACT and "out" in arguments:
+    def fill(command, arguments):
+        script = {"outcome": "oom"} if command == "resume" else {}
+        ref = submitted(**script) if "{ref}" in arguments or command in (*ON_AN_ARTIFACT, "jobs") else "fake:"
+        if command in ON_AN_ARTIFACT and "out" in arguments:
             cli("fetch", ref, "out")
             monkeypatch.setattr("ftsdk.merge", lambda folder, output: Artifact.open(folder))
             monkeypatch.setattr("ftsdk.quantize", lambda model, kind, output: Artifact.open(model))
-        return [verb, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
+        return [command, *(argument.format(ref=ref, spec=write_spec()) for argument in arguments)]
 
     (tmp_path / "foreign.yaml").write_text(FOREIGN)
     (tmp_path / "evaluation.json").write_text(EVALUATION.model_dump_json())
-    monkeypatch.setattr(Artifact, "evaluate", lambda self, **how: EVALUATION)
-    monkeypatch.setattr(Artifact, "push_to_hub", lambda self, name, **how: f"https://hub.test/{name}/commit/1")
-    monkeypatch.setattr(Artifact, "generate", lambda self, prompts, **how: ["hello yourself"] * len(prompts))
-    monkeypatch.setattr("ftsdk.demo.run", lambda console, **how: console.print("chatter") or {"ok": True})
+    monkeypatch.setattr(Artifact, "evaluate", lambda self, **options: EVALUATION)
+    monkeypatch.setattr(Artifact, "push_to_hub", lambda self, name, **options: f"https://hub.test/{name}/commit/1")
+    monkeypatch.setattr(Artifact, "generate", lambda self, prompts, **options: ["hello yourself"] * len(prompts))
+    monkeypatch.setattr("ftsdk.demo.run", lambda console, **options: console.print("a page") or {"ok": True})
     return fill
 
 
 @pytest.fixture
-def broken(ftsdk_home, monkeypatch, tmp_path):
+def break_environment(ftsdk_home, monkeypatch, tmp_path):
     """A state folder that is a file, a file in the way of ``init``, and a demo that fails."""
 
-    def fail(console, **how):
+    def fail(console, **options):
         raise OSError("no space left on device")
 
-    def break_for(verb):
-        if verb in ("doctor", "jobs"):
+    def break_for(command):
+        if command in ("doctor", "jobs"):
             monkeypatch.setenv("FTSDK_HOME", str(tmp_path / "rows.jsonl"))
-        if verb == "init":
+        if command == "init":
             (tmp_path / "job.yaml").touch()
         monkeypatch.setattr("ftsdk.demo.run", fail)
 
     return break_for
 
 
-def test_no_verb_is_left_out():
-    """The tables above know every verb."""
-    assert VERBS == sorted(GOOD)
+def test_no_command_is_left_out():
+    """The tables above have every command."""
+    assert COMMANDS == sorted(VALID)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_json_is_one_document(cli, given, verb):
-    """With ``--json``, stdout holds one JSON document, whatever else a verb has to tell."""
-    result = cli(*given(verb, GOOD[verb]), "--json")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_is_one_document(cli, arguments_of, command):
+    """With ``--json``, stdout holds one JSON document, whatever else the command reports."""
+    result = cli(*arguments_of(command, VALID[command]), "--json")
 
     assert 0 == result.exit_code, result.stderr
     assert json.loads(result.stdout) is not None
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_people_get_a_page(cli, given, verb):
-    """Without ``--json``, a verb says something, and shows no Python."""
-    result = cli(*given(verb, GOOD[verb]))
+@pytest.mark.parametrize("command", COMMANDS)
+def test_people_get_a_page(cli, arguments_of, command):
+    """Without ``--json``, a command prints something, and no Python objects."""
+    result = cli(*arguments_of(command, VALID[command]))
 
     assert 0 == result.exit_code, result.stderr
     assert result.stdout.strip()
     assert "object at 0x" not in result.output
 
 
-@pytest.mark.parametrize("verb", sorted(BAD))
-def test_a_json_error_is_one_document(cli, given, broken, verb):
-    """With ``--json``, an error is the one document, and stderr says it to people; the exit code is 1."""
-    arguments = given(verb, BAD[verb])
-    broken(verb)
+@pytest.mark.parametrize("command", sorted(INVALID))
+def test_a_json_error_is_one_document(cli, arguments_of, break_environment, command):
+    """With ``--json``, an error is the one document, and stderr has it for people; the exit code is 1."""
+    arguments = arguments_of(command, INVALID[command])
+    break_environment(command)
 
     result = cli(*arguments, "--json")
 
@@ -157,11 +157,11 @@ def test_a_json_error_is_one_document(cli, given, broken, verb):
     assert isinstance(json.loads(result.stdout), dict)
 
 
-@pytest.mark.parametrize("verb", sorted(BAD))
-def test_an_error_is_no_traceback(cli, given, broken, verb):
+@pytest.mark.parametrize("command", sorted(INVALID))
+def test_an_error_is_no_traceback(cli, arguments_of, break_environment, command):
     """An error goes to stderr, with the next step and without a traceback."""
-    arguments = given(verb, BAD[verb])
-    broken(verb)
+    arguments = arguments_of(command, INVALID[command])
+    break_environment(command)
 
     result = cli(*arguments)
 
@@ -170,18 +170,18 @@ def test_an_error_is_no_traceback(cli, given, broken, verb):
     assert result.stderr.strip()
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_wrong_usage_is_exit_code_2(cli, verb):
-    """An option that does not exist is a mistake in usage, in JSON as well."""
-    result = cli(verb, "--no-such-option", "--json")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_usage_is_exit_code_2(cli, command):
+    """An option that does not exist is wrong usage, in JSON as well."""
+    result = cli(command, "--no-such-option", "--json")
 
     assert 2 == result.exit_code
     assert "UsageError" == json.loads(result.stdout)["error"]
-    assert f"Next: {verb} --help" in result.stderr.replace("ftsdk ", "").replace("root ", "")
+    assert f"Next: {command} --help" in result.stderr.replace("ftsdk ", "").replace("root ", "")
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_and_docs_name_the_verb(cli, root, verb):
-    """Each verb is in ``ftsdk --help`` and has its command in the docs."""
-    assert verb in cli("--help").stdout
-    assert f"ftsdk {verb}" in (root / "docs" / "cli.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_docs_name_the_command(cli, root, command):
+    """Each command is in ``ftsdk --help`` and has its command in the docs."""
+    assert command in cli("--help").stdout
+    assert f"ftsdk {command}" in (root / "docs" / "cli.md").read_text(encoding="utf-8")
