@@ -9,7 +9,7 @@ import ftsdk
 from ftsdk.cli.backends import backends
 from ftsdk.cli.cancel_resume import cancel, resume
 from ftsdk.cli.chat import chat
-from ftsdk.cli.command import CommandResult, make_command
+from ftsdk.cli.command import CommandResult, Debug, make_command
 from ftsdk.cli.demo import demo
 from ftsdk.cli.doctor import doctor
 from ftsdk.cli.errors import Program
@@ -57,6 +57,7 @@ def program(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    debug: Debug = False,
 ) -> None:
     """Fine-tune a language model from one typed job spec, on any backend."""
 

@@ -1,6 +1,7 @@
 """Every error is reported in one way."""
 
 import json
+import shlex
 
 import pytest
 
@@ -36,6 +37,30 @@ def test_debug_shows_where_it_comes_from(cli, bug):
     assert "Traceback" in result.stderr
     assert MASK in json.loads(result.stdout)["message"]
     assert "canary" not in result.output
+
+
+def test_the_next_step_of_a_bug_works_when_typed(cli, bug):
+    """The command that the error names shows the traceback, and then no further command."""
+    next_step = cli("jobs", "--limit", "3").stderr.partition("Next: ")[2].partition(" shows where")[0]
+
+    program, *arguments = shlex.split(next_step)
+    result = cli(*arguments)
+
+    assert ("ftsdk", ["--debug", "jobs", "--limit", "3"]) == (program, arguments)
+    assert "Traceback" in result.stderr
+    assert "please report it, with the traceback" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "submit", "{spec}"), ("submit", "{spec}", "--debug")])
+def test_debug_is_an_option_of_the_program_and_of_each_command(cli, write_spec, arguments):
+    """``--debug`` means the same before the command and after it."""
+    spec = str(write_spec(reject=True))
+
+    result = cli(*(argument.format(spec=spec) for argument in arguments))
+
+    assert 1 == result.exit_code
+    assert "Traceback" in result.stderr
+    assert "RejectedError" in result.stderr
 
 
 def test_a_misspelled_command_names_the_nearest(cli):

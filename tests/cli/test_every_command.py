@@ -181,6 +181,14 @@ def test_wrong_usage_is_exit_code_2(cli, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_debug_before_it(cli, arguments_of, command):
+    """``ftsdk --debug COMMAND`` works as ``ftsdk COMMAND --debug`` does."""
+    result = cli("--debug", *arguments_of(command, VALID[command]))
+
+    assert 0 == result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_and_docs_name_the_command(cli, root, command):
     """Each command is in ``ftsdk --help`` and has its command in the docs."""
     assert command in cli("--help").stdout
