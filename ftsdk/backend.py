@@ -12,10 +12,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from ftsdk.artifact import Artifact
 from ftsdk.data.report import DataReport
+from ftsdk.deprecation import moved
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.forecast import MemoryForecast, MemoryInputs
 from ftsdk.job_types import Event, JobStatus
@@ -212,3 +213,11 @@ class Backend(ABC):
             ArtifactError: What came is damaged or unsafe; ``folder`` is as it was.
             JobNotReady: The job has made nothing yet.
         """
+
+
+if not TYPE_CHECKING:  # type checkers take a module with __getattr__ for one that has every name
+
+    def __getattr__(name: str) -> Any:
+        if name != "Note":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return moved(__name__, name, f"{__name__}:PlanNote")

@@ -3,6 +3,9 @@
 :class:`Architecture` is the model, :class:`TrainerProfile` the trainer, and :func:`forecast` the one formula.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from ftsdk.deprecation import moved
 from ftsdk.forecast.architecture import Architecture, Linear
 from ftsdk.forecast.batch_sizing import length_that_fits, responses_that_fit, rows_that_fit, tokens_that_fit
 from ftsdk.forecast.changes import Change, changes_that_fit
@@ -29,3 +32,18 @@ __all__ = [
     "rows_that_fit",
     "tokens_that_fit",
 ]
+
+_RENAMED = {
+    "Basis": "MemoryInputs",
+    "Computing": "TrainerProfile",
+    "Outlook": "MemoryEstimate",
+    "Shape": "Architecture",
+    "outlook": "estimate_memory",
+}
+
+if not TYPE_CHECKING:  # type checkers take a module with __getattr__ for one that has every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _RENAMED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return moved(__name__, name, f"{__name__}:{_RENAMED[name]}")

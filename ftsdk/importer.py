@@ -1,0 +1,11 @@
+"""Deprecated: what importers stand on is in :mod:`ftsdk.importers.importer`."""
+
+import sys
+
+from ftsdk.deprecation import MovedModule
+
+sys.modules[__name__] = MovedModule(
+    __name__,
+    "ftsdk.importers.importer",
+    {"Note": "ftsdk.importers.convert:ImportNote"},
+)

@@ -1,0 +1,134 @@
+"""Deprecated: what ``ftsdk.kit`` held is in packages that are named for what they hold. Goes with the next release.
+
+A backend that imports the old names works as before, with a warning for each that has the new one. Names of modules,
+functions and classes are kept here; of methods, those of :class:`ftsdk.translation.ledger.Ledger` only.
+"""
+
+import sys
+
+from ftsdk.deprecation import MovedModule
+
+MODULES: dict[str, str] = {
+    "archive": "ftsdk.remote.archive",
+    "bases": "ftsdk.translation.base_model",
+    "batches": "ftsdk.engines.fields",
+    "card": "ftsdk.artifact.model_card",
+    "door": "ftsdk.remote.error_mapper",
+    "download": "ftsdk.remote.download",
+    "encoding": "ftsdk.data.encoding",
+    "engines": "ftsdk.engines",
+    "engines.backend": "ftsdk.engines.backend",
+    "engines.batches": "ftsdk.engines.batches",
+    "engines.desk": "ftsdk.engines.runner_support",
+    "engines.diagnosis": "ftsdk.workers.diagnosis",
+    "engines.fields": "ftsdk.engines.fields",
+    "engines.guest": "ftsdk.engines.runner_process",
+    "engines.house": "ftsdk.engines.environment",
+    "engines.output": "ftsdk.engines.output",
+    "engines.progress": "ftsdk.engines.progress",
+    "engines.recorder": "ftsdk.engines.recorder",
+    "engines.request": "ftsdk.engines.plan",
+    "engines.tokens": "ftsdk.engines.tokens",
+    "engines.tools": "ftsdk.engines.bundle",
+    "engines.trainlog": "ftsdk.workers.log_parser",
+    "engines.work": "ftsdk.engines.engine_job",
+    "environment": "ftsdk.workers.environment",
+    "flaws": "ftsdk.translation.model_checks",
+    "formats": "ftsdk.data.formats",
+    "hardware": "ftsdk.workers.hardware",
+    "holdout": "ftsdk.data.split",
+    "http": "ftsdk.remote.retries",
+    "hub": "ftsdk.huggingface",
+    "hub.carrier": "ftsdk.huggingface.execution",
+    "hub.connection": "ftsdk.huggingface.connection",
+    "hub.container": "ftsdk.huggingface.container",
+    "hub.door": "ftsdk.huggingface.errors",
+    "hub.flavors": "ftsdk.huggingface.flavors",
+    "hub.jobs": "ftsdk.huggingface.jobs",
+    "hub.log": "ftsdk.huggingface.log",
+    "hub.pins": "ftsdk.huggingface.revisions",
+    "hub.publishing": "ftsdk.huggingface.publishing",
+    "hub.results": "ftsdk.huggingface.results",
+    "hub.spaces": "ftsdk.huggingface.spaces",
+    "hub.staging": "ftsdk.huggingface.staging",
+    "hub.terms": "ftsdk.huggingface.pricing",
+    "hub.watch": "ftsdk.huggingface.monitor",
+    "importing": "ftsdk.importers.common",
+    "jobs": "ftsdk.workers",
+    "jobs.attempt": "ftsdk.workers.attempt",
+    "jobs.backend": "ftsdk.workers.backend",
+    "jobs.driver": "ftsdk.workers.driver",
+    "jobs.folder": "ftsdk.job_folder",
+    "jobs.measured": "ftsdk.workers.metrics",
+    "jobs.options": "ftsdk.workers.options",
+    "jobs.outcome": "ftsdk.workers.outcome",
+    "jobs.product": "ftsdk.workers.artifact_builder",
+    "jobs.queue": "ftsdk.workers.device_queue",
+    "jobs.report": "ftsdk.workers.event_writer",
+    "jobs.sitter": "ftsdk.workers.supervisor",
+    "jobs.status": "ftsdk.workers.status",
+    "jobs.stop": "ftsdk.workers.signal_handler",
+    "jobs.streams": "ftsdk.workers.redaction",
+    "jobs.worker": "ftsdk.workers.worker",
+    "ledger": "ftsdk.translation.ledger",
+    "model_files": "ftsdk.artifact.model_files",
+    "once": "ftsdk.remote.create_once",
+    "process": "ftsdk.workers.process",
+    "remote": "ftsdk.data.download",
+    "rows": "ftsdk.data.split",
+    "sources": "ftsdk.translation.model_source",
+}
+"""From each old module to the new one."""
+
+RENAMED: dict[str, dict[str, str]] = {
+    "bases": {"cautions": "model_warnings", "positions_of": "max_positions"},
+    "door": {"Door": "ErrorMapper"},
+    "engines.desk": {"Failure": "RunnerError"},
+    "engines.guest": {"run_guest": "run_runner"},
+    "engines.house": {"House": "EngineEnvironment"},
+    "environment": {"guest_environment": "runner_environment"},
+    "flaws": {
+        "INDEX": "ftsdk.posttrain.weights:INDEX",
+        "flaws_of": "model_problems",
+        "refuse_flaws": "check_trainable",
+    },
+    "formats": {"FORMATS": "FORMATS_OF_METHOD"},
+    "http": {
+        "Patience": "RetryPolicy",
+        "Timing": "Timeouts",
+        "awaiting": "poll",
+        "may_pass": "is_transient",
+        "patiently": "retry",
+        "pause_asked": "requested_pause",
+    },
+    "hub.carrier": {"Carrier": "RemoteExecution"},
+    "hub.door": {"DOOR": "ERROR_MAPPER"},
+    "hub.jobs": {"JobCarrier": "JobExecution"},
+    "hub.pins": {"HUB_ID": "ftsdk.data.paths:HUB_ID", "cached_config": "ftsdk.translation.model_source:cached_config"},
+    "hub.spaces": {"SpaceCarrier": "SpaceExecution"},
+    "hub.watch": {"Tongue": "LogParser"},
+    "jobs.outcome": {"Failure": "WorkerError"},
+    "jobs.product": {"kind_of": "ftsdk.artifact.model_files:artifact_kind"},
+    "jobs.report": {"Reporter": "EventWriter"},
+    "jobs.stop": {"Watch": "SignalHandler"},
+    "ledger": {"Only": "RequiredValue"},
+    "once": {"Once": "IdempotentCreate"},
+    "remote": {"localize": "download_dataset"},
+    "rows": {"check_unchanged": "ftsdk.data.report:check_unchanged", "parted": "split_rows"},
+    "sources": {"gives_scores": "is_reward_model", "scorer_in": "reward_model_folder"},
+}
+"""For each old module: what is called otherwise now, or has moved on (``module:name``)."""
+
+_STAND_INS = {"ledger": {"Ledger": "ftsdk.kit.ledger_methods:Ledger"}}
+
+
+def _install() -> None:
+    for name, target in MODULES.items():
+        moved = MovedModule(f"{__name__}.{name}", target, RENAMED.get(name), _STAND_INS.get(name))
+        sys.modules[moved.__name__] = moved
+        # as the import system does for a submodule that it has loaded
+        parent, _, child = moved.__name__.rpartition(".")
+        setattr(sys.modules[parent], child, moved)
+
+
+_install()
