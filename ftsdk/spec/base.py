@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -17,20 +17,15 @@ from pydantic import (
 from ftsdk.errors import Problem, SpecError, nearest
 from ftsdk.spec.validation_messages import NO_SUCH_FIELD, problems_of
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)  # Pydantic gives its metaclass no public name
-
-_LARGEST = 2**53  # the largest whole number that every reader of JSON keeps exactly
+_LARGEST_INTEGER = 2**53  # every reader of JSON keeps whole numbers up to this one exactly
 
 
-def _as_text(value: Any) -> Any:
+def _path_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value
 
 
-Place = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str), Field(min_length=1)]
-"""A path, as text or as a path of :mod:`pathlib`; or another name of a place."""
+Place = Annotated[str, BeforeValidator(_path_as_text, json_schema_input_type=str), Field(min_length=1)]
+"""A path, as text or as a path of :mod:`pathlib`; or another name of a location."""
 
 
 class Section(BaseModel):
@@ -48,31 +43,18 @@ class Section(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _check_numbers(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Refuse what Pydantic lets pass: ``early_stopping_patience: true``, read as 1, and endless whole numbers."""
-        section = read(given)
-        fields = given if isinstance(given, dict) else {}
-        wrong = [Problem(name, what) for name in fields if (what := _flaw(fields[name], getattr(section, name, None)))]
-        if wrong:
-            raise SpecError("these are no numbers to work with", problems=wrong)
+    def _check_numbers(cls, content: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse what Pydantic accepts: ``early_stopping_patience: true``, read as 1, and endless whole numbers."""
+        section = validate(content)
+        fields = content if isinstance(content, dict) else {}
+        messages = {name: _number_problem(fields[name], getattr(section, name, None)) for name in fields}
+        problems = [Problem(name, message) for name, message in messages.items() if message]
+        if problems:
+            raise SpecError("these values are not valid numbers", problems=problems)
         return section
 
 
-class _Told(ModelMetaclass):
-    """Building a section in Python fails as a file does: with the field, and without its value."""
-
-    def __call__(cls: type[BaseModel], *args: Any, **fields: Any) -> Any:  # type: ignore[misc]  # noqa: N805
-        try:
-            return super().__call__(*args, **fields)  # type: ignore[misc]
-        except ValidationError as error:
-            problems = [_with_nearest(problem, cls) for problem in problems_of(error)]
-        # out here, so that no context keeps the values
-        unknown = any(problem.what == NO_SUCH_FIELD for problem in problems)
-        hint = "the names of other tools are understood by ftsdk.load_spec" if unknown else ""
-        raise SpecError(f"this {cls.__name__} is not valid", problems=problems, hint=hint)
-
-
-class SpecSection(Section, metaclass=_Told):
+class SpecSection(Section):
     """A part of a spec, which people write by hand.
 
     Raises:
@@ -80,31 +62,49 @@ class SpecSection(Section, metaclass=_Told):
             models and web frameworks that hold a spec.
     """
 
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            problems = [_with_nearest(problem, type(self)) for problem in problems_of(error)]
+        else:
+            return
+        # Raised outside of the handler: as its context, Pydantic's error would keep the values, which may be secrets.
+        unknown = any(problem.what == NO_SUCH_FIELD for problem in problems)
+        hint = "the names of other tools are understood by ftsdk.load_spec" if unknown else ""
+        raise SpecError(f"this {type(self).__name__} is not valid", problems=problems, hint=hint)
 
-def _with_nearest(problem: Problem, kind: type[BaseModel]) -> Problem:
+    # A validator cannot raise SpecError: it is a ValueError, which Pydantic turns into its own error. So construction
+    # is wrapped. Pydantic calls a custom __init__ for nested sections, too, and then loses the types of their errors,
+    # unless the function has this mark, as those of BaseModel and RootModel have.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+def _with_nearest(problem: Problem, section: type[BaseModel]) -> Problem:
     """The problem with the name that was meant, where it is about a name."""
     if problem.what != NO_SUCH_FIELD:
         return problem
-    *sections, name = problem.where.split(".")
-    return problem._replace(fix=nearest(name, _fields_in(kind, sections)))
+    *parents, name = problem.where.split(".")
+    return problem._replace(fix=nearest(name, _fields_in(section, parents)))
 
 
-def _fields_in(kind: type[BaseModel], sections: Iterable[str]) -> Iterable[str]:
+def _fields_in(model: type[BaseModel], sections: Iterable[str]) -> Iterable[str]:
     """The fields of a section within a section; none where it may be of several kinds."""
     for section in sections:
-        field = kind.model_fields.get(section)
-        said = field.annotation if field else None
-        kinds = [each for each in get_args(said) or (said,) if isinstance(each, type) and issubclass(each, BaseModel)]
-        if len(kinds) != 1:
+        field = model.model_fields.get(section)
+        annotation = field.annotation if field else None
+        members = get_args(annotation) or (annotation,)
+        models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+        if len(models) != 1:
             return ()
-        (kind,) = kinds
-    return kind.model_fields
+        (model,) = models
+    return model.model_fields
 
 
-def _flaw(given: Any, number: Any) -> str:
+def _number_problem(raw: Any, number: Any) -> str:
     """What is wrong with a field that was read as a number; empty for a good one, and for all other fields."""
-    if isinstance(given, bool) and type(number) in (int, float):
+    if isinstance(raw, bool) and type(number) in (int, float):
         return "expected a number, not true or false"
-    if type(number) is int and abs(number) > _LARGEST:
+    if type(number) is int and abs(number) > _LARGEST_INTEGER:
         return "this number is too large"
     return ""

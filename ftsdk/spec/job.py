@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from ftsdk.errors import Problem, SpecError
 from ftsdk.redact import looks_like_a_secret
@@ -75,6 +75,17 @@ class JobSpec(SpecSection):
     backend_options: dict[str, dict[str, JsonValue]] = {}
     """Settings that one backend alone has, a section for each; all are checked, also of backends not in use."""
 
+    @field_validator("training")
+    @classmethod
+    def _resolve_learning_rate(cls, training: Training, info: ValidationInfo) -> Training:
+        # info.data has the fields above this one that are valid
+        if training.learning_rate is not None or not info.data.keys() >= {"method", "adapter"}:
+            return training
+        rate = LEARNING_RATES[info.data["method"].type] / (1 if info.data["adapter"] else 10)
+        values = {**dict(training), "learning_rate": rate}
+        # Not model_copy(update=...): the user did not set the field, and as_written() must not write it.
+        return Training.model_construct(_fields_set=training.model_fields_set, **values)
+
     @model_validator(mode="before")
     @classmethod
     def _adapter_none(cls, value: Any) -> Any:
@@ -83,26 +94,17 @@ class JobSpec(SpecSection):
         return value
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> "JobSpec":
-        wrong = [problem for broken, problem in _CONTRADICTIONS if broken(self)]
+    def _refuse_contradictions(self) -> "JobSpec":
+        problems = [problem for applies, problem in _CONTRADICTIONS if applies(self)]
         for name, value in self.model_dump(mode="json").items():
             if looks_like_a_secret(value):
-                what = "this looks like a secret"
-                wrong.append(Problem(name, what, "keep keys in the environment, never in a spec"))
-            if _has_half_a_character(value):
-                what = "holds half a character (a lone surrogate), which no file can"
-                wrong.append(Problem(name, what, "take it out, or read its source as UTF-8"))
-        if wrong:
-            raise SpecError("the spec contradicts itself, or holds a secret", problems=wrong)
-        return self
-
-    @model_validator(mode="after")
-    def _resolve_learning_rate(self) -> "JobSpec":
-        if self.training.learning_rate is None:
-            rate = LEARNING_RATES[self.method.type] / (1 if self.adapter else 10)
-            resolved = self.training.model_copy()
-            resolved.__dict__["learning_rate"] = rate  # not through update=: the field stays unset by the user
-            self.__dict__["training"] = resolved
+                fix = "keep keys in the environment, never in a spec"
+                problems.append(Problem(name, "this looks like a secret", fix))
+            if _has_lone_surrogate(value):
+                message = "contains a lone surrogate (half a character), which no file can hold"
+                problems.append(Problem(name, message, "remove it, or read its source as UTF-8"))
+        if problems:
+            raise SpecError("the spec contradicts itself, or holds a secret", problems=problems)
         return self
 
     def as_written(self) -> dict[str, Any]:
@@ -116,7 +118,7 @@ class JobSpec(SpecSection):
         return self.training.learning_rate
 
 
-def _has_half_a_character(value: Any) -> bool:
+def _has_lone_surrogate(value: Any) -> bool:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -134,7 +136,7 @@ _CONTRADICTIONS: tuple[tuple[Callable[[JobSpec], bool], Problem], ...] = (
         lambda spec: spec.adapter is None and spec.compute.quantization is not None,
         Problem(
             "compute.quantization",
-            "freezes the base in few bits, but adapter is none, so every weight would train",
+            "quantizes the frozen base model, but adapter is none, so every weight would train",
             "add an adapter (QLoRA), or drop the quantization",
         ),
     ),

@@ -1,6 +1,8 @@
-"""The models refuse what cannot be meant, and resolve what was left blank."""
+"""The models refuse invalid values and contradictions, and resolve what was left blank."""
 
+import inspect
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ def problems(**fields):
     ],
 )
 def test_a_contradiction_names_its_field(fields, where):
-    """Fields that contradict each other, secrets and senseless numbers are refused, with the field."""
+    """Fields that contradict each other, secrets and invalid numbers are refused, with the field."""
     assert {where} == problems(**fields)
 
 
@@ -56,13 +58,13 @@ def test_all_contradictions_are_told_at_once():
 
 @pytest.mark.parametrize("dataset", ["", [], [""], {"path": ""}, {"path": []}])
 def test_a_dataset_has_a_path(dataset):
-    """An empty path is no dataset."""
+    """An empty path is not a dataset."""
     with pytest.raises(SpecError):
         JobSpec(model="m", dataset=dataset)
 
 
 @pytest.mark.parametrize(
-    ("section", "fields", "told"),
+    ("section", "fields", "problem"),
     [
         (Training, {"max_step": 3}, "max_step: there is no such field here -> did you mean max_steps?"),
         (
@@ -75,24 +77,24 @@ def test_a_dataset_has_a_path(dataset):
             JobSpec,
             {**LEAST, "metadata": {"a": "\ud83d"}},
             (
-                "metadata: holds half a character (a lone surrogate), which no file can"
-                " -> take it out, or read its source as UTF-8"
+                "metadata: contains a lone surrogate (half a character), which no file can hold"
+                " -> remove it, or read its source as UTF-8"
             ),
         ),
         (Dataset, {}, "path: is required"),
         (DPO, {"beta": -1}, "beta: must be above 0.0"),
     ],
 )
-def test_a_section_that_is_built_in_python_fails_as_a_file_does(section, fields, told):
+def test_a_section_that_is_built_in_python_fails_as_a_file_does(section, fields, problem):
     """With ftsdk's own error: the field, the cause, and the next step."""
     with pytest.raises(SpecError) as caught:
         section(**fields)
 
-    assert [told] == [str(problem) for problem in caught.value.problems]
+    assert [problem] == [str(entry) for entry in caught.value.problems]
 
 
 def test_what_was_refused_is_not_repeated():
-    """A value may be a secret in the wrong place: neither the error nor what led to it holds it."""
+    """A value may be a secret in the wrong place: neither the error nor its context has it."""
     with pytest.raises(SpecError) as caught:
         JobSpec(**LEAST, training={"learning_rate": "hf_" + "a" * 30})
 
@@ -108,21 +110,47 @@ def test_what_was_refused_is_not_repeated():
     ],
 )
 def test_a_spec_that_was_written_in_full_is_read_again(fields):
-    """Pydantic's own ways there and back give the spec: a database or a queue may hold it so."""
+    """Pydantic's own writing and reading give the same spec: a database or a queue may keep it so."""
     spec = JobSpec(**LEAST, **fields)
 
     assert spec == JobSpec.model_validate_json(spec.model_dump_json()) == JobSpec(**spec.model_dump())
 
 
 def test_paths_are_taken_as_such():
-    """Who has a path of pathlib need not make text of it."""
+    """A path of pathlib need not be made text first."""
     assert JobSpec(model="a/b", dataset="c.jsonl") == JobSpec(model=Path("a/b"), dataset=Path("c.jsonl"))
 
 
 def test_validation_stays_pydantic_s():
-    """Who holds a spec in a model or a web framework of their own gets the error that those wait for."""
-    with pytest.raises(ValidationError):
-        JobSpec.model_validate({"model": "m"})
+    """A model or a web framework that holds a spec gets the error that it expects, with the types of nested ones."""
+    fields = {
+        "model": "m",
+        "dataset": {"path": "d"},
+        "training": {"max_steps": 0},
+        "method": {"type": "dpo", "beta": -1},
+    }
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(fields)
+
+    assert [(error["type"], error["loc"]) for error in caught.value.errors()] == [
+        ("greater_than", ("method", "dpo", "beta")),
+        ("greater_than_equal", ("training", "max_steps")),
+    ]
+
+
+def test_a_spec_survives_copies_and_processes():
+    """A copy and a pickled spec are equal to it, and know which fields the user set."""
+    spec = JobSpec(**LEAST, adapter={"r": 4})
+    copies = [spec.model_copy(), spec.model_copy(deep=True), pickle.loads(pickle.dumps(spec))]
+
+    assert [(spec, spec.as_written())] * 3 == [(copy, copy.as_written()) for copy in copies]
+
+
+def test_a_section_is_called_with_keywords_only():
+    """A section names its fields in its signature, and takes none by position."""
+    assert ["path", "split"] == list(inspect.signature(Dataset).parameters)[:2]
+    with pytest.raises(TypeError):
+        Dataset("d.jsonl")
 
 
 @pytest.mark.parametrize("method", sorted(set(LEARNING_RATES) - {"ppo", "grpo"}))
@@ -135,14 +163,14 @@ def test_a_blank_learning_rate_is_resolved(method):
 
 
 def test_a_resolved_field_is_not_set_by_the_user():
-    """What ftsdk filled in is not written down as if the user had said it."""
+    """What ftsdk filled in is not written as if the user had set it."""
     spec = JobSpec(**LEAST, training=Training(max_steps=3))
 
     assert {"max_steps": 3} == spec.as_written()["training"]
 
 
 def test_one_section_serves_many_specs():
-    """A spec resolves its own copy of a section and leaves the user's as it was."""
+    """A spec resolves its own copy of a section and does not change the user's."""
     training = Training()
     JobSpec(**LEAST, method=DPO(), training=training)
 
