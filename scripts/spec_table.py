@@ -13,7 +13,7 @@ MARKS = {name: (f"<!-- {name}: begin -->", f"<!-- {name}: end -->") for name in 
 
 
 def page(old: str) -> str:
-    """The page with its tables made anew between their marks."""
+    """The page with new tables between their marks."""
     for name, rows in (("fields", _fields()), ("names", _names())):
         begin, end = MARKS[name]
         before, after = old.partition(begin)[0], old.partition(end)[2]
@@ -23,23 +23,23 @@ def page(old: str) -> str:
 
 def _fields() -> Iterable[str]:
     yield from ("| field | values | default | meaning |", "|---|---|---|---|")
-    for found in explain_all():
-        if found.fields:
-            yield f"| **`{found.field}`** | | {_code(found.default)} | **{_text(found.text)}** |"
+    for field in explain_all():
+        if field.fields:
+            yield f"| **`{field.field}`** | | {_code(field.default)} | **{_text(field.text)}** |"
         else:
-            yield f"| `{found.field}` | {found.type} | {_code(found.default)} | {_text(_meaning(found))} |"
+            yield f"| `{field.field}` | {field.type} | {_code(field.default)} | {_text(_meaning(field))} |"
 
 
 def _names() -> Iterable[str]:
     yield from ("| our field | other names |", "|---|---|")
-    for found in explain_all():
-        if found.aliases:
-            names = (f"`{name}` ({tools})" if tools else f"`{name}`" for name, tools in found.aliases.items())
-            yield f"| `{found.field}` | {', '.join(names)} |"
+    for field in explain_all():
+        if field.aliases:
+            names = (f"`{name}` ({tools})" if tools else f"`{name}`" for name, tools in field.aliases.items())
+            yield f"| `{field.field}` | {', '.join(names)} |"
 
 
-def _meaning(found: Explanation) -> str:
-    return f"{found.text} ({', '.join(found.methods)})" if found.methods else found.text
+def _meaning(field: Explanation) -> str:
+    return f"{field.text} ({', '.join(field.methods)})" if field.methods else field.text
 
 
 def _code(default: str) -> str:

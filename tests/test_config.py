@@ -94,7 +94,7 @@ def test_options_of_the_chosen_backend_are_merged(project, user_file):
         ("backend = 3", "backend: expected text"),
         ('backend = ""', "backend: must not be empty"),
         ('backend_options = "x"', "backend_options: expected a section"),
-        ("backend = ", "is no valid TOML"),
+        ("backend = ", "is not valid TOML"),
         ("", "is empty"),
         ('[backend_options.x]\nkey = "hf_aaaaaaaaaaaaaaaaaaaaaaaa"', "backend_options: this looks like a secret"),
     ],

@@ -1,4 +1,4 @@
-"""Open plain files, and guess what a file is that is no UTF-8 text."""
+"""Open plain files, and guess what a file is that is not UTF-8 text."""
 
 import gzip
 import io

@@ -1,8 +1,8 @@
 """What other tools call our fields: tables, which the file loader reads and ``explain`` shows.
 
-``FIELDS`` comes from the models. ``RENAMED`` holds the names that mean the same as one of our fields, ``MEANT`` those
-whose value says it in another way, ``WORDS`` other words for a value, and ``ASKED`` the names that mean different
-things in different tools: they are refused with a question.
+``FIELDS`` comes from the models. ``RENAMED`` has the names that mean the same as one of our fields, ``VALUE_ALIASES``
+those whose values set some of our fields, ``VALUE_SYNONYMS`` other words for a value, and ``AMBIGUOUS_ALIASES`` the
+names that mean different things in different tools: they are refused with a question.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,24 +30,24 @@ SECTIONS: dict[str, tuple[type[Section], ...]] = {
 """The models that a section may be."""
 
 
-class Home(NamedTuple):
+class FieldDefinition(NamedTuple):
     """One place where a field is defined."""
 
     model: type[Section]
     info: FieldInfo
 
 
-def _fields() -> Iterator[tuple[str, Home]]:
+def _definitions() -> Iterator[tuple[str, FieldDefinition]]:
     for section, models in SECTIONS.items():
         for model in models:
             for name, info in model.model_fields.items():
-                yield f"{section}.{name}" if section else name, Home(model, info)
+                yield f"{section}.{name}" if section else name, FieldDefinition(model, info)
 
 
-FIELDS: dict[str, tuple[Home, ...]] = {}
+FIELDS: dict[str, tuple[FieldDefinition, ...]] = {}
 """Every dotted field, such as ``training.packing``, with the models that define it: several only under ``method``."""
-for _name, _home in _fields():
-    FIELDS[_name] = (*FIELDS.get(_name, ()), _home)
+for _name, _definition in _definitions():
+    FIELDS[_name] = (*FIELDS.get(_name, ()), _definition)
 
 
 class Alias(NamedTuple):
@@ -144,7 +144,7 @@ OTHER_SECTIONS = {
     "hyperparameters": "",
     "training_args": "",
 }
-"""Sections of other tools; what is inside those that lead to no section of ours is read as if it stood at the top."""
+"""From sections of other tools to ours; the fields of a section that leads to none are read as top-level fields."""
 
 _LORA: dict[str, Any] = {"adapter": {}}
 _FULL: dict[str, Any] = {"adapter": None}
@@ -160,70 +160,77 @@ def _dtype(name: str) -> dict[str, Any]:
     return {"compute.dtype": name}
 
 
-def _recomputed(*, yes: bool) -> dict[str, Any]:
-    return {"compute.gradient_checkpointing": yes}
+def _checkpointing(*, enabled: bool) -> dict[str, Any]:
+    return {"compute.gradient_checkpointing": enabled}
 
 
-class Meant(NamedTuple):
-    """A name from another tool whose values say what some of our fields say."""
+class ValueAlias(NamedTuple):
+    """A name from another tool, each of whose values sets some of our fields."""
 
     tools: str
     values: dict[Any, dict[str, Any]]
-    """From each value to the fields that it sets. Empty: nothing is to be set. What is not here is refused."""
+    """From each value to the fields that it sets; empty where it sets none. Any other value is refused."""
 
 
-def _method(**words: str) -> dict[Any, dict[str, Any]]:
-    return {word: {"method.type": method} for word, method in words.items()}
+def _methods(**types: str) -> dict[Any, dict[str, Any]]:
+    return {value: {"method.type": method} for value, method in types.items()}
 
 
 _SAME = {name: name for name in ("sft", "dpo", "kto", "orpo", "ppo", "grpo")}
 _IPO = {"method.type": "dpo", "method.loss_type": "ipo"}
 _ON_PROMPT = {True: {"method.train_on": "all"}, False: {"method.train_on": "assistant"}}
 
-MEANT: dict[str, Meant] = {
-    "adapter": Meant("Axolotl", _KINDS),
-    "finetuning_type": Meant("LLaMA-Factory", _KINDS),
-    "lora": Meant("Together", _USE),
-    "peft": Meant("AutoTrain", _USE),
-    "use_peft": Meant("TRL, Oumi", _USE),
-    "full_finetuning": Meant("Unsloth", {True: _FULL, False: {}}),
-    "q_lora": Meant("Oumi", {True: _QLORA, False: {}}),
-    "load_in_4bit": Meant("TRL, Axolotl, Unsloth", {True: _NF4, False: {}}),
-    "load_in_8bit": Meant("TRL, Axolotl, Unsloth", {True: _INT8, False: {}}),
-    "bits": Meant("QLoRA", _BITS),
-    "q_lora_bits": Meant("Oumi", _BITS),
-    "quantization_bit": Meant("LLaMA-Factory", _BITS),
-    "bf16": Meant("TRL, Axolotl, LLaMA-Factory", {True: _dtype("bfloat16"), "auto": _dtype("auto"), False: {}}),
-    "fp16": Meant("TRL, Axolotl, LLaMA-Factory", {True: _dtype("float16"), False: {}}),
-    "mixed_precision": Meant(
+VALUE_ALIASES: dict[str, ValueAlias] = {
+    "adapter": ValueAlias("Axolotl", _KINDS),
+    "finetuning_type": ValueAlias("LLaMA-Factory", _KINDS),
+    "lora": ValueAlias("Together", _USE),
+    "peft": ValueAlias("AutoTrain", _USE),
+    "use_peft": ValueAlias("TRL, Oumi", _USE),
+    "full_finetuning": ValueAlias("Unsloth", {True: _FULL, False: {}}),
+    "q_lora": ValueAlias("Oumi", {True: _QLORA, False: {}}),
+    "load_in_4bit": ValueAlias("TRL, Axolotl, Unsloth", {True: _NF4, False: {}}),
+    "load_in_8bit": ValueAlias("TRL, Axolotl, Unsloth", {True: _INT8, False: {}}),
+    "bits": ValueAlias("QLoRA", _BITS),
+    "q_lora_bits": ValueAlias("Oumi", _BITS),
+    "quantization_bit": ValueAlias("LLaMA-Factory", _BITS),
+    "bf16": ValueAlias("TRL, Axolotl, LLaMA-Factory", {True: _dtype("bfloat16"), "auto": _dtype("auto"), False: {}}),
+    "fp16": ValueAlias("TRL, Axolotl, LLaMA-Factory", {True: _dtype("float16"), False: {}}),
+    "mixed_precision": ValueAlias(
         "AutoTrain", {"bf16": _dtype("bfloat16"), "fp16": _dtype("float16"), "no": _dtype("float32")}
     ),
-    "flash_attention": Meant("Axolotl", {True: {"compute.attention": "flash_attention_2"}, False: {}}),
-    "use_gradient_checkpointing": Meant(
-        "Unsloth", {"unsloth": _recomputed(yes=True), True: _recomputed(yes=True), False: _recomputed(yes=False)}
+    "flash_attention": ValueAlias("Axolotl", {True: {"compute.attention": "flash_attention_2"}, False: {}}),
+    "use_gradient_checkpointing": ValueAlias(
+        "Unsloth",
+        {
+            "unsloth": _checkpointing(enabled=True),
+            True: _checkpointing(enabled=True),
+            False: _checkpointing(enabled=False),
+        },
     ),
-    "lora_target_linear": Meant("Axolotl", {True: {"adapter.target_modules": "all-linear"}, False: {}}),
-    "train_on_inputs": Meant("Axolotl, Together", _ON_PROMPT),
-    "train_on_prompt": Meant("LLaMA-Factory", _ON_PROMPT),
-    "mask_history": Meant("LLaMA-Factory", {True: {"method.train_on": "completion"}, False: {}}),
-    "assistant_only_loss": Meant("TRL", {True: {"method.train_on": "assistant"}}),
-    "completion_only_loss": Meant("TRL", {True: {"method.train_on": "completion"}, False: {"method.train_on": "all"}}),
-    "train_on_responses_only": Meant("Unsloth", {True: {"method.train_on": "assistant"}}),
-    "stage": Meant("LLaMA-Factory", _method(**_SAME, rm="reward_modeling")),
-    "rl": Meant("Axolotl", _method(**_SAME) | {"ipo": _IPO}),
-    "trainer": Meant("AutoTrain", _method(**_SAME, reward="reward_modeling")),
-    "trainer_type": Meant("Oumi", _method(TRL_SFT="sft", TRL_DPO="dpo", TRL_KTO="kto", TRL_GRPO="grpo")),
-    "training_method": Meant("Together", _method(**_SAME)),
+    "lora_target_linear": ValueAlias("Axolotl", {True: {"adapter.target_modules": "all-linear"}, False: {}}),
+    "train_on_inputs": ValueAlias("Axolotl, Together", _ON_PROMPT),
+    "train_on_prompt": ValueAlias("LLaMA-Factory", _ON_PROMPT),
+    "mask_history": ValueAlias("LLaMA-Factory", {True: {"method.train_on": "completion"}, False: {}}),
+    "assistant_only_loss": ValueAlias("TRL", {True: {"method.train_on": "assistant"}}),
+    "completion_only_loss": ValueAlias(
+        "TRL", {True: {"method.train_on": "completion"}, False: {"method.train_on": "all"}}
+    ),
+    "train_on_responses_only": ValueAlias("Unsloth", {True: {"method.train_on": "assistant"}}),
+    "stage": ValueAlias("LLaMA-Factory", _methods(**_SAME, rm="reward_modeling")),
+    "rl": ValueAlias("Axolotl", _methods(**_SAME) | {"ipo": _IPO}),
+    "trainer": ValueAlias("AutoTrain", _methods(**_SAME, reward="reward_modeling")),
+    "trainer_type": ValueAlias("Oumi", _methods(TRL_SFT="sft", TRL_DPO="dpo", TRL_KTO="kto", TRL_GRPO="grpo")),
+    "training_method": ValueAlias("Together", _methods(**_SAME)),
 }
 
 
-def targets(name: str) -> list[str]:
-    """The fields that a name of ``MEANT`` sets; empty for any other name."""
-    values = MEANT[name].values.values() if name in MEANT else ()
-    return list(dict.fromkeys(field for meant in values for field in meant))
+def fields_of_alias(name: str) -> list[str]:
+    """The fields that a name in ``VALUE_ALIASES`` sets; empty for any other name."""
+    values = VALUE_ALIASES[name].values.values() if name in VALUE_ALIASES else ()
+    return list(dict.fromkeys(field for assignments in values for field in assignments))
 
 
-WORDS: dict[str, dict[Any, Any]] = {
+VALUE_SYNONYMS: dict[str, dict[Any, Any]] = {
     "method.type": {"supervised": "sft", "reward": "reward_modeling", "rm": "reward_modeling"},
     "dataset.format": {"chat_template": "messages", "completion": "text"},
     "adapter.target_modules": {"all": "all-linear"},
@@ -245,26 +252,26 @@ WORDS: dict[str, dict[Any, Any]] = {
 }
 """Other words for a value."""
 
-LISTS = frozenset({"adapter.target_modules", "report_to"})
+COMMA_LISTS = frozenset({"adapter.target_modules", "report_to"})
 """Fields whose list may be written as one text with commas."""
 
 _BATCH = (
-    "it means three things: sequences on one device (compute.per_device_train_batch_size), sequences in each optimizer "
+    "it has three meanings: sequences on one device (compute.per_device_train_batch_size), sequences in each optimizer "
     "step (training.global_batch_size), or packed tokens (training.max_length with training.packing)"
 )
 _NO_KEYS = "keys belong in the environment, never in a spec"
 
-ASKED = {
+AMBIGUOUS_ALIASES = {
     "batch_size": _BATCH,
     "train_batch_size": _BATCH,
     "gradient_accumulation_steps": (
-        "the accumulation is found for you: set training.global_batch_size to "
+        "ftsdk computes the accumulation: set training.global_batch_size to "
         "per_device_train_batch_size x gradient_accumulation_steps x devices"
     ),
-    "gradient_accumulation": "set training.global_batch_size instead; the accumulation is found for you",
+    "gradient_accumulation": "set training.global_batch_size instead; ftsdk computes the accumulation",
     "learning_rate_multiplier": "it multiplies a rate that is not disclosed: set training.learning_rate",
     "bnb_4bit_quant_type": "set compute.quantization to nf4 or fp4",
-    "block_size": "it packs as well as cuts: set training.max_length and training.packing",
+    "block_size": "it packs rows and truncates them: set training.max_length and training.packing",
     "n_checkpoints": "set training.save_steps, in optimizer steps",
     "saves_per_epoch": "set training.save_steps, in optimizer steps",
     "n_evals": "set training.eval_steps, in optimizer steps",
@@ -286,18 +293,18 @@ ASKED = {
 """Names that are refused with the reason: their meaning differs between tools, or belongs elsewhere."""
 
 
-_NOT_ALONE = frozenset({"chat_template", "init", "path", "revision", "type"})  # too general to stand at the top
+_TOO_GENERAL = frozenset({"chat_template", "init", "path", "revision", "type"})  # unclear outside of their section
 
 
-def _leaves() -> dict[str, str]:
+def _flat_fields() -> dict[str, str]:
     """From the last part of each dotted field to the field, where only one ends so."""
-    homes: dict[str, list[str]] = {}
+    owners: dict[str, list[str]] = {}
     for field in FIELDS:
         section, _, leaf = field.rpartition(".")
         if section and leaf not in FIELDS and section != "eval_dataset":
-            homes.setdefault(leaf, []).append(field)
-    return {leaf: fields[0] for leaf, fields in homes.items() if len(fields) == 1 and leaf not in _NOT_ALONE}
+            owners.setdefault(leaf, []).append(field)
+    return {leaf: fields[0] for leaf, fields in owners.items() if len(fields) == 1 and leaf not in _TOO_GENERAL}
 
 
-LEAVES = _leaves()
+FLAT_FIELDS = _flat_fields()
 """Fields that may also be written flat at the top, by their last part: ``learning_rate``, ``r``, ``beta``."""

@@ -1,4 +1,4 @@
-"""Advice on how to fit the job to a machine; a managed backend may set it aside, and says so in the plan."""
+"""Advice on how to fit the job to a machine; a managed backend may set it aside, and notes it in the plan."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -29,18 +29,18 @@ def _seconds(value: Any) -> Any:
     return int(float(match[1]) * _SECONDS[match[2]])
 
 
-def _none_word(value: Any) -> Any:
+def _none_as_null(value: Any) -> Any:
     return None if value == "none" else value
 
 
 class Compute(SpecSection):
-    """Advice: none of these changes what is meant to be learned, only how it fits."""
+    """Advice: these fields change how the job fits the machine, not what is learned."""
 
     quantization: Annotated[
         Literal["nf4", "fp4", "int8"] | None,
-        BeforeValidator(_none_word, json_schema_input_type=Literal["nf4", "fp4", "int8", "none"] | None),
+        BeforeValidator(_none_as_null, json_schema_input_type=Literal["nf4", "fp4", "int8", "none"] | None),
     ] = None
-    """Hold the frozen base in 4 or 8 bits while an adapter trains; with LoRA, ``nf4`` is QLoRA (arXiv 2305.14314)."""
+    """Quantize the frozen base while an adapter trains; with LoRA, ``nf4`` is QLoRA (arXiv 2305.14314)."""
     double_quantization: bool = True
     """Quantize the 4-bit scales as well; saves 0.4 bits per weight."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

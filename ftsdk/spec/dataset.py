@@ -30,7 +30,7 @@ class Dataset(SpecSection):
     revision: str | None = None
     """The Hub revision: a branch, a tag or a commit. None: the newest commit, which the plan pins."""
     format: Format = "auto"
-    """The shape of the rows; ``auto`` recognises it from the keys of the first row."""
+    """The format of the rows; ``auto`` recognises it from the keys of the first row."""
     columns: dict[str, str] = {}
     """From a format's own key to the key in the file, for example ``{"prompt": "question"}``."""
     max_samples: Annotated[int, Field(ge=1)] | None = None

@@ -1,4 +1,4 @@
-"""Read a mapping from a YAML, TOML or JSON file: bounded, no key twice, and what is wrong told by its line."""
+"""Read a mapping from a YAML, TOML or JSON file: bounded, no key twice, and errors with their line."""
 
 import json
 import re
@@ -15,7 +15,7 @@ MOST_BYTES = 2**20
 
 
 class Document(NamedTuple):
-    """What a file says, and where."""
+    """The content of a file, and where each key is."""
 
     data: dict[str, Any]
     lines: dict[str, int]
@@ -31,12 +31,15 @@ def read_document(path: Path, error: type[InputError]) -> Document:
     name = shown_path(path)
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:
-        raise error(f"{name}: the suffix tells no format", hint=f"name the file {', '.join(sorted(_PARSERS))}")
+        raise error(
+            f"{name}: this suffix is not that of a supported format",
+            hint=f"name the file {', '.join(sorted(_PARSERS))}",
+        )
     try:
         return parse(_text(path))
     except Mistake as mistake:
-        what = str(mistake)
-    raise error(f"{name} {what}")  # out here, so that no context keeps the text
+        message = str(mistake)
+    raise error(f"{name} {message}")  # outside of the handler, so that no context keeps the text
 
 
 def _text(path: Path) -> str:
@@ -44,14 +47,14 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise Mistake(f"cannot be read: {getattr(error, 'strerror', None) or 'this is no path'}") from None
+        raise Mistake(f"cannot be read: {getattr(error, 'strerror', None) or 'this is not a path'}") from None
     if len(raw) > MOST_BYTES:
         raise Mistake(f"is longer than {MOST_BYTES // 2**20} MiB")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = 1 + raw[: error.start].count(b"\n")
-        raise Mistake(f"is no UTF-8 text, see line {line}") from None
+        raise Mistake(f"is not UTF-8 text, see line {line}") from None
     if not text.strip():
         raise Mistake("is empty")
     return text
@@ -66,42 +69,43 @@ def _toml(text: str) -> Document:
     try:
         return Document(tomllib.loads(text), {})
     except ValueError as error:  # also for a whole number of thousands of digits
-        what = str(error)
+        message = str(error)
     except RecursionError:
-        what = "nested too deep"
-    place = re.search(r" \(at (line \d+, column \d+|end of document)\)$", what)
-    cause = what[: place.start()] if place else what
-    raise Mistake(f"is no valid TOML{f', {place[1]}' if place else ''}: {unquoted(cause)}")
+        message = "nested too deep"
+    place = re.search(r" \(at (line \d+, column \d+|end of document)\)$", message)
+    cause = message[: place.start()] if place else message
+    raise Mistake(f"is not valid TOML{f', {place[1]}' if place else ''}: {unquoted(cause)}")
 
 
 def _json(text: str) -> Document:
     try:
-        return Document(_mapping(json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)), {})
+        return Document(_mapping(json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)), {})
     except Mistake:
         raise
     except json.JSONDecodeError as error:
-        what = f"is no valid JSON, line {error.lineno}, column {error.colno}: {error.msg}"
+        message = f"is not valid JSON, line {error.lineno}, column {error.colno}: {error.msg}"
     except (ValueError, RecursionError):
-        what = "is no valid JSON: a number is too long, or it is nested too deep"
-    raise Mistake(what)
+        message = "is not valid JSON: a number is too long, or it is nested too deep"
+    raise Mistake(message)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    section: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in section:
             raise Mistake(f"has {shown_key(key)} twice in one section")
-        found[key] = value
-    return found
+        section[key] = value
+    return section
 
 
-def _no_number(word: str) -> NoReturn:
-    raise Mistake(f"is no valid JSON: {word} is no number")
+def _refuse_constant(constant: str) -> NoReturn:
+    # Python's reader accepts NaN and Infinity, which are no JSON
+    raise Mistake(f"is not valid JSON: {constant} is no number")
 
 
 def _mapping(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise Mistake("holds no keys and values")
+        raise Mistake("has no keys and values")
     return data
 
 

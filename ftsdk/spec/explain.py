@@ -4,11 +4,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ftsdk.errors import SpecError
-from ftsdk.spec.aliases import ASKED, FIELDS, MEANT, OTHER_SECTIONS, RENAMED, SECTIONS, Home, targets
+from ftsdk.spec.aliases import (
+    AMBIGUOUS_ALIASES,
+    FIELDS,
+    OTHER_SECTIONS,
+    RENAMED,
+    SECTIONS,
+    VALUE_ALIASES,
+    FieldDefinition,
+    fields_of_alias,
+)
 from ftsdk.spec.base import Section
-from ftsdk.spec.canonical import field_of, nearest
+from ftsdk.spec.canonical import field_of, nearest_field
 from ftsdk.spec.job import LEARNING_RATES
-from ftsdk.spec.schema import in_words
+from ftsdk.spec.schema import values_of
 from ftsdk.spec.validation_messages import shown_key
 
 _TYPE = "The method. ``method: dpo`` is short for a method with its defaults."
@@ -22,7 +31,7 @@ class Explanation(NamedTuple):
     type: str
     """What values it takes."""
     default: str
-    """The value where it is left blank; ``required`` where it must be given."""
+    """The value where it is left blank; ``required`` where there is none."""
     text: str
     """What it means."""
     aliases: Mapping[str, str]
@@ -41,16 +50,16 @@ def explain(field: str) -> Explanation:
     Raises:
         SpecError: No field has this name; the nearest is named.
     """
-    known = field_of(field) or OTHER_SECTIONS.get(field) or next(iter(targets(field)), None)
-    if known is None and field in ASKED:
-        raise SpecError(f"{field} is no field of a job spec", hint=ASKED[field])
-    if known is None:
-        raise SpecError(f"{shown_key(field)} is no field of a job spec", hint=nearest(field))
-    return _explanation(known)
+    canonical = field_of(field) or OTHER_SECTIONS.get(field) or next(iter(fields_of_alias(field)), None)
+    if canonical is None and field in AMBIGUOUS_ALIASES:
+        raise SpecError(f"{field} is not a field of a job spec", hint=AMBIGUOUS_ALIASES[field])
+    if canonical is None:
+        raise SpecError(f"{shown_key(field)} is not a field of a job spec", hint=nearest_field(field))
+    return _explanation(canonical)
 
 
 def explain_all() -> list[Explanation]:
-    """All fields, in the order of the models; a section stands before its fields."""
+    """All fields, in the order of the models; a section before its fields."""
     top = [field for field in FIELDS if "." not in field]
     order = [name for field in top for name in (field, *_inside(field))]
     return [_explanation(field) for field in order]
@@ -61,55 +70,59 @@ def _inside(section: str) -> tuple[str, ...]:
 
 
 def _explanation(field: str) -> Explanation:
-    homes, leaf = FIELDS[field], field.rpartition(".")[2]
+    definitions, leaf = FIELDS[field], field.rpartition(".")[2]
     if field == "method.type":
-        return Explanation(field, ", ".join(map(_tag, homes)), "sft", _TYPE, _aliases(field))
+        return Explanation(field, ", ".join(map(_tag, definitions)), "sft", _TYPE, _aliases(field))
     return Explanation(
         field=field,
-        type="a section" if field in SECTIONS else _by_model(homes, lambda home: in_words(home.model, leaf)),
-        default=_by_model(homes, _default),
-        text=_by_model(homes, lambda home: home.info.description or ""),
+        type="a section"
+        if field in SECTIONS
+        else _by_model(definitions, lambda definition: values_of(definition.model, leaf)),
+        default=_by_model(definitions, _default),
+        text=_by_model(definitions, lambda definition: definition.info.description or ""),
         aliases=_aliases(field),
         values=_learning_rates() if field == "training.learning_rate" else {},
         fields=_inside(field),
-        methods=tuple(map(_tag, homes)) if field.startswith("method.") else (),
+        methods=tuple(map(_tag, definitions)) if field.startswith("method.") else (),
     )
 
 
-def _tag(home: Home) -> str:
+def _tag(definition: FieldDefinition) -> str:
     """The name of a method, from its model."""
-    return str(home.model.model_fields["type"].default)
+    return str(definition.model.model_fields["type"].default)
 
 
-def _by_model(homes: Iterable[Home], told: Callable[[Home], str]) -> str:
-    """What is told of a field; where its models differ, each text behind the methods that it holds for."""
-    owners: dict[str, list[Home]] = {}
-    for home in homes:
-        owners.setdefault(told(home), []).append(home)
+def _by_model(definitions: Iterable[FieldDefinition], describe: Callable[[FieldDefinition], str]) -> str:
+    """The description of a field; where its models differ, each text after the methods that it applies to."""
+    owners: dict[str, list[FieldDefinition]] = {}
+    for definition in definitions:
+        owners.setdefault(describe(definition), []).append(definition)
     if len(owners) == 1:
         return next(iter(owners))
-    return "; ".join(f"{', '.join(map(_tag, having))}: {text.rstrip('.')}" for text, having in owners.items())
+    return "; ".join(f"{', '.join(map(_tag, methods))}: {text.rstrip('.')}" for text, methods in owners.items())
 
 
 def _aliases(field: str) -> dict[str, str]:
     renamed = {name: alias.tools for name, alias in RENAMED.items() if alias.field == field}
-    meant = {name: MEANT[name].tools for name in MEANT if name != field and field in targets(name)}
-    return dict(sorted({**renamed, **meant}.items()))
+    by_value = {
+        name: VALUE_ALIASES[name].tools for name in VALUE_ALIASES if name != field and field in fields_of_alias(name)
+    }
+    return dict(sorted({**renamed, **by_value}.items()))
 
 
 def _learning_rates() -> dict[str, str]:
     return {method: f"{rate:g} with an adapter, {rate / 10:g} without" for method, rate in LEARNING_RATES.items()}
 
 
-def _default(home: Home) -> str:
-    info = home.info
+def _default(definition: FieldDefinition) -> str:
+    info = definition.info
     if info.is_required():
         return "required"
     if info.default_factory is not None:
         return "blank"
     if isinstance(info.default, Section):
         return type(info.default).__name__
-    return _WORDS.get(repr(info.default)) or str(info.default)
+    return _PLAIN.get(repr(info.default)) or str(info.default)
 
 
-_WORDS = {"None": "none", "True": "true", "False": "false", "()": "empty", "{}": "empty"}
+_PLAIN = {"None": "none", "True": "true", "False": "false", "()": "empty", "{}": "empty"}

@@ -1,4 +1,4 @@
-"""How the model learns: one small model for each method, told apart by ``type``."""
+"""How the model learns: one small model for each method, discriminated by ``type``."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def is_function(reward: str) -> bool:
-    """Whether a reward is a Python function, ``module:function``; a job's reference has a dash, which no name has."""
+    """Whether a reward is a Python function, ``module:function``; the dash in a job's reference is in no name."""
     return _FUNCTION.fullmatch(reward) is not None
 
 
@@ -25,8 +25,8 @@ class _Tagged(SpecSection):
     type: str
 
     @model_serializer(mode="wrap")
-    def _keep_the_tag(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The tag is written even when unset fields are left out: without it nothing could be read back."""
+    def _write_type(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The type is written even when unset fields are left out: without it nothing could be read back."""
         return {"type": self.type, **serialize(self)}
 
 
@@ -43,7 +43,7 @@ class DPO(_Tagged):
 
     type: Literal["dpo"] = "dpo"
     beta: Positive = 0.1
-    """How strongly the policy is held to the reference."""
+    """How strongly the policy is kept close to the reference."""
     loss_type: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
     """The loss on the difference of log-ratios."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
@@ -55,7 +55,7 @@ class KTO(_Tagged):
 
     type: Literal["kto"] = "kto"
     beta: Positive = 0.1
-    """How strongly the policy is held to the reference."""
+    """How strongly the policy is kept close to the reference."""
     desirable_weight: Positive = 1.0
     """Weight of the rows labelled good."""
     undesirable_weight: Positive = 1.0
@@ -132,13 +132,15 @@ class GRPO(_Tagged):
     """Temperature of sampling."""
 
 
-def _named(value: Any) -> Any:
+def _method_from_name(value: Any) -> Any:
     if isinstance(value, str):
         return {"type": value}
     return {"type": "sft", **value} if isinstance(value, dict) else value
 
 
 Method = Annotated[
-    SFT | DPO | KTO | ORPO | RewardModeling | PPO | GRPO, Field(discriminator="type"), BeforeValidator(_named)
+    SFT | DPO | KTO | ORPO | RewardModeling | PPO | GRPO,
+    Field(discriminator="type"),
+    BeforeValidator(_method_from_name),
 ]
 """Any of the methods; in a file, a bare name (``method: dpo``) is the method with its defaults; no type is SFT."""

@@ -15,7 +15,7 @@ _SHORTHANDS: dict[str, dict[str, Any]] = {
     "method": {"enum": [get_args(model.model_fields["type"].annotation)[0] for model in SECTIONS["method"]]},
     "adapter": {"const": "none"},
 }
-"""What may stand for a whole section; see the validators of the models."""
+"""What may be written for a section; the validators of the models accept it."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -23,14 +23,14 @@ def json_schema() -> dict[str, Any]:
     schema = JobSpec.model_json_schema()
     for field, shorthand in _SHORTHANDS.items():
         section = schema["properties"][field]
-        kept = {key: section.pop(key) for key in ("description", "default") if key in section}
-        schema["properties"][field] = {"anyOf": [shorthand, section], **kept}
+        annotations = {key: section.pop(key) for key in ("description", "default") if key in section}
+        schema["properties"][field] = {"anyOf": [shorthand, section], **annotations}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ftsdk job spec"}
 
 
-def in_words(model: type[Section], field: str) -> str:
-    """What values a field takes, such as ``a whole number (at least 1) or none``."""
-    *first, last = dict.fromkeys(_words(_properties(model)[field]))
+def values_of(model: type[Section], field: str) -> str:
+    """The values that a field takes, such as ``a whole number (at least 1) or none``."""
+    *first, last = dict.fromkeys(_value_names(_properties(model)[field]))
     return f"{', '.join(first)} or {last}" if first else last
 
 
@@ -40,7 +40,7 @@ def _properties(model: type[Section]) -> dict[str, Any]:
     return properties
 
 
-_KINDS = {
+_TYPE_NAMES = {
     "boolean": "true or false",
     "integer": "a whole number",
     "null": "none",
@@ -48,7 +48,7 @@ _KINDS = {
     "object": "keys and values",
     "string": "text",
 }
-_BOUNDS = {
+_BOUND_TEXTS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "above {}",
     "maximum": "at most {}",
@@ -56,16 +56,16 @@ _BOUNDS = {
 }
 
 
-def _words(schema: dict[str, Any]) -> Iterator[str]:
+def _value_names(schema: dict[str, Any]) -> Iterator[str]:
     """Each value, or kind of values, that fits."""
     if "anyOf" in schema:
         for option in schema["anyOf"]:
-            yield from _words(option)
+            yield from _value_names(option)
     elif "enum" in schema or "const" in schema:
         yield from map(str, schema.get("enum", [schema.get("const")]))
     elif schema.get("type") == "array":
-        yield f"a list of {', '.join(_words(schema['items']))}"
+        yield f"a list of {', '.join(_value_names(schema['items']))}"
     else:
-        kind = _KINDS.get(schema.get("type", ""), "a section")
-        bounds = [words.format(schema[bound]) for bound, words in _BOUNDS.items() if bound in schema]
-        yield f"{kind} ({', '.join(bounds)})" if bounds else kind
+        name = _TYPE_NAMES.get(schema.get("type", ""), "a section")
+        bounds = [text.format(schema[bound]) for bound, text in _BOUND_TEXTS.items() if bound in schema]
+        yield f"{name} ({', '.join(bounds)})" if bounds else name

@@ -10,7 +10,7 @@ from ftsdk.spec.base import SpecSection
 Steps = Annotated[int, Field(ge=1)]
 
 EITHER_OR = {"num_train_epochs": "max_steps", "warmup_ratio": "warmup_steps"}
-"""Two ways of saying the same: the second, where it is set, stands instead of the first."""
+"""Pairs of fields for one quantity: the second, where it is set, replaces the first."""
 
 
 class Training(SpecSection):
@@ -71,20 +71,20 @@ class Training(SpecSection):
 
     @model_serializer(mode="wrap")
     def _write_one_of_two(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where one of two ways was taken, the other's default means nothing, and read back it would contradict."""
+        """Where the second of two fields is set, the first is left out: read back, its default would contradict it."""
         written: dict[str, Any] = serialize(self)
-        for one, other in EITHER_OR.items():
-            if one not in self.model_fields_set and getattr(self, other) is not None:
-                written.pop(one, None)
+        for default, alternative in EITHER_OR.items():
+            if default not in self.model_fields_set and getattr(self, alternative) is not None:
+                written.pop(default, None)
         return written
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "Training":
+    def _refuse_both(self) -> "Training":
         clashes = [
-            Problem(other, f"contradicts {one}", "give one of the two")
-            for one, other in EITHER_OR.items()
-            if {one, other} <= self.model_fields_set and getattr(self, other) is not None
+            Problem(second, f"contradicts {first}", "give one of the two")
+            for first, second in EITHER_OR.items()
+            if {first, second} <= self.model_fields_set and getattr(self, second) is not None
         ]
         if clashes:
-            raise SpecError("two ways of saying one thing", problems=clashes)
+            raise SpecError("two fields for one quantity", problems=clashes)
         return self

@@ -1,4 +1,4 @@
-"""Say what is wrong with a document without repeating it: a value may be a secret in the wrong place."""
+"""Messages for what is wrong with a document, without its values: one may be a secret in the wrong place."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from ftsdk.errors import FtsdkError, Problem
 from ftsdk.redact import redact
 
-_LONGEST_WORD = 40  # characters; longer than any field's name
+_LONGEST_NAME = 40  # characters; longer than any field's name
 
 _MEMBER = re.compile(r".*\[.*|constrained-.*|str|int|float|bool", re.DOTALL)  # Pydantic's names of a union's members
 
 NO_SUCH_FIELD = "there is no such field here"
 
-_WORDS = {
+_MESSAGES = {
     "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
     "dict_type": "expected a section of keys and values",
@@ -45,7 +45,7 @@ _WORDS = {
     "union_tag_invalid": "expected {expected_tags}",
     "union_tag_not_found": "has no type",
 }
-"""From Pydantic's name of an error to ours; its own messages may quote the input, or speak of Python."""
+"""From Pydantic's type of an error to our message; Pydantic's own may quote the input, or use terms of Python."""
 
 _FIXES = {
     "string_type": "put it in quotes if it is meant as text",
@@ -54,43 +54,43 @@ _FIXES = {
 
 
 class Mistake(ValueError):
-    """The text is no document; the message names the place and quotes nothing of it."""
+    """The text is not a document; the message names the place and quotes nothing of the text."""
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """Pydantic's findings as ours: one for each field, with its dotted name and without its value."""
-    found: dict[str, list[Problem]] = {}
+    """Pydantic's errors as problems: one for each field, with its dotted name and without its value."""
+    by_field: dict[str, list[Problem]] = {}
     for detail in error.errors(include_url=False, include_input=False):
         for problem in _problems(detail):
-            found.setdefault(problem.where, []).append(problem)
-    return [_one(where, problems) for where, problems in found.items()]
+            by_field.setdefault(problem.where, []).append(problem)
+    return [_join(where, problems) for where, problems in by_field.items()]
 
 
 def shown_key(key: object) -> str:
-    """A foreign key as it may stand in an error: words as they are, what could be a secret as its length only."""
+    """A key as an error may show it: names as they are; what could be a secret, as its length only."""
     if not isinstance(key, str):
         return f"a key of type {type(key).__name__}"
     plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key) and len(re.findall(r"\d", key)) <= 4
-    if plain and len(key) <= _LONGEST_WORD and redact(key) == key:
+    if plain and len(key) <= _LONGEST_NAME and redact(key) == key:
         return key
     return f"(a key of {len(key)} characters)"
 
 
 def shown_path(path: object) -> str:
-    """A file's path as it may stand in an error."""
+    """A file's path as an error may show it."""
     text = redact(str(path))
-    return text if text.isprintable() and len(text) <= 4 * _LONGEST_WORD else "the file"
+    return text if text.isprintable() and len(text) <= 4 * _LONGEST_NAME else "the file"
 
 
 def unquoted(message: str) -> str:
-    """A parser's message without the text that it quotes; single signs and ``<names of tokens>`` stay."""
+    """A parser's message without the text that it quotes; single characters and ``<names of tokens>`` stay."""
     return re.sub(r"""['"](?!<)[^'"]{3,}.*|\(['"].*""", "...", redact(message), flags=re.DOTALL)
 
 
 def _problems(detail: Mapping[str, Any]) -> Iterator[Problem]:
-    where, kind, context = ".".join(_names(detail["loc"])), detail["type"], detail.get("ctx", {})
+    where, kind, context = ".".join(_location(detail["loc"])), detail["type"], detail.get("ctx", {})
     cause = context.get("error")
-    if kind == "default_factory_not_called":  # a default that follows from another field, which is told itself
+    if kind == "default_factory_not_called":  # the default follows from another field, which is reported itself
         return
     if isinstance(cause, FtsdkError) and cause.problems:
         for problem in cause.problems:
@@ -98,19 +98,19 @@ def _problems(detail: Mapping[str, Any]) -> Iterator[Problem]:
     elif kind == "value_error":
         yield Problem(where, redact(str(cause)))
     else:
-        what = _WORDS.get(kind, "is not accepted here").format_map(context)
-        yield Problem(where, what, _FIXES.get(kind, ""))
+        message = _MESSAGES.get(kind, "is not accepted here").format_map(context)
+        yield Problem(where, message, _FIXES.get(kind, ""))
 
 
-def _one(where: str, problems: Iterable[Problem]) -> Problem:
-    """The findings of one field as one: a union tells of each of its members."""
-    whats, fixes = zip(*((problem.what, problem.fix) for problem in problems), strict=True)
-    joined = ", or ".join(dict.fromkeys(whats)).replace(", or expected ", ", or ")
-    return Problem(where, joined, next(filter(None, fixes), "") if len(whats) == 1 else "")
+def _join(where: str, problems: Iterable[Problem]) -> Problem:
+    """The problems of one field as one: a union reports one for each of its members."""
+    messages, fixes = zip(*((problem.what, problem.fix) for problem in problems), strict=True)
+    joined = ", or ".join(dict.fromkeys(messages)).replace(", or expected ", ", or ")
+    return Problem(where, joined, next(filter(None, fixes), "") if len(messages) == 1 else "")
 
 
-def _names(loc: tuple[int | str, ...]) -> Iterator[str]:
-    """A Pydantic place without the members of unions that it passes through: ``method.dpo.beta`` is ``method.beta``."""
+def _location(loc: tuple[int | str, ...]) -> Iterator[str]:
+    """Pydantic's location without the members of unions on its way: ``method.dpo.beta`` is ``method.beta``."""
     for depth, part in enumerate(loc):
         if isinstance(part, int):
             yield str(part)

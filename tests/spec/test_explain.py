@@ -3,7 +3,7 @@
 import pytest
 
 from ftsdk.errors import SpecError
-from ftsdk.spec.aliases import FIELDS, MEANT, RENAMED
+from ftsdk.spec.aliases import FIELDS, RENAMED, VALUE_ALIASES
 from ftsdk.spec.explain import explain, explain_all
 
 
@@ -24,25 +24,25 @@ def test_a_field_is_found_by_any_name(name, field):
     assert field == explain(name).field
 
 
-@pytest.mark.parametrize("name", [*FIELDS, *RENAMED, *MEANT])
+@pytest.mark.parametrize("name", [*FIELDS, *RENAMED, *VALUE_ALIASES])
 def test_every_known_name_is_explained(name):
-    """No name that the loader takes is unknown here."""
+    """Every name that the loader accepts is explained."""
     assert explain(name).text
 
 
 def test_all_fields_are_explained_once():
     """The whole list has every field, once."""
-    assert sorted(FIELDS) == sorted(found.field for found in explain_all())
+    assert sorted(FIELDS) == sorted(explanation.field for explanation in explain_all())
 
 
 def test_a_field_tells_all_that_is_known():
-    """Type, default, meaning and the names in other tools stand together."""
-    found = explain("training.max_length")
+    """An explanation has the type, the default, the meaning and the names in other tools."""
+    explanation = explain("training.max_length")
 
     assert ("a whole number (at least 2)", "1024", "Axolotl") == (
-        found.type,
-        found.default,
-        found.aliases["sequence_len"],
+        explanation.type,
+        explanation.default,
+        explanation.aliases["sequence_len"],
     )
 
 
@@ -57,22 +57,25 @@ def test_a_section_lists_its_fields():
 
 
 def test_a_field_of_several_methods_tells_them_apart():
-    """Where methods differ, each meaning and default stands behind its methods."""
-    found = explain("method.beta")
+    """Where methods differ, each meaning and default follows its methods."""
+    explanation = explain("method.beta")
 
-    assert ("dpo, kto, orpo: 0.1; grpo: 0.0", ("dpo", "kto", "orpo", "grpo")) == (found.default, found.methods)
+    assert ("dpo, kto, orpo: 0.1; grpo: 0.0", ("dpo", "kto", "orpo", "grpo")) == (
+        explanation.default,
+        explanation.methods,
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("lerning_rate", "did you mean learning_rate, that is training.learning_rate?"),
-        ("batch_size", "it means three things"),
+        ("batch_size", "it has three meanings"),
         ("hf_" + "a" * 30, "ftsdk explain lists all fields"),
     ],
 )
 def test_an_unknown_field_gets_a_hint(name, hint):
-    """A name that is no field is answered with the nearest, or with the question that it raises."""
+    """An unknown name is answered with the nearest one, or with the question that it raises."""
     with pytest.raises(SpecError) as caught:
         explain(name)
 

@@ -1,4 +1,4 @@
-"""Whatever is loaded, it is a spec or a SpecError; nothing else gets out."""
+"""Whatever is loaded, it is a spec or a SpecError; no other error escapes."""
 
 import contextlib
 import tempfile
@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk.errors import SpecError
-from ftsdk.spec.aliases import ASKED, FIELDS, LEAVES, MEANT, OTHER_SECTIONS, RENAMED
+from ftsdk.spec.aliases import AMBIGUOUS_ALIASES, FIELDS, FLAT_FIELDS, OTHER_SECTIONS, RENAMED, VALUE_ALIASES
 from ftsdk.spec.loader import load_spec
 
-KEYS = st.sampled_from(sorted({*FIELDS, *RENAMED, *MEANT, *ASKED, *LEAVES, *OTHER_SECTIONS})) | st.text(max_size=8)
+KEYS = st.sampled_from(
+    sorted({*FIELDS, *RENAMED, *VALUE_ALIASES, *AMBIGUOUS_ALIASES, *FLAT_FIELDS, *OTHER_SECTIONS})
+) | st.text(max_size=8)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -62,7 +64,7 @@ def test_any_override_is_taken_or_a_spec_error(overrides):
 @pytest.mark.parametrize("suffix", ["yaml", "toml", "json"])
 @given(cuts=st.lists(st.tuples(st.integers(0, len(SPEC)), st.integers(0, 8), st.binary(max_size=6)), max_size=6))
 def test_any_file_is_a_spec_or_a_spec_error(suffix, cuts):
-    """A spec file with bytes cut out and put in, read as any format, raises nothing but SpecError."""
+    """A spec file with bytes removed and inserted, read as any format, raises nothing but SpecError."""
     text = SPEC
     for start, length, put in cuts:
         text = text[:start] + put + text[start + length :]

@@ -1,4 +1,4 @@
-"""A spec is loaded from a file or a mapping, and every mistake in it is told with its place."""
+"""A spec is loaded from a file or a mapping, and every mistake in it is reported with its place."""
 
 import pickle
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def problems(source, overrides=()):
     ],
 )
 def test_three_kinds_of_files_say_the_same(write, name, text):
-    """YAML, TOML and JSON give the same spec; ``2e-4`` is a number in each; a path stays as it was written."""
+    """YAML, TOML and JSON give the same spec; ``2e-4`` is a number in each; a path is kept as it was written."""
     spec = load_spec(str(write(name, text)))
 
     assert ("m", ("d.jsonl",), 2e-4) == (spec.model, spec.dataset.paths, spec.learning_rate)
@@ -47,28 +47,28 @@ def test_three_kinds_of_files_say_the_same(write, name, text):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("job.txt", "model: m", "the suffix tells no format"),
+        ("job.txt", "model: m", "this suffix is not that of a supported format"),
         ("job.yaml", "", "is empty"),
         ("job.yaml", " \n", "is empty"),
-        ("job.yaml", "- a", "holds no keys and values"),
-        ("job.json", "3", "holds no keys and values"),
-        ("job.yaml", b"model: m\n\xff\xfe", "is no UTF-8 text, see line 2"),
-        ("job.yaml", "model: m".encode("utf-16"), "is no UTF-8 text, see line 1"),
+        ("job.yaml", "- a", "has no keys and values"),
+        ("job.json", "3", "has no keys and values"),
+        ("job.yaml", b"model: m\n\xff\xfe", "is not UTF-8 text, see line 2"),
+        ("job.yaml", "model: m".encode("utf-16"), "is not UTF-8 text, see line 1"),
         ("job.toml", "#" * 2**20 + "#", "is longer than 1 MiB"),
-        ("job.yaml", "a: 1\nb: [", "is no valid YAML, line 2"),
-        ("job.toml", "a = 1\nb = x", "is no valid TOML, line 2, column 5: Invalid value"),
-        ("job.toml", "a = 1\na = 2\n", "is no valid TOML, line 2, column 6: Cannot overwrite a value"),
-        ("job.json", '{\n"a": }', "is no valid JSON, line 2, column 6: Expecting value"),
+        ("job.yaml", "a: 1\nb: [", "is not valid YAML, line 2"),
+        ("job.toml", "a = 1\nb = x", "is not valid TOML, line 2, column 5: Invalid value"),
+        ("job.toml", "a = 1\na = 2\n", "is not valid TOML, line 2, column 6: Cannot overwrite a value"),
+        ("job.json", '{\n"a": }', "is not valid JSON, line 2, column 6: Expecting value"),
         ("job.json", '{"a": 1, "a": 2}', "has a twice in one section"),
-        ("job.json", '{"a": NaN}', "is no valid JSON: NaN is no number"),
+        ("job.json", '{"a": NaN}', "is not valid JSON: NaN is no number"),
         ("job.json", "[" * 100_000, "nested too deep"),
         ("job.toml", "a = " + "[" * 100_000, "nested too deep"),
         ("job.json", '{"a": ' + "9" * 5000 + "}", "a number is too long"),
-        ("job.toml", "a = " + "9" * 5000, "is no valid TOML"),
+        ("job.toml", "a = " + "9" * 5000, "is not valid TOML"),
     ],
 )
 def test_a_broken_file_is_told_with_its_place(write, name, content, message):
-    """A file that is no document is refused with its name and, where there is one, the line."""
+    """A file that is not a document is refused with its name and, where there is one, the line."""
     path = write(name, content)
     with pytest.raises(SpecError) as caught:
         load_spec(path)
@@ -78,7 +78,7 @@ def test_a_broken_file_is_told_with_its_place(write, name, content, message):
 
 @pytest.mark.parametrize("path", ["missing.yaml", ".", "x\0.yaml", "a" * 5000 + ".yaml", "model: m\ndataset: d.yaml"])
 def test_what_is_no_file_is_a_spec_error(path):
-    """A missing file, a folder and a text that is no path are refused like any other mistake."""
+    """A missing file, a folder and a text that is not a path are refused like any other mistake."""
     with pytest.raises(SpecError):
         load_spec(path)
 
@@ -90,7 +90,7 @@ def test_what_is_no_source_is_a_spec_error():
 
 
 def test_all_mistakes_are_told_at_once(write):
-    """Every finding is told in one error, by field, with its line and the name that was written."""
+    """One error lists every problem by field, with its line and the name that was written."""
     text = "model: m\ndataset: d\nlr: fast\ntraining:\n  packing: maybe\n  ephocs: 1\nmethod: {type: dpo, beta: -1}\n"
 
     assert problems(write("job.yaml", text)) == [
@@ -118,16 +118,16 @@ def test_all_mistakes_are_told_at_once(write):
         ({"training": {"max_steps": 1.5}}, "training.max_steps: expected a whole number"),
         ({"metadata": {"run": 3}}, "metadata.run: expected text -> put it in quotes if it is meant as text"),
         ({"name": "../x"}, "name: expected text of the form ^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$"),
-        ({3: 4}, "a key of type int, where keys are text"),
+        ({3: 4}, "a key of type int, but keys are text"),
     ],
 )
 def test_a_mistake_is_told_in_plain_words(fields, problem):
-    """What is wrong is said without Python's words, and with what to write."""
+    """The message says what is wrong without terms of Python, and what to write."""
     assert [problem] == problems(LEAST | fields)
 
 
 def test_a_missing_field_is_named():
-    """What must be given and is not is named."""
+    """A required field that is missing is named."""
     assert ["model: is required", "dataset: is required"] == problems({})
 
 
@@ -142,7 +142,7 @@ def test_a_missing_field_is_named():
     ],
 )
 def test_an_override_wins(override, written):
-    """An override wins over the source in any spelling, and also over the other way of saying the same."""
+    """An override wins over the source in any spelling, and also over the other field for the same quantity."""
     overrides = override if isinstance(override, dict) else [override]
     source = LEAST | {"training": {"learning_rate": 0.1, "num_train_epochs": 2}}
     expected = written if "max_steps" in written else {"num_train_epochs": 2.0, **written}
@@ -174,7 +174,7 @@ def test_the_last_override_wins():
     ],
 )
 def test_an_override_replaces_what_it_contradicts(source, override, written):
-    """An override clears what cannot stand beside it, and leaves the rest of its section."""
+    """An override removes what contradicts it, and keeps the rest of its section."""
     spec = load_spec(LEAST | source, [override])
 
     assert {"model": "m", "dataset": {"path": "d.jsonl"}} | written == spec.as_written()
@@ -183,22 +183,22 @@ def test_an_override_replaces_what_it_contradicts(source, override, written):
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("training.max_steps", "this override sets nothing"),
+        ("training.max_steps", "this override has no value"),
         ("zzz=1", "there is no such field"),
         ("training.zzz=1", "there is no such field"),
         ("trainig.lr=1", "there is no such field"),
         ("=1", "there is no such field"),
-        ("lr=[1", "the value is no valid YAML"),
+        ("lr=[1", "the value is not valid YAML"),
         ("lr=abc", "expected a number"),
     ],
 )
 def test_a_wrong_override_is_told(override, problem):
     """An override that cannot be understood is refused like a line of the file."""
-    assert [True] == [problem in found for found in problems(LEAST, [override])]
+    assert [True] == [problem in message for message in problems(LEAST, [override])]
 
 
 def test_what_was_read_is_told():
-    """Along with the spec comes what was read in other words, overrides included."""
+    """The spec comes with a note for each name of another tool, overrides included."""
     assert ["lr -> training.learning_rate"] == read_spec(LEAST, ["lr=1e-4"]).notes
 
 
@@ -227,7 +227,7 @@ def test_a_default_that_follows_is_no_second_mistake():
 
 
 def test_a_wrong_override_is_not_blamed_on_a_line(tmp_path):
-    """The file is right; what was said over it is not."""
+    """The file is valid; the override of its value is not."""
     path = tmp_path / "job.yaml"
     path.write_text("model: m\ndataset: d.jsonl\ntraining:\n  learning_rate: 1.0e-4\n")
     with pytest.raises(SpecError) as caught:

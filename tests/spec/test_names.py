@@ -1,9 +1,19 @@
-"""The names of other tools lead to one field of ours each."""
+"""Each name of another tool leads to one field of ours."""
+
+import itertools
 
 import pytest
 
 from ftsdk.errors import SpecError
-from ftsdk.spec.aliases import ASKED, FIELDS, LEAVES, MEANT, RENAMED, WORDS, targets
+from ftsdk.spec.aliases import (
+    AMBIGUOUS_ALIASES,
+    FIELDS,
+    FLAT_FIELDS,
+    RENAMED,
+    VALUE_ALIASES,
+    VALUE_SYNONYMS,
+    fields_of_alias,
+)
 from ftsdk.spec.canonical import canonical
 from ftsdk.spec.loader import load_spec
 
@@ -18,17 +28,19 @@ def value_of(spec, field):
 
 def test_every_alias_leads_to_a_field():
     """No table names a field that is not there."""
-    named = {alias.field for alias in RENAMED.values()} | {field for name in MEANT for field in targets(name)}
+    fields = {alias.field for alias in RENAMED.values()} | {
+        field for name in VALUE_ALIASES for field in fields_of_alias(name)
+    }
 
-    assert set() == (named | set(WORDS)) - set(FIELDS)
+    assert set() == (fields | set(VALUE_SYNONYMS)) - set(FIELDS)
 
 
 def test_no_name_means_two_things():
     """A name stands in one table only."""
-    tables = (set(RENAMED), set(MEANT) - {"adapter"}, set(ASKED), set(LEAVES), set(FIELDS))
-    doubled = {name for i, one in enumerate(tables) for other in tables[i + 1 :] for name in one & other}
+    tables = (set(RENAMED), set(VALUE_ALIASES) - {"adapter"}, set(AMBIGUOUS_ALIASES), set(FLAT_FIELDS), set(FIELDS))
+    repeated = {name for first, second in itertools.combinations(tables, 2) for name in first & second}
 
-    assert set() == doubled
+    assert set() == repeated
 
 
 @pytest.mark.parametrize(
@@ -80,7 +92,7 @@ def test_no_name_means_two_things():
     ],
 )
 def test_a_name_of_another_tool_is_understood(written, field, value):
-    """A name that is in people's fingers sets the field that it means."""
+    """A name that users know from another tool sets the field that it means."""
     assert value == value_of(load_spec(LEAST | written), field)
 
 
@@ -114,7 +126,7 @@ def test_a_whole_file_of_axolotl_is_understood():
 
 
 def test_every_translation_is_echoed():
-    """What was read in other words is told in canonical form; what was canonical is not."""
+    """Each name of another tool is listed with our field; a canonical name is not."""
     _, notes = canonical({**LEAST, "lr": 1e-3, "load_in_4bit": True, "quantization": "int4", "training": {"seed": 1}})
 
     assert notes == [
@@ -124,12 +136,12 @@ def test_every_translation_is_echoed():
 
 
 def test_a_value_in_other_words_is_echoed():
-    """Another word for a value is told as well, where the name was canonical."""
+    """A synonym of a value is listed as well, where the name was canonical."""
     assert ["compute.quantization is read as nf4"] == canonical({"compute": {"quantization": "int4"}})[1]
 
 
 @pytest.mark.parametrize(
-    ("written", "what"),
+    ("written", "message"),
     [
         ({"lr": 1e-3, "learning_rate": 1e-4}, "lr and learning_rate do not agree"),
         ({"training": {"learning_rate": 1e-3}, "lr": 1e-4}, "training.learning_rate and lr do not agree"),
@@ -138,12 +150,12 @@ def test_a_value_in_other_words_is_echoed():
         ({"training": 5, "lr": 1e-4}, "training and lr do not agree"),
     ],
 )
-def test_spellings_that_disagree_are_refused(written, what):
+def test_spellings_that_disagree_are_refused(written, message):
     """Two spellings of one field with different values are an error that names both."""
     with pytest.raises(SpecError) as caught:
         canonical(written)
 
-    assert [what] == [problem.what for problem in caught.value.problems]
+    assert [message] == [problem.what for problem in caught.value.problems]
 
 
 def test_spellings_that_agree_are_taken():
@@ -162,24 +174,24 @@ def test_spellings_that_agree_are_taken():
     ],
 )
 def test_an_unknown_name_gets_the_nearest_one(written, where, fix):
-    """A slip of the fingers is answered with the real name and its place."""
+    """A typing error is answered with the real name and its section."""
     with pytest.raises(SpecError) as caught:
         canonical(written)
 
     assert [(where, fix)] == [(problem.where, problem.fix) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("name", sorted(ASKED))
+@pytest.mark.parametrize("name", sorted(AMBIGUOUS_ALIASES))
 def test_an_ambiguous_name_gets_a_question(name):
-    """A name that means different things elsewhere is refused, and the answer says what to write."""
+    """A name that means different things in other tools is refused, and the error says what to write."""
     with pytest.raises(SpecError) as caught:
         canonical({name: 8})
 
-    assert [(name, ASKED[name])] == [(problem.where, problem.fix) for problem in caught.value.problems]
+    assert [(name, AMBIGUOUS_ALIASES[name])] == [(problem.where, problem.fix) for problem in caught.value.problems]
 
 
 def test_a_value_that_no_table_holds_is_refused():
-    """An alias with a value that is not understood says which ones are, and which field to set instead."""
+    """An alias with an unknown value lists the known ones, and the field to set instead."""
     with pytest.raises(SpecError) as caught:
         canonical({"assistant_only_loss": False})
 
@@ -187,7 +199,7 @@ def test_a_value_that_no_table_holds_is_refused():
 
 
 def test_very_many_mistakes_stay_readable():
-    """A file of nothing but mistakes is not answered with as many lines."""
+    """A file of ten thousand mistakes gives an error of some fifty lines."""
     names = {f"zzz{number}": 1 for number in range(10_000)}
     with pytest.raises(SpecError) as caught:
         load_spec(names | {"metadata": names})

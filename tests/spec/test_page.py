@@ -1,4 +1,4 @@
-"""The page on the spec says what the models say."""
+"""The page on the spec agrees with the models."""
 
 import runpy
 from pathlib import Path

@@ -9,7 +9,7 @@ from ftsdk.errors import SpecError
 from ftsdk.spec.aliases import FIELDS
 from ftsdk.spec.base import Section
 from ftsdk.spec.loader import load_spec
-from ftsdk.spec.schema import in_words, json_schema
+from ftsdk.spec.schema import json_schema, values_of
 
 LEAST = {"model": "m", "dataset": "d.jsonl"}
 
@@ -58,16 +58,18 @@ def test_the_schema_is_sound():
 
 def test_every_field_is_described():
     """Each field has a docstring, which editors show."""
-    bare = [field for field, homes in FIELDS.items() for home in homes if not home.info.description]
+    bare = [
+        field for field, definitions in FIELDS.items() for definition in definitions if not definition.info.description
+    ]
 
     assert {"method.type"} == set(bare)
 
 
 def test_a_type_is_told_in_words():
-    """What a field takes is told without a programmer's words."""
+    """The values of a field are described without terms of programming."""
 
     class Example(Section):
         rate: float | None = None
         names: tuple[str, ...] = ()
 
-    assert ("a number or none", "a list of text") == (in_words(Example, "rate"), in_words(Example, "names"))
+    assert ("a number or none", "a list of text") == (values_of(Example, "rate"), values_of(Example, "names"))

@@ -1,4 +1,4 @@
-"""A secret that was pasted in the wrong place shows up nowhere in the error."""
+"""A secret that was pasted in the wrong place is nowhere in the error."""
 
 import json
 import pickle
@@ -44,21 +44,21 @@ PLACES = (
 )
 
 
-def everything_told(error):
+def exposed_by(error):
     """All that an error shows or carries: its text, data, pickle, and the errors behind it."""
-    told = [str(error), repr(error), json.dumps(error.to_dict()), repr(vars(error)), repr(pickle.dumps(error))]
-    return "\n".join([*told, *(everything_told(part) for part in (error.__cause__, error.__context__) if part)])
+    texts = [str(error), repr(error), json.dumps(error.to_dict()), repr(vars(error)), repr(pickle.dumps(error))]
+    return "\n".join([*texts, *(exposed_by(part) for part in (error.__cause__, error.__context__) if part)])
 
 
 def leaks(secret, *arguments):
     with pytest.raises(SpecError) as caught:
         load_spec(*arguments)
-    return secret in everything_told(caught.value) or json.dumps(secret)[1:-1] in everything_told(caught.value)
+    return secret in exposed_by(caught.value) or json.dumps(secret)[1:-1] in exposed_by(caught.value)
 
 
 @pytest.mark.parametrize("secret", CANARIES)
 def test_no_place_in_a_spec_leaks(secret):
-    """Wherever a secret stands, as a value or as a key, the error does not repeat it."""
+    """Wherever a secret is, as a value or as a key, the error does not repeat it."""
     assert [] == [place for place in PLACES if leaks(secret, LEAST | place(secret))]
 
 
