@@ -1,4 +1,4 @@
-"""A LoRA adapter in a folder: what it changes in its base, weight by weight."""
+"""A LoRA adapter in a folder: the weights that it changes in its base, and how."""
 
 import copy
 import json
@@ -16,108 +16,118 @@ from torch import Tensor, nn
 from ftsdk.artifact import tensors_in
 from ftsdk.artifact.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from ftsdk.errors import ArtifactError
-from ftsdk.posttrain.loading import quietly
+from ftsdk.posttrain.loading import quiet_libraries
 
-_ROOT = "base_model.model."
-"""What PEFT writes before the name of each weight."""
+_PREFIX = "base_model.model."
+"""PEFT writes it before the name of each weight."""
 
-_STARTS = re.compile(r"True|False|None|gaussian|orthogonal|eva|pissa(_niter_\d+)?|olora")
-"""Starts of an adapter after which PEFT can say, from the base and the adapter alone, what the model is."""
+# loftq and corda are left out: they replace the base's weights by numbers that the adapter's files do not hold.
+_INITS = re.compile(r"True|False|None|gaussian|orthogonal|eva|pissa(_niter_\d+)?|olora")
+"""Values of ``init_lora_weights`` after which base and adapter alone decide what the model computes."""
 
-Part = Mapping[str, Tensor]
+LayerWeights = Mapping[str, Tensor]
 """The tensors of one adapted layer, by their names in it."""
 
 
 class Adapter(NamedTuple):
-    """What a folder's adapter holds."""
+    """The content of an adapter's folder."""
 
     config: LoraConfig
-    parts: dict[str, Part]
-    """From an adapted layer to what adapts it."""
-    whole: dict[str, Tensor]
-    """Weights that take the place of the base's, such as a score head, by their names."""
+    layers: dict[str, LayerWeights]
+    """From the name of an adapted layer to its tensors."""
+    replacements: dict[str, Tensor]
+    """Weights that replace the base's, such as a score head, by their names."""
 
 
 def read_adapter(folder: Path) -> Adapter:
     """The adapter in a folder.
 
     Raises:
-        ArtifactError: It is none that can be merged.
+        ArtifactError: The folder holds no LoRA adapter, or one that cannot be merged.
     """
     config = _read_config(folder)
     if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise _cannot(folder, f"it holds no {ADAPTER_WEIGHTS}, and a pickle is never loaded")
+        raise _not_mergeable(folder, f"it holds no {ADAPTER_WEIGHTS}, and a pickle is never loaded")
     tensors_in(folder / ADAPTER_WEIGHTS)
-    parts: dict[str, dict[str, Tensor]] = {}
-    whole = {}
+    layers: dict[str, dict[str, Tensor]] = {}
+    replacements = {}
     for key, tensor in load_file(folder / ADAPTER_WEIGHTS).items():
-        layer, lora, name = key.removeprefix(_ROOT).partition(".lora_")
+        layer, lora, name = key.removeprefix(_PREFIX).partition(".lora_")
         if lora:
-            parts.setdefault(layer, {})[f"lora_{name}"] = tensor
+            layers.setdefault(layer, {})[f"lora_{name}"] = tensor
         else:
-            whole[layer.replace(".base_layer.", ".")] = tensor  # PEFT saves some adapted layers whole, too
-    for layer in parts:
+            # PEFT saves the complete weight of an adapted embedding, too: under base_layer, which the base lacks.
+            replacements[layer.replace(".base_layer.", ".")] = tensor
+    for layer in layers:
+        # Without this check a layer that the configuration does not name would be merged here, and left out by PEFT.
         if not check_target_module_exists(config, layer):
-            raise _cannot(folder, f"it holds weights for {layer}, which its target_modules do not name")
-    return Adapter(config, dict(parts), whole)
+            raise _not_mergeable(folder, f"it holds weights for {layer}, which its target_modules do not name")
+    return Adapter(config, dict(layers), replacements)
 
 
 def _read_config(folder: Path) -> LoraConfig:
-    said = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-    if said.get("peft_type") != "LORA":
-        raise _cannot(folder, f"it is no LoRA adapter but {said.get('peft_type')}")
-    start = str(said.get("init_lora_weights"))
-    if not _STARTS.fullmatch(start):
-        raise _cannot(folder, f"its start, init_lora_weights={start}, has changed the base in a way of its own")
+    fields = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    if fields.get("peft_type") != "LORA":
+        raise _not_mergeable(folder, f"it is no LoRA adapter but {fields.get('peft_type')}")
+    init = str(fields.get("init_lora_weights"))
+    if not _INITS.fullmatch(init):
+        raise _not_mergeable(
+            folder, f"init_lora_weights={init} has changed the base's weights, and they were not saved"
+        )
     try:
-        with quietly():
+        with quiet_libraries():
             config: LoraConfig = PeftConfig.from_pretrained(folder)
             return config
     except (ImportError, TypeError, ValueError) as error:
-        raise _cannot(folder, str(error).partition("\n")[0]) from error
+        raise _not_mergeable(folder, str(error).partition("\n")[0]) from error
 
 
-def merged(config: LoraConfig, layer: nn.Module, path: str, weight: Tensor, part: Part) -> Tensor:
-    """A base's weight with its part of the adapter in it, computed in float32 by PEFT's own layer.
+def merge_layer(config: LoraConfig, layer: nn.Module, path: str, weight: Tensor, tensors: LayerWeights) -> Tensor:
+    """A layer's weight with its adapter merged into it, computed in float32 by PEFT's own layer.
 
     Args:
         config: The adapter's.
-        layer: The base's layer, which may hold no numbers (on ``meta``); it is left as it is.
-        path: The layer's name in the model, which rules for single layers look at.
+        layer: The base's layer, possibly without numbers (on ``meta``); it is not changed.
+        path: The layer's name in the model; ``rank_pattern`` and ``alpha_pattern`` match it.
         weight: The layer's weight.
-        part: What adapts it.
+        tensors: The layer's tensors in the adapter.
 
     Returns:
         In the type of ``weight``.
 
     Raises:
-        ArtifactError: They do not fit, or the result holds no numbers.
+        ArtifactError: Base and adapter do not fit, or the merged weight holds NaN or infinity.
     """
     base: Any = copy.deepcopy(layer)
     base.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
-    base.bias = None  # no adapter of this kind touches it
+    base.bias = None  # LoRA's merge does not change it
+    # PEFT decides by a layer's full name which rank and alpha it has, so the layer stands under that name.
     root = _nested(path, base)
-    with quietly():
-        inject_adapter_in_model(_for_one(config, path), root)
+    with quiet_libraries():
+        inject_adapter_in_model(_layer_config(config, path), root)
     tuned: Any = root.get_submodule(path)
-    _fill(tuned, path, part)
+    _fill(tuned, path, tensors)
     try:
         tuned.merge(safe_merge=True)
     except (NotImplementedError, ValueError) as error:
-        raise ArtifactError(f"the adapter breaks {path}: {error}", hint="the training has diverged") from error
-    result: Tensor = tuned.get_base_layer().weight.data.to(weight.dtype)
-    return result
+        raise ArtifactError(
+            f"the adapter breaks {path}: {error}", hint="the training has diverged: see its losses"
+        ) from error
+    merged: Tensor = tuned.get_base_layer().weight.data.to(weight.dtype)
+    return merged
 
 
-def _for_one(config: LoraConfig, path: str) -> LoraConfig:
-    """The adapter's settings for one layer; only starts that split the base are computed again."""
-    one = copy.deepcopy(config)
-    one.target_modules = {path}
-    one.exclude_modules = one.layers_to_transform = one.layers_pattern = one.modules_to_save = None
-    if not str(one.init_lora_weights).startswith(("pissa", "olora")):
-        one.init_lora_weights = False
-    one.inference_mode = True
-    return one
+def _layer_config(config: LoraConfig, path: str) -> LoraConfig:
+    """The adapter's settings for one layer."""
+    single = copy.deepcopy(config)
+    single.target_modules = {path}
+    single.exclude_modules = single.layers_to_transform = single.layers_pattern = single.modules_to_save = None
+    # PiSSA and OLoRA subtract the adapter's first value from the base. Only the init computes that residue, and it is
+    # deterministic; any other init is skipped, since the loaded tensors replace its numbers anyway.
+    if not str(single.init_lora_weights).startswith(("pissa", "olora")):
+        single.init_lora_weights = False
+    single.inference_mode = True
+    return single
 
 
 def _nested(path: str, layer: nn.Module) -> nn.Module:
@@ -130,22 +140,24 @@ def _nested(path: str, layer: nn.Module) -> nn.Module:
     return module
 
 
-def _fill(tuned: nn.Module, path: str, part: Part) -> None:
-    """Put the adapter's tensors into PEFT's layer, each where it belongs."""
-    places = {}
-    for name, parameter in tuned.named_parameters():
-        if name.startswith("lora_"):
-            places[name.replace(".default", "")] = parameter
-    for name, tensor in part.items():
-        place = places.pop(name, None)
-        if place is None:
-            place = places.pop(f"{name}.weight", None)  # as DoRA's magnitudes are saved
-        if place is None or place.shape != tensor.shape:
+def _fill(tuned: nn.Module, path: str, tensors: LayerWeights) -> None:
+    """Copy the adapter's tensors into PEFT's layer: each of its parameters gets one."""
+    # Files do not hold the adapter's name, which is PEFT's "default" here.
+    parameters: dict[str, nn.Parameter | None] = {
+        name.replace(".default", ""): parameter
+        for name, parameter in tuned.named_parameters()
+        if name.startswith("lora_")
+    }
+    for name, tensor in tensors.items():
+        # PEFT saves DoRA's magnitude without the suffix.
+        parameter = parameters.pop(name if name in parameters else f"{name}.weight", None)
+        if parameter is None or parameter.shape != tensor.shape:
             raise ArtifactError(f"the adapter's {path}.{name} does not fit the base", hint="give its own base model")
-        place.data = tensor.to(torch.float32)
-    if places:
-        raise ArtifactError(f"the adapter lacks {path}.{next(iter(places))}", hint="fetch it again")
+        parameter.data = tensor.to(torch.float32)
+    if parameters:
+        raise ArtifactError(f"the adapter lacks {path}.{next(iter(parameters))}", hint="fetch it again")
 
 
-def _cannot(folder: Path, why: str) -> ArtifactError:
-    return ArtifactError(f"the adapter in {folder} cannot be merged: {why}", hint="merge it with the tool that made it")
+def _not_mergeable(folder: Path, reason: str) -> ArtifactError:
+    hint = "merge it with the tool that made it"
+    return ArtifactError(f"the adapter in {folder} cannot be merged: {reason}", hint=hint)

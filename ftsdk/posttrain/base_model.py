@@ -1,4 +1,4 @@
-"""The base that an adapter stands on."""
+"""The base model that an adapter was trained on."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ftsdk.translation.model_source import read_object
 
 
 def base_of(folder: Path) -> ModelSettings:
-    """The base as it was held in training; where the plan is not the local engine's own, unquantized.
+    """The base as training loaded it; unquantized where the plan does not say how it was loaded.
 
     Args:
         folder: Of an adapter.
@@ -24,13 +24,16 @@ def base_of(folder: Path) -> ModelSettings:
     if not (folder / MANIFEST).is_file():
         adapter = read_object(folder / ADAPTER_CONFIG) or {}
         if not isinstance(name := adapter.get("base_model_name_or_path"), str):
-            what = f"{folder / ADAPTER_CONFIG} names no base model"
-            raise ArtifactError(what, hint="write it there, as base_model_name_or_path")
+            problem = f"{folder / ADAPTER_CONFIG} names no base model"
+            raise ArtifactError(problem, hint="write it there, as base_model_name_or_path")
         return _unquantized(name, adapter.get("revision"))
     manifest = read_manifest(folder)
+    # A plan's native request belongs to its backend. Only the local engine's (and of those that run it elsewhere) has
+    # ModelSettings under "model": with them, the base is quantized here as it was in training. In other requests
+    # "model" is a name, or a section with other keys, or missing; the manifest's own fields hold for all of them.
     try:
         return ModelSettings.model_validate(manifest.plan.get("model"))
-    except ValidationError:  # another backend's plan has words of its own
+    except ValidationError:
         return _unquantized(manifest.base_model, manifest.base_model_revision)
 
 

@@ -15,132 +15,137 @@ from ftsdk.data.encoding import encode_prompt, prompt_and_answer
 from ftsdk.errors import InputError
 from ftsdk.modeling.loading import pick_device, pick_dtype, versions
 from ftsdk.posttrain import tasks
-from ftsdk.posttrain.base_and_tuned import both, dtype_name, settings_of
-from ftsdk.posttrain.held_out_rows import HeldRows, prompts_of, rows_of, spec_of
-from ftsdk.posttrain.loading import quietly
-from ftsdk.posttrain.metrics import MEASURES, Units
+from ftsdk.posttrain.base_and_tuned import base_settings, dtype_name, measure_both
+from ftsdk.posttrain.held_out_rows import EvaluationRows, prompts_of, rows_of, spec_of
+from ftsdk.posttrain.loading import quiet_libraries
+from ftsdk.posttrain.metrics import METRICS, Units
 from ftsdk.spec import JobSpec
 from ftsdk.translation.model_source import is_reward_model
 
 
-class Work(NamedTuple):
-    """All that is measured of each of the two models; made, and refused, before the first is loaded."""
+class EvaluationInputs(NamedTuple):
+    """What both models are measured with; every error in it is raised before the first model is loaded."""
 
     spec: JobSpec
     tokenizer: Any
     dtype: torch.dtype
-    held: HeldRows | None
+    rows: EvaluationRows | None
     units: Units
-    asked: Sequence[Row]
+    sample_rows: Sequence[Row]
     """Rows whose prompts are answered."""
-    loaded: tasks.Loaded | None
+    loaded_tasks: tasks.LoadedTasks | None
 
 
-class Side(NamedTuple):
-    """What one model gave."""
+class ModelResults(NamedTuple):
+    """The results of one of the two models."""
 
     answers: list[str]
-    results: Any
-    seen: Any
+    task_results: Any
+    measurement: Any
+    """Over the held-out rows."""
 
 
-def evaluate(folder: Path, wanted: EvaluationSettings) -> Evaluation:
+def evaluate(folder: Path, options: EvaluationSettings) -> Evaluation:
     """Measure base and artifact by the same code, in the same precision.
 
     Args:
         folder: A verified artifact.
-        wanted: What to measure.
+        options: What to measure.
 
     Raises:
         InputError: There is nothing to measure, or what is asked for does not go with the artifact.
-        DataError: The held-out rows are gone or have changed.
+        DataError: The held-out rows are missing or have changed.
         ArtifactError: A model cannot be loaded.
         MissingExtra: Tasks are asked for, and the harness is not installed.
-        UnreachableError: A task's rows cannot be had.
+        UnreachableError: A task's rows cannot be downloaded.
     """
     manifest = read_manifest(folder)
-    work = _prepared(folder, manifest, wanted)
-    with quietly():
-        base, artifact = both(folder, manifest, lambda model: _measured(model, work, wanted))
-    settings = settings_of(folder, manifest)
+    inputs = _prepare(folder, manifest, options)
+    with quiet_libraries():
+        base, artifact = measure_both(folder, manifest, lambda model: _measure(model, inputs, options))
+    base_model = base_settings(folder, manifest)
     return Evaluation(
         base_model=manifest.base_model,
         base_model_revision=manifest.base_model_revision,
         job=manifest.job,
         weights=manifest.weights(),
         method=manifest.method,
-        settings=wanted,
-        held_out=_held_out(work, base, artifact),
-        tasks=() if work.loaded is None else tasks.compared(base.results, artifact.results),
+        settings=options,
+        held_out=_held_out(inputs, base, artifact),
+        tasks=() if inputs.loaded_tasks is None else tasks.compare_results(base.task_results, artifact.task_results),
         samples=tuple(
-            Sample(prompt=_prompt(row), expected=_expected(row), base=one, artifact=other)
-            for row, one, other in zip(work.asked, base.answers, artifact.answers, strict=True)
+            Sample(prompt=_prompt(row), expected=_expected(row), base=base_answer, artifact=answer)
+            for row, base_answer, answer in zip(inputs.sample_rows, base.answers, artifact.answers, strict=True)
         ),
-        dtype=dtype_name(work.dtype),
-        quantization=_quantization(settings.quantization),
-        versions=versions() | ({} if work.loaded is None else {"lm-eval": metadata.version("lm-eval")}),
+        dtype=dtype_name(inputs.dtype),
+        quantization=_quantization(base_model.quantization),
+        versions=versions() | ({} if inputs.loaded_tasks is None else {"lm-eval": metadata.version("lm-eval")}),
     )
 
 
-def _prepared(folder: Path, manifest: Manifest, wanted: EvaluationSettings) -> Work:
+def _prepare(folder: Path, manifest: Manifest, options: EvaluationSettings) -> EvaluationInputs:
     scores = is_reward_model(folder)
-    if scores and wanted.tasks:
+    if scores and options.tasks:
         raise InputError("tasks: a reward model scores answers and writes none", hint="leave tasks out")
     spec = spec_of(manifest)
-    held = rows_of(manifest, spec, wanted)
-    if held is None and not wanted.tasks:
+    rows = rows_of(manifest, spec, options)
+    if rows is None and not options.tasks:
         raise InputError(
-            "there is nothing to evaluate: " + ("the job held out no rows" if wanted.held_out else "no task is named"),
+            "there is nothing to evaluate: " + ("the job held out no rows" if options.held_out else "no task is named"),
             hint="give tasks=[...] or dataset=..., on the command line --tasks or --dataset",
         )
-    settings = settings_of(folder, manifest)
-    loaded = tasks.load(wanted)
+    base_model = base_settings(folder, manifest)
+    loaded_tasks = tasks.load_tasks(options)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Work(
+    return EvaluationInputs(
         spec=spec,
         tokenizer=tokenizer,
-        dtype=pick_dtype(settings.dtype, pick_device()),
-        held=held,
-        units=() if held is None else MEASURES[held.method].encode(held.rows, tokenizer, spec),
-        asked=() if held is None or scores else tuple(prompts_of(held.rows, wanted.samples)),
-        loaded=loaded,
+        dtype=pick_dtype(base_model.dtype, pick_device()),
+        rows=rows,
+        units=() if rows is None else METRICS[rows.method].encode(rows.rows, tokenizer, spec),
+        sample_rows=() if rows is None or scores else tuple(prompts_of(rows.rows, options.samples)),
+        loaded_tasks=loaded_tasks,
     )
 
 
-def _measured(model: Any, work: Work, wanted: EvaluationSettings) -> Side:
-    return Side(
-        answers=[_answer(model, work.tokenizer, row, wanted.max_new_tokens) for row in work.asked],
-        results=None if work.loaded is None else tasks.run(work.loaded, model, work.tokenizer, wanted),
-        seen=None if work.held is None else MEASURES[work.held.method].look(model, work.units, work.spec, work.dtype),
+def _measure(model: Any, inputs: EvaluationInputs, options: EvaluationSettings) -> ModelResults:
+    rows, loaded_tasks = inputs.rows, inputs.loaded_tasks
+    return ModelResults(
+        answers=[_answer(model, inputs.tokenizer, row, options.max_new_tokens) for row in inputs.sample_rows],
+        task_results=None if loaded_tasks is None else tasks.run_tasks(loaded_tasks, model, inputs.tokenizer, options),
+        measurement=None
+        if rows is None
+        else METRICS[rows.method].measure(model, inputs.units, inputs.spec, inputs.dtype),
     )
 
 
 @torch.inference_mode()
-def _answer(model: Any, tokenizer: Any, row: Row, longest: int) -> str:
+def _answer(model: Any, tokenizer: Any, row: Row, max_new_tokens: int) -> str:
     prompt, _ = prompt_and_answer(row.value)
     ids = torch.tensor([encode_prompt(prompt, tokenizer, row.value.get("tools"))], device=model.device)
     output = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         do_sample=False,
-        max_new_tokens=longest,
+        max_new_tokens=max_new_tokens,
         use_cache=True,
         pad_token_id=tokenizer.pad_token_id,
     )
     return str(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)).strip()
 
 
-def _held_out(work: Work, base: Side, artifact: Side) -> HeldOut | None:
-    if work.held is None:
+def _held_out(inputs: EvaluationInputs, base: ModelResults, artifact: ModelResults) -> HeldOut | None:
+    rows = inputs.rows
+    if rows is None:
         return None
     return HeldOut(
-        origin=work.held.origin,
-        files=work.held.files,
-        rows=len(work.held.rows),
-        tokens=sum(row.labelled for unit in work.units for row in unit.rows),
-        metrics=MEASURES[work.held.method].compare(base.seen, artifact.seen, work.spec),
+        origin=rows.origin,
+        files=rows.files,
+        rows=len(rows.rows),
+        tokens=sum(row.labelled for unit in inputs.units for row in unit.rows),
+        metrics=METRICS[rows.method].compare(base.measurement, artifact.measurement, inputs.spec),
     )
 
 
@@ -149,7 +154,7 @@ def _prompt(row: Row) -> Any:
 
 
 def _expected(row: Row) -> str:
-    """A row's own answer as text; of two, the better one."""
+    """A row's own answer as text; of two, the preferred one."""
     answer = row.value["chosen"] if "chosen" in row.value else prompt_and_answer(row.value)[1]
     if isinstance(answer, list):
         return "\n".join(str(message.get("content") or "") for message in answer)

@@ -1,4 +1,4 @@
-"""Try an artifact: load an adapter on its base, or a whole model, and generate. Runs in the caller's process."""
+"""The step ``load``: load an adapter on its base, or a whole model, to generate in the caller's process."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from ftsdk.artifact.model_files import ADAPTER_CONFIG
+from ftsdk.artifact.model_files import artifact_kind
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.modeling.loading import load_base, pick_device
 from ftsdk.posttrain.base_model import base_of
-from ftsdk.posttrain.loading import load_model, quantized_by, quietly
+from ftsdk.posttrain.loading import load_model, quantization_library, quiet_libraries
 from ftsdk.translation.model_source import is_reward_model
 
 Prompt = str | list[dict[str, Any]]
@@ -34,20 +34,20 @@ class Generator:
     def generate(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0
     ) -> list[str]:
-        """One answer for each prompt.
+        """One answer per prompt.
 
         Args:
-            prompts: Chat messages; or plain text, which is asked as a user's message where the model chats.
+            prompts: Chat messages; or plain text, sent as a user's message if the model has a chat template.
             max_new_tokens: Longest answer, in tokens.
-            temperature: Of sampling; 0 takes the likeliest token each time.
-            seed: Decides the sampling.
+            temperature: Of sampling; at 0 the likeliest token is taken each time.
+            seed: Of the sampling.
 
         Raises:
-            InputError: A setting cannot be, or a prompt is neither text nor messages.
+            InputError: A setting is out of range, or a prompt is neither text nor messages.
         """
         if max_new_tokens < 1 or temperature < 0:
-            what = "an answer has a token at least, and a temperature of 0 or more"
-            raise InputError(what, hint="correct max_new_tokens or temperature")
+            problem = "max_new_tokens must be at least 1, and temperature at least 0"
+            raise InputError(problem, hint="correct max_new_tokens or temperature")
         if not prompts:
             return []
         torch.manual_seed(seed)
@@ -56,7 +56,7 @@ class Generator:
             texts,
             return_tensors="pt",
             padding=True,
-            add_special_tokens=self.tokenizer.chat_template is None,
+            add_special_tokens=self.tokenizer.chat_template is None,  # a chat template writes its own
             return_token_type_ids=False,
         ).to(self.model.device)
         sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
@@ -83,10 +83,10 @@ class Generator:
 
 
 def load(folder: Path) -> Generator:
-    """Load what a job made, or any model folder.
+    """Load the artifact of a job, or any model folder.
 
     Args:
-        folder: A PEFT adapter, whose base is loaded as it was in training, or a whole model.
+        folder: A PEFT adapter, whose base is loaded as in training, or a whole model.
 
     Raises:
         ArtifactError: It is a reward model.
@@ -94,19 +94,20 @@ def load(folder: Path) -> Generator:
     if is_reward_model(folder):
         raise ArtifactError(
             f"{folder} holds a reward model: it scores answers and writes none",
-            hint="name it in method.reward of a PPO spec; how to score with it stands in its README.md",
+            hint="name it in method.reward of a PPO spec; its README.md shows how to score with it",
         )
+    # Padding stands on the left, so that each answer begins right behind its prompt.
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    with quietly():
+    with quiet_libraries():
         return Generator(_load_model(folder), tokenizer)
 
 
 def _load_model(folder: Path) -> Any:
-    if (folder / ADAPTER_CONFIG).is_file():
+    if artifact_kind(folder) == "adapter":
         return _with_adapter(folder)
-    if quantized_by(folder) == "torchao" and find_spec("torchao") is None:
+    if quantization_library(folder) == "torchao" and find_spec("torchao") is None:
         raise MissingExtra("quantize", "torchao")
     return load_model(folder, scores=False, device_map={"": pick_device()})
 

@@ -1,4 +1,4 @@
-"""Load a whole model or its tokenizer from a folder, quietly, and say in the user's words why it cannot be done."""
+"""Load a whole model or its tokenizer from a folder, without library output; errors name the folder."""
 
 import json
 import os
@@ -30,24 +30,25 @@ def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
 
     Args:
         folder: Holds its configuration and its weights, in safetensors.
-        scores: Whether it gives scores, or text.
+        scores: Whether it outputs a score, or text.
         options: More for ``from_pretrained``.
 
     Raises:
         ArtifactError: It cannot be loaded.
     """
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    with told(folder), quietly(), _one_by_one():
+    with artifact_errors(folder), quiet_libraries(), _sequential_loading():
         model, loading = auto.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **{"device_map": {"": "cpu"}, **options}
         )
-    if what := what_lacks(set(loading["missing_keys"]) - ({"score.weight"} if scores else set())):
-        raise ArtifactError(f"the files of the model in {folder} {what}", hint="bring the model here anew")
+    # Transformers only warns of missing weights and fills them with random numbers. A new score head may be missing.
+    if problem := what_lacks(set(loading["missing_keys"]) - ({"score.weight"} if scores else set())):
+        raise ArtifactError(f"the files of the model in {folder} {problem}", hint="download the model again")
     return model.eval()
 
 
-def skeleton_of(folder: Path, *, scores: bool, **config: Any) -> Any:
-    """A model's layers, without numbers.
+def build_skeleton(folder: Path, *, scores: bool, **config: Any) -> Any:
+    """A model's layers on the meta device: names and shapes, without weights.
 
     Args:
         folder: Holds its configuration.
@@ -55,16 +56,17 @@ def skeleton_of(folder: Path, *, scores: bool, **config: Any) -> Any:
         config: Changes to the configuration.
 
     Raises:
-        ArtifactError: There is no such model in Transformers.
+        ArtifactError: Transformers has no such model.
     """
-    said = json.loads((folder / CONFIG).read_text("utf-8"))
-    if "auto_map" in said and said.get("model_type") not in CONFIG_MAPPING:
+    model_config = json.loads((folder / CONFIG).read_text("utf-8"))
+    # Models with code of their own name it in auto_map. That code is never run here, so they cannot be built.
+    if "auto_map" in model_config and model_config.get("model_type") not in CONFIG_MAPPING:
         raise ArtifactError(
-            f"the model in {folder} needs code that comes with it, and only Transformers' own models are taken here",
+            f"the model in {folder} needs code that comes with it, and only Transformers' own models are supported",
             hint="merge it with PEFT's merge_and_unload, or quantize it with the tool of its makers",
         )
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
-    with told(folder), quietly(), torch.device("meta"):
+    with artifact_errors(folder), quiet_libraries(), torch.device("meta"):
         settings = AutoConfig.from_pretrained(folder, **config)
         return auto.from_config(settings)
 
@@ -75,50 +77,54 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         ArtifactError: It cannot be loaded.
     """
-    with told(folder):
+    with artifact_errors(folder):
         return AutoTokenizer.from_pretrained(folder)
 
 
-def quantized_by(folder: Path) -> str | None:
-    """The library that has quantized the model in a folder; None: it is in full precision, or no model."""
-    config = folder / CONFIG
-    said = json.loads(config.read_text("utf-8")) if config.is_file() else {}
-    by: str | None = (said.get("quantization_config") or {}).get("quant_method")
-    return by
+def quantization_library(folder: Path) -> str | None:
+    """The library that quantized the model in a folder. None: it is in full precision, or the folder holds no model."""
+    path = folder / CONFIG
+    model_config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    library: str | None = (model_config.get("quantization_config") or {}).get("quant_method")
+    return library
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turn the libraries' errors into one that names the folder."""
+def artifact_errors(folder: Path) -> Iterator[None]:
+    """Raise the libraries' errors as an ArtifactError that names the folder."""
     try:
         yield
     except (ImportError, MemoryError, OSError, RuntimeError, SafetensorError, ValueError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
+        reason = str(error).partition("\n")[0] or type(error).__name__
         if is_out_of_memory(error):
-            raise ArtifactError(f"{folder} does not fit into memory: {why}", hint="use a machine with more") from error
+            raise ArtifactError(
+                f"{folder} does not fit into memory: {reason}", hint="use a machine with more memory"
+            ) from error
         raise ArtifactError(
-            f"the model in {folder} cannot be loaded: {why}",
+            f"the model in {folder} cannot be loaded: {reason}",
             hint="give the folder of a model that Transformers loads, with weights in safetensors",
         ) from error
 
 
 @contextmanager
-def _one_by_one() -> Iterator[None]:
-    """Let Transformers read one weight at a time: several threads hold many of them at once."""
+def _sequential_loading() -> Iterator[None]:
+    """Let Transformers read one weight at a time."""
+    # It reads with several threads by default, and then holds many weights in memory at once. Only the environment
+    # variable turns that off.
     name = "HF_DEACTIVATE_ASYNC_LOAD"
-    before = os.environ.get(name)
+    previous = os.environ.get(name)
     os.environ[name] = "1"
     try:
         yield
     finally:
         del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        if previous is not None:
+            os.environ[name] = previous
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Without Transformers' bars and reports, and the libraries' warnings of their next versions."""
+def quiet_libraries() -> Iterator[None]:
+    """Switch off Transformers' progress bars and reports, and the libraries' deprecation warnings."""
     bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

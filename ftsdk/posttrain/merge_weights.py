@@ -1,4 +1,4 @@
-"""An adapter and its base, put together file by file."""
+"""Merge an adapter into its base, file by file."""
 
 from functools import partial
 from pathlib import Path
@@ -9,84 +9,90 @@ from torch import Tensor, nn
 
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.settings import HELD
-from ftsdk.posttrain.adapter import Adapter, merged, read_adapter
-from ftsdk.posttrain.loading import skeleton_of
+from ftsdk.posttrain.adapter import Adapter, merge_layer, read_adapter
+from ftsdk.posttrain.loading import build_skeleton
 from ftsdk.posttrain.source_model import SourceModel
 from ftsdk.posttrain.weights import DTYPES, Layout, Shard, layout_of, rewrite, shards_of, widened, write_index
 
 
-class Merger(NamedTuple):
-    """An adapter and its base, ready to be put together."""
+class MergeInputs(NamedTuple):
+    """An adapter and its base, checked to fit together."""
 
-    origin: SourceModel
+    source: SourceModel
     """The adapter's folder."""
     base: SourceModel
     adapter: Adapter
     skeleton: nn.Module
-    """The base's layers, without numbers."""
+    """The base's layers on the meta device."""
     shards: list[Shard]
     """The base's files."""
     dtype: torch.dtype
-    """The type that most of the merged weights will have."""
-    wide: bool
-    """Whether all is written in float32, because a training has learned to round from there."""
+    """Of most of the merged weights."""
+    in_float32: bool
+    """Whether all weights are written in float32, because quantization-aware training rounded from there."""
 
 
-def ready(origin: SourceModel, base: SourceModel) -> Merger:
-    """Read what is small, and see that adapter and base fit together."""
-    adapter = read_adapter(origin.folder)
-    heads = [len(tensor) for name, tensor in adapter.whole.items() if name.endswith("score.weight")]
-    labels = {"num_labels": next(iter(heads), 1)} if origin.scores else {}
-    skeleton = skeleton_of(base.folder, scores=origin.scores, **labels)
+def merge_inputs(source: SourceModel, base: SourceModel) -> MergeInputs:
+    """Read the adapter and the headers of the base's files.
+
+    Raises:
+        ArtifactError: Adapter or base are damaged, or do not fit together.
+    """
+    adapter = read_adapter(source.folder)
+    heads = [len(tensor) for name, tensor in adapter.replacements.items() if name.endswith("score.weight")]
+    labels = {"num_labels": next(iter(heads), 1)} if source.scores else {}
+    skeleton = build_skeleton(base.folder, scores=source.scores, **labels)
     shards = shards_of(base.folder)
-    present = {name: layout for shard in shards for name, layout in shard.tensors.items()}
-    for path in adapter.parts:
-        if f"{path}.weight" not in present:
+    base_tensors = {name: layout for shard in shards for name, layout in shard.tensors.items()}
+    for path in adapter.layers:
+        if f"{path}.weight" not in base_tensors:
             raise ArtifactError(
                 f"the adapter changes {path}, and the files of {base.name} hold no {path}.weight",
-                hint="merge it with PEFT's merge_and_unload, which holds the whole model in memory",
+                hint="merge it with PEFT's merge_and_unload, which holds the complete model in memory",
             )
-    own, tied = skeleton.state_dict(), getattr(skeleton, "_tied_weights_keys", None) or ()
-    for name, tensor in adapter.whole.items():
-        if name not in own or own[name].shape != tensor.shape:
+    own_weights, tied = skeleton.state_dict(), getattr(skeleton, "_tied_weights_keys", None) or ()
+    for name, tensor in adapter.replacements.items():
+        if name not in own_weights or own_weights[name].shape != tensor.shape:
             raise ArtifactError(f"the adapter's {name} does not fit {base.name}", hint="give its own base model")
-        if name not in present and name in tied:
+        # Files of a tied model hold no separate weight for it; Transformers would overwrite the adapter's on loading.
+        if name not in base_tensors and name in tied:
             raise ArtifactError(
                 f"the adapter trains {name} apart from the embeddings, which {base.name} ties together",
-                hint="set tie_word_embeddings to false and give the base a weight of its own there",
+                hint="set tie_word_embeddings to false, and give the base a separate weight there",
             )
-    wide = origin.manifest is not None and origin.manifest.plan.get(HELD) == "float32"
-    dtype = torch.float32 if wide else DTYPES[_main_dtype(shards)]
-    return Merger(origin, base, adapter, skeleton, shards, dtype, wide)
+    # Cast to 16 bits, weights would round to other values than quantization-aware training computed with.
+    in_float32 = source.manifest is not None and source.manifest.plan.get(HELD) == "float32"
+    dtype = torch.float32 if in_float32 else DTYPES[_main_dtype(shards)]
+    return MergeInputs(source, base, adapter, skeleton, shards, dtype, in_float32)
 
 
-def write_weights(merger: Merger, aside: Path) -> None:
-    """Write the base's files with the adapter in them: without heads that a scorer lacks, with a new one at the end."""
-    own = merger.skeleton.state_dict().keys()
-    drop = {name for shard in merger.shards for name in shard.tensors if merger.origin.scores and name not in own}
-    known = {name for shard in merger.shards for name in shard.tensors}
-    new = {
-        name: layout_of(tensor.to(merger.dtype)) for name, tensor in merger.adapter.whole.items() if name not in known
-    }
+def write_weights(inputs: MergeInputs, output: Path) -> None:
+    """Write the base's files with the adapter merged in; a reward model's score head replaces the language model's."""
+    own_names = inputs.skeleton.state_dict().keys()
+    base_names = {name for shard in inputs.shards for name in shard.tensors}
+    dropped = base_names - own_names if inputs.source.scores else set()
+    replacements = inputs.adapter.replacements.items()
+    new = {name: layout_of(tensor.to(inputs.dtype)) for name, tensor in replacements if name not in base_names}
     files: dict[str, dict[str, Layout]] = {}
-    for shard in merger.shards:
-        kept = {
-            name: widened(layout) if merger.wide else layout
+    for shard in inputs.shards:
+        layouts = {
+            name: widened(layout) if inputs.in_float32 else layout
             for name, layout in shard.tensors.items()
-            if name not in drop
+            if name not in dropped
         }
-        added = new if shard is merger.shards[-1] else {}
-        if kept or added:
-            files[shard.path.name] = {**kept, **added}
-            rewrite(shard, aside / shard.path.name, files[shard.path.name], partial(_changed, merger))
-    write_index(aside, files)
+        if shard is inputs.shards[-1]:
+            layouts |= new
+        if layouts:
+            files[shard.path.name] = layouts
+            rewrite(shard, output / shard.path.name, layouts, partial(_merged_tensor, inputs))
+    write_index(output, files)
 
 
 def _main_dtype(shards: list[Shard]) -> str:
     """The type that most of the weights have.
 
     Raises:
-        ArtifactError: It is none in which a merged weight can be stored.
+        ArtifactError: It is not a type that merged weights can have.
     """
     sizes: dict[str, int] = {}
     for shard in shards:
@@ -98,15 +104,15 @@ def _main_dtype(shards: list[Shard]) -> str:
     return main
 
 
-def _changed(merger: Merger, name: str, found: Tensor) -> Tensor:
+def _merged_tensor(inputs: MergeInputs, name: str, tensor: Tensor) -> Tensor:
     """The merged tensor of a name, from the base's."""
-    if merger.wide and found.is_floating_point():
-        found = found.to(torch.float32)
-    whole = merger.adapter.whole.get(name)
-    if whole is not None:
-        found = whole.to(found.dtype if found.numel() else merger.dtype)
+    if inputs.in_float32 and tensor.is_floating_point():
+        tensor = tensor.to(torch.float32)
+    replacement = inputs.adapter.replacements.get(name)
+    if replacement is not None:
+        tensor = replacement.to(tensor.dtype if tensor.numel() else inputs.dtype)
     path = name.removesuffix(".weight")
-    part = merger.adapter.parts.get(path)
-    if part is None:
-        return found
-    return merged(merger.adapter.config, merger.skeleton.get_submodule(path), path, found, part)
+    layer_weights = inputs.adapter.layers.get(path)
+    if layer_weights is None:
+        return tensor
+    return merge_layer(inputs.adapter.config, inputs.skeleton.get_submodule(path), path, tensor, layer_weights)

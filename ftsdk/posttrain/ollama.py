@@ -1,8 +1,8 @@
-"""The file that tells Ollama how to serve a folder: a Modelfile, with the trained chat template in Ollama's language.
+"""Write a Modelfile, by which Ollama serves a folder, with the trained chat template as a Go template.
 
-Ollama knows no Jinja. It takes a template that looks like one of its own for that one, and sends any other model bare
-prompts. Most chat templates say no more than what stands around each role's messages; that much is found by rendering,
-put into Go's words, and compared with the trained template over whole conversations.
+Ollama does not read Jinja. It guesses one of its own templates from the model's, and sends bare prompts where it finds
+none. Most chat templates only write fixed text around the messages of each role. That text is found by rendering
+marked messages, written as a Go template, and compared with the trained template over complete conversations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,29 +11,29 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError
 
 _MARKS = ("<0-ftsdk>", "<1-ftsdk>", "<2-ftsdk>", "<3-ftsdk>")
-"""Contents that no template changes, and that nobody's template holds."""
+"""Contents of messages that occur in no template, and that no template changes (by trimming, say)."""
 
 _ROLES = ("system", "user", "assistant")
 
 Message = Mapping[str, str]
 
 
-class Around(NamedTuple):
-    """What a plain template writes around messages."""
+class TemplateParts(NamedTuple):
+    """The fixed text that a chat template writes around messages."""
 
     begin: str
-    """Before all of them."""
+    """Before the first message."""
     before: dict[str, str]
-    """Before a role's message."""
+    """From a role to the text before its messages."""
     after: dict[str, str]
-    """Behind it."""
+    """From a role to the text behind its messages."""
     answer: str
-    """Behind the last one, where the answer shall come."""
+    """Behind the last message, where the answer begins."""
 
     def render(self, messages: Sequence[Message]) -> str:
-        """What the template would write."""
-        said = (self.before[m["role"]] + m["content"] + self.after[m["role"]] for m in messages)
-        return self.begin + "".join(said) + self.answer
+        """The text of a conversation, as the template writes it."""
+        turns = (self.before[m["role"]] + m["content"] + self.after[m["role"]] for m in messages)
+        return self.begin + "".join(turns) + self.answer
 
 
 def modelfile(tokenizer: Any, stops: Sequence[str]) -> str:
@@ -44,40 +44,43 @@ def modelfile(tokenizer: Any, stops: Sequence[str]) -> str:
         stops: Tokens that end an answer.
     """
     lines = ["FROM .", *(f"PARAMETER stop {_quoted(stop)}" for stop in stops)]
-    around = around_messages(tokenizer)
-    if around is not None:
-        lines.append(f'TEMPLATE """{_in_go(around)}"""')
+    parts = template_parts(tokenizer)
+    if parts is not None:
+        lines.append(f'TEMPLATE """{_go_template(parts)}"""')
     elif tokenizer.chat_template is not None:
-        lines.append("# The trained template says more than Ollama's language can: Ollama takes one of its own.")
+        lines.append(
+            "# The trained chat template cannot be written as a template of Ollama's: Ollama takes one of its own."
+        )
     return "\n".join([*lines, ""])
 
 
-def around_messages(tokenizer: Any) -> Around | None:
-    """What the trained template writes around messages; None where it does anything else."""
+def template_parts(tokenizer: Any) -> TemplateParts | None:
+    """The parts of the trained template; None where it does anything else than write fixed text around messages."""
     if tokenizer.chat_template is None:
         return None
     try:
-        around = _found(tokenizer)
-        if around is None or any(around.render(each) != _rendered(tokenizer, each) for each in _conversations()):
+        parts = _candidate_parts(tokenizer)
+        if parts is None or any(parts.render(talk) != _render(tokenizer, talk) for talk in _conversations()):
             return None
-    except (TemplateError, ValueError, TypeError):  # it refuses a role, or an order of them
+    except (TemplateError, ValueError, TypeError):  # the template refuses a role, or an order of roles
         return None
+    # Ollama writes the begin token itself where the tokenizer does: it must not stand there twice.
     adds_begin = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
-    plain = around._replace(begin="") if adds_begin and around.begin == tokenizer.bos_token else around
-    text = _in_go(plain)
-    return None if '"""' in text or any("{{" in part for part in _parts(plain)) else plain
+    parts = parts._replace(begin="") if adds_begin and parts.begin == tokenizer.bos_token else parts
+    # Neither a Modelfile nor a Go template has a way to write its own delimiters as plain text.
+    return None if '"""' in _go_template(parts) or any("{{" in text for text in _texts(parts)) else parts
 
 
-def _found(tokenizer: Any) -> Around | None:
-    """Taken from two conversations; whether it holds for others is not known yet."""
-    system, user, assistant, again = _MARKS
-    turns = [_said("user", user), _said("assistant", assistant), _said("user", again)]
-    talk = _rendered(tokenizer, turns, answer=False)
-    first, end_of_user, end_of_answer, last = _split(talk, (user, assistant, again))
+def _candidate_parts(tokenizer: Any) -> TemplateParts | None:
+    """Parts that two conversations show; other conversations may still disprove them."""
+    system, user, assistant, follow_up = _MARKS
+    turns = [_message("user", user), _message("assistant", assistant), _message("user", follow_up)]
+    talk = _render(tokenizer, turns, answer=False)
+    first, end_of_user, end_of_answer, last = _split(talk, (user, assistant, follow_up))
     before, after = {"assistant": end_of_user.removeprefix(last)}, {"user": last}
-    answer = _rendered(tokenizer, turns).removeprefix(talk)
-    ruled = [_said("system", system), _said("user", user)]
-    begin_system, end_of_system, _ = _split(_rendered(tokenizer, ruled, answer=False), (system, user))
+    answer = _render(tokenizer, turns).removeprefix(talk)
+    with_system = [_message("system", system), _message("user", user)]
+    begin_system, end_of_system, _ = _split(_render(tokenizer, with_system, answer=False), (system, user))
     begin = tokenizer.bos_token if tokenizer.bos_token and first.startswith(tokenizer.bos_token) else ""
     before |= {"user": first.removeprefix(begin), "system": begin_system.removeprefix(begin)}
     if not (end_of_answer.endswith(before["user"]) and end_of_system.endswith(before["user"])):
@@ -86,13 +89,13 @@ def _found(tokenizer: Any) -> Around | None:
         "assistant": end_of_answer.removesuffix(before["user"]),
         "system": end_of_system.removesuffix(before["user"]),
     }
-    return Around(begin, before, after, answer)
+    return TemplateParts(begin, before, after, answer)
 
 
 def _conversations() -> list[list[Message]]:
-    """Orders and lengths in which a template may do something else than in the two that it was taken from."""
-    hello, lines = _said("user", "Hello!"), _said("user", "Two\n\nlines, and {{ braces }}")
-    rules, answer = _said("system", "Be short."), _said("assistant", "Yes.")
+    """Orders and contents for which a template may do something else than for the two of the candidate."""
+    hello, lines = _message("user", "Hello!"), _message("user", "Two\n\nlines, and {{ braces }}")
+    rules, answer = _message("system", "Be short."), _message("assistant", "Yes.")
     return [
         [hello],
         [rules, hello],
@@ -102,39 +105,39 @@ def _conversations() -> list[list[Message]]:
     ]
 
 
-def _said(role: str, content: str) -> Message:
+def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _rendered(tokenizer: Any, messages: Sequence[Message], *, answer: bool = True) -> str:
+def _render(tokenizer: Any, messages: Sequence[Message], *, answer: bool = True) -> str:
     text = tokenizer.apply_chat_template([dict(m) for m in messages], tokenize=False, add_generation_prompt=answer)
     return str(text)
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str]:
-    """What stands before, between and behind the marks.
+    """The text before, between and behind the marks.
 
     Raises:
-        ValueError: One of them is not there exactly once.
+        ValueError: A mark does not occur exactly once, in this order.
     """
     pieces = []
     for mark in marks:
-        piece, found, text = text.partition(mark)
-        if not found or mark in text:
+        piece, separator, text = text.partition(mark)
+        if not separator or mark in text:
             raise ValueError(mark)
         pieces.append(piece)
     return [*pieces, text]
 
 
-def _in_go(around: Around) -> str:
-    """The template in the language of Go, as Ollama reads it."""
-    cases = [f'if eq .Role "{role}" }}}}{around.before[role]}{{{{ .Content }}}}{around.after[role]}' for role in _ROLES]
+def _go_template(parts: TemplateParts) -> str:
+    """The template in the syntax of Go's text/template, which Ollama uses."""
+    cases = [f'if eq .Role "{role}" }}}}{parts.before[role]}{{{{ .Content }}}}{parts.after[role]}' for role in _ROLES]
     branches = "{{ else ".join(cases)
-    return f"{around.begin}{{{{ range .Messages }}}}{{{{ {branches}{{{{ end }}}}{{{{ end }}}}{around.answer}"
+    return f"{parts.begin}{{{{ range .Messages }}}}{{{{ {branches}{{{{ end }}}}{{{{ end }}}}{parts.answer}"
 
 
-def _parts(around: Around) -> list[str]:
-    return [around.begin, around.answer, *around.before.values(), *around.after.values()]
+def _texts(parts: TemplateParts) -> list[str]:
+    return [parts.begin, parts.answer, *parts.before.values(), *parts.after.values()]
 
 
 def _quoted(stop: str) -> str:

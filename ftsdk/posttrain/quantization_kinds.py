@@ -1,4 +1,4 @@
-"""The kinds of quantization, as data: what each is, what makes it, and what it needs."""
+"""The kinds of quantization, as data: what each does, the library that does it, and what it needs."""
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -11,24 +11,24 @@ from ftsdk.errors import InputError, MissingExtra
 from ftsdk.modeling.qat import GROUP, RECIPES
 
 _AMPERE = (8, 0)
-"""The NVIDIA generation, by its compute capability, whose tensor cores torchao's packed int4 is written for."""
+"""The compute capability of the oldest NVIDIA GPUs that torchao's kernel for packed int4 runs on."""
 
 
-class Kind(NamedTuple):
-    """One way of holding weights in few bits."""
+class QuantizationKind(NamedTuple):
+    """One way to quantize the weights of a model."""
 
-    words: str
-    """What it does, for people."""
+    description: str
+    """For people."""
     library: str
-    """The module that makes it, and without which it does not load."""
+    """The module that quantizes, and that loading the quantized model needs."""
     config: Callable[[], Any]
-    """What Transformers is given."""
+    """Transformers' quantization configuration."""
     dtype: torch.dtype | None = None
-    """The only type of the other weights that it goes with; None: the model's own."""
+    """The type that all other weights must have; None: the model's own."""
     group: int = 1
-    """Weights of a row that share a scale; a row must be a multiple of them."""
+    """Weights of a row that share a scale; the length of a row must be a multiple of it."""
     on_gpu: bool = False
-    """Whether it is made and run on NVIDIA GPUs alone."""
+    """Whether it needs an NVIDIA GPU, to quantize and to run."""
 
 
 def _torchao(name: str, **options: Any) -> Any:
@@ -37,8 +37,8 @@ def _torchao(name: str, **options: Any) -> Any:
     return TorchAoConfig(getattr(quantization, name)(**options))
 
 
-def _trained_for(name: str) -> Callable[[], Any]:
-    """As quantization-aware training rounds: by the same configuration."""
+def _recipe(name: str) -> Callable[[], Any]:
+    """The configuration that quantization-aware training rounds by, so that the trained rounding is the saved one."""
     return lambda: TorchAoConfig(RECIPES[name]())
 
 
@@ -51,26 +51,26 @@ def _nf4() -> Any:
     )
 
 
-KINDS: Mapping[str, Kind] = {
-    "int8": Kind("weights in 8 bits, a scale for each row", "torchao", _trained_for("int8")),
-    "int8-dynamic": Kind(
-        "weights in 8 bits, and activations too, scaled as they come",
+KINDS: Mapping[str, QuantizationKind] = {
+    "int8": QuantizationKind("weights in 8 bits, a scale for each row", "torchao", _recipe("int8")),
+    "int8-dynamic": QuantizationKind(
+        "weights in 8 bits, and activations too, with scales computed at run time",
         "torchao",
         lambda: _torchao("Int8DynamicActivationInt8WeightConfig"),
     ),
-    "int4": Kind(
+    "int4": QuantizationKind(
         f"weights of 4 bits, a scale for every {GROUP}, but each in a byte of its own, so no smaller than int8",
         "torchao",
-        _trained_for("int4"),
+        _recipe("int4"),
         group=GROUP,
     ),
-    "int8-dynamic-int4-weight": Kind(
-        f"activations in 8 bits, scaled as they come, and weights of 4 bits, a scale for every {GROUP}, each in a byte",
+    "int8-dynamic-int4-weight": QuantizationKind(
+        f"activations in 8 bits, scaled at run time, and weights of 4 bits, a scale for every {GROUP}, each in a byte",
         "torchao",
-        _trained_for("int8-dynamic-int4-weight"),
+        _recipe("int8-dynamic-int4-weight"),
         group=GROUP,
     ),
-    "int4-packed": Kind(
+    "int4-packed": QuantizationKind(
         f"weights in 4 bits, two to a byte, a scale for every {GROUP}",
         "torchao",
         lambda: _torchao("Int4WeightOnlyConfig", group_size=GROUP, int4_packing_format="tile_packed_to_4d"),
@@ -78,25 +78,25 @@ KINDS: Mapping[str, Kind] = {
         group=GROUP,
         on_gpu=True,
     ),
-    "nf4": Kind("weights in 4 bits, two to a byte, as in QLoRA", "bitsandbytes", _nf4),
+    "nf4": QuantizationKind("weights in 4 bits, two to a byte, as in QLoRA", "bitsandbytes", _nf4),
 }
-"""All of them leave embeddings and heads as they are."""
+"""From its name to each kind. All of them leave embeddings and output heads unchanged."""
 
 _GGUF = """\
-no well-kept package converts to GGUF; llama.cpp's own script does, from a merged or base model:
+no maintained package converts to GGUF; use llama.cpp's own script on a merged or base model:
     python llama.cpp/convert_hf_to_gguf.py MODEL --outfile model-f16.gguf --outtype f16
     llama-quantize model-f16.gguf model-Q4_K_M.gguf Q4_K_M"""
 
 
-def kind_of(name: str) -> Kind:
-    """A kind by its name, seen to be usable here.
+def quantization_kind(name: str) -> QuantizationKind:
+    """A kind by its name, if it is supported on this machine.
 
     Raises:
-        InputError: There is no such kind, or this machine cannot make it.
-        MissingExtra: The package that makes it is not installed.
+        InputError: There is no such kind, or this machine does not support it.
+        MissingExtra: Its library is not installed.
     """
     if name.partition("-")[0] == "gguf":
-        raise InputError(f"ftsdk does not make {name}", hint=_GGUF)
+        raise InputError(f"ftsdk does not support {name}", hint=_GGUF)
     kind = KINDS.get(name)
     if kind is None:
         raise InputError(f"there is no quantization {name!r}", hint=f"one of: {', '.join(KINDS)}")
@@ -104,7 +104,7 @@ def kind_of(name: str) -> Kind:
         raise MissingExtra("quantize", kind.library)
     if kind.on_gpu and not (torch.cuda.is_available() and torch.cuda.get_device_capability() >= _AMPERE):
         raise InputError(
-            f"{name} is made and run on an NVIDIA GPU of the Ampere generation or newer, and there is none here",
-            hint="nf4 packs 4 bits on any machine; int4 answers there much the same, a byte for each weight",
+            f"{name} needs an NVIDIA GPU of the Ampere generation or newer, and this machine has none",
+            hint="nf4 packs 4 bits on any machine; int4 computes almost the same there, in a byte for each weight",
         )
     return kind

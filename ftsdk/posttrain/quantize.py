@@ -1,7 +1,8 @@
-"""The step ``quantize``: hold a finished model in few bits, in a folder that plain Transformers loads.
+"""The step ``quantize``: quantize a whole model into a folder that plain Transformers loads.
 
-Transformers quantizes each weight as it reads it from the mapped files, and writes tensors of torchao or bitsandbytes
-apart into plain ones, in safetensors; nothing is pickled.
+Transformers quantizes each weight as it reads it from the memory-mapped files. On saving, it splits the tensor
+subclasses of torchao and the packed tensors of bitsandbytes into plain tensors (quantized numbers, scales, offsets),
+which safetensors can hold; nothing is pickled.
 """
 
 import shutil
@@ -15,76 +16,79 @@ from torch import nn
 
 from ftsdk.artifact import Artifact, Manifest, seal
 from ftsdk.artifact.model_card import model_card
+from ftsdk.artifact.model_files import CONFIG
 from ftsdk.errors import ArtifactError, InputError
 from ftsdk.modeling.loading import versions
-from ftsdk.posttrain.atomic_output import make_once
-from ftsdk.posttrain.loading import load_model, quietly, skeleton_of, told
+from ftsdk.posttrain.atomic_output import create_output
+from ftsdk.posttrain.loading import artifact_errors, build_skeleton, load_model, quiet_libraries
 from ftsdk.posttrain.logit_check import difference, outputs_of
-from ftsdk.posttrain.quantization_kinds import Kind, kind_of
-from ftsdk.posttrain.sidecar_files import copy_companions, has_tokenizer, settle_tokenizer
-from ftsdk.posttrain.source_model import CONFIG, SourceModel, origin_of
+from ftsdk.posttrain.quantization_kinds import QuantizationKind, quantization_kind
+from ftsdk.posttrain.sidecar_files import copy_sidecar_files, has_tokenizer, install_chat_template
+from ftsdk.posttrain.source_model import SourceModel, open_source_model
 from ftsdk.posttrain.weights import shards_of
 
-_BROKEN = 0.5
-"""A difference that no quantization makes: a quarter of the outputs' power would be noise."""
+_LARGEST_DIFFERENCE = 0.5
+"""Of the outputs, relative: a quarter of their power would be noise, which no sound quantization causes."""
 
 
 def quantize(model: Path | str, kind: str, target: Path) -> Artifact:
-    """Quantize a whole model, or find it quantized by an earlier call.
+    """Quantize a whole model, or return the output of an earlier call.
 
     Args:
         model: A merged or base model: an artifact, any folder, or the id of a model on the Hub.
         kind: One of :data:`ftsdk.posttrain.quantization_kinds.KINDS`.
-        target: Where the quantized model shall be.
+        target: The folder of the quantized model.
 
     Raises:
-        InputError: There is no such kind, this machine cannot make it, or the model is an adapter, or quantized.
-        MissingExtra: The package that makes it is not installed.
-        ArtifactError: The model is damaged, or it does not survive.
-        AuthError, BackendError, UnreachableError: It is on the Hub, which does not give it.
+        InputError: There is no such kind, this machine does not support it, or the model is an adapter, or quantized.
+        MissingExtra: The kind's library is not installed.
+        ArtifactError: The model is damaged, or computes something else once it is quantized.
+        AuthError, BackendError, UnreachableError: The model is on the Hub and cannot be downloaded.
     """
-    how = kind_of(kind)
-    origin = origin_of(model)
-    if origin.is_adapter:
+    quantization = quantization_kind(kind)
+    source = open_source_model(model)
+    if source.is_adapter:
         raise InputError(
-            f"{model} holds an adapter, and only a whole model is quantized",
+            f"{model} holds an adapter, and only a whole model can be quantized",
             hint=f"ftsdk merge {model} --output merged/",
         )
-    if "quantization_config" in origin.config():
-        raise InputError(f"{model} is quantized already", hint="give the model that it was made from")
-    if not has_tokenizer(origin):
+    if "quantization_config" in source.config():
+        raise InputError(f"{model} is quantized already", hint="give the model that it was quantized from")
+    if not has_tokenizer(source):
         raise ArtifactError(f"{model} holds no tokenizer", hint="copy the tokenizer's files into it")
-    asked = {"step": "quantize", "kind": kind, "from": origin.told()}
-    return make_once(target, asked, partial(_fill, origin, how, asked), reads=(origin.folder,))
+    request = {"step": "quantize", "kind": kind, "from": source.describe()}
+    fill = partial(_fill, source, quantization, request)
+    return create_output(target, request, fill, inputs=(source.folder,))
 
 
-def _fill(origin: SourceModel, kind: Kind, asked: dict[str, Any], aside: Path) -> None:
-    """Make the quantized model in an empty folder, check it, and seal it."""
-    shards_of(origin.folder)  # damaged files are told as such
-    _check_rows(origin, kind)
-    copy_companions(origin, aside)
-    _write_quantized(origin, kind, aside)
-    tokenizer = settle_tokenizer(aside, origin.folder)
-    before = outputs_of(partial(load_model, origin.folder, scores=origin.scores), tokenizer)
-    after = outputs_of(partial(_loaded, origin, kind, aside), tokenizer)
-    off = difference(before, after)
-    if off > _BROKEN:
+def _fill(source: SourceModel, kind: QuantizationKind, request: dict[str, Any], output: Path) -> None:
+    """Write the quantized model into an empty folder, check it, and seal it."""
+    shards_of(source.folder)  # for the error that names a damaged file; Transformers' own does not
+    _check_rows(source, kind)
+    copy_sidecar_files(source, output)
+    _write_quantized(source, kind, output)
+    tokenizer = install_chat_template(output, source.folder)
+    before = outputs_of(partial(load_model, source.folder, scores=source.scores), tokenizer)
+    after = outputs_of(partial(_load, source, kind, output), tokenizer)
+    deviation = difference(before, after)
+    if deviation > _LARGEST_DIFFERENCE:
         raise ArtifactError(
-            f"{asked['kind']} leaves little of {origin.name}: its outputs differ by {off:.2g} (relative)",
+            f"quantized to {request['kind']}, the outputs of {source.name} differ by {deviation:.2g} (relative)",
             hint="take more bits, such as int8",
         )
-    manifest = _manifest(origin, kind, {**asked, "check": {"difference": off, "texts": len(after)}})
-    (aside / "README.md").write_text(model_card(manifest), "utf-8")
-    seal(aside, manifest)
+    manifest = _manifest(source, kind, {**request, "check": {"difference": deviation, "texts": len(after)}})
+    (output / "README.md").write_text(model_card(manifest), "utf-8")
+    seal(output, manifest)
 
 
-def _check_rows(origin: SourceModel, kind: Kind) -> None:
-    """See that groups of weights divide the rows: torchao leaves other layers as they are, and says nothing.
+def _check_rows(source: SourceModel, kind: QuantizationKind) -> None:
+    """Check that groups of weights divide the rows of each layer.
 
     Raises:
         ArtifactError: With the first layer whose rows they do not divide.
     """
-    model = skeleton_of(origin.folder, scores=origin.scores)
+    # torchao would leave such a layer unquantized without a word.
+    model = build_skeleton(source.folder, scores=source.scores)
     for name, layer in model.named_modules():
         is_layer = isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings()
         if is_layer and layer.in_features % kind.group:
@@ -94,35 +98,39 @@ def _check_rows(origin: SourceModel, kind: Kind) -> None:
             )
 
 
-def _write_quantized(origin: SourceModel, kind: Kind, aside: Path) -> None:
-    model = _loaded(origin, kind, origin.folder, quantization_config=kind.config())
-    with told(origin.folder), quietly():
-        model.save_pretrained(aside, max_shard_size="5GB")
-    for path in aside.glob("*.safetensors"):
-        shutil.copymode(aside / CONFIG, path)  # its library lets nobody else read them, and a server is somebody else
+def _write_quantized(source: SourceModel, kind: QuantizationKind, output: Path) -> None:
+    model = _load(source, kind, source.folder, quantization_config=kind.config())
+    with artifact_errors(source.folder), quiet_libraries():
+        model.save_pretrained(output, max_shard_size="5GB")
+    for path in output.glob("*.safetensors"):
+        # safetensors makes files that only their owner can read, but a server may run as another user.
+        shutil.copymode(output / CONFIG, path)
 
 
-def _loaded(origin: SourceModel, kind: Kind, folder: Path, **options: Any) -> Any:
-    place = {"device_map": {"": torch.device("cuda", 0)}} if kind.on_gpu else {}
+def _load(source: SourceModel, kind: QuantizationKind, folder: Path, **options: Any) -> Any:
+    device = {"device_map": {"": torch.device("cuda", 0)}} if kind.on_gpu else {}
     precision = {"dtype": kind.dtype} if kind.dtype else {}
     return load_model(
         folder,
-        scores=origin.scores,
-        **place,
+        scores=source.scores,
+        **device,
         **precision,
         **options,
     )
 
 
-def _manifest(origin: SourceModel, kind: Kind, plan: dict[str, Any]) -> Manifest:
-    parent = origin.manifest or Manifest(kind="model", base_model=origin.name, method="")
-    off = plan["check"]["difference"]
-    note = f"Quantized to {plan['kind']}: {kind.words}. Its outputs differ by {off:.1g} (relative) from those before"
+def _manifest(source: SourceModel, kind: QuantizationKind, plan: dict[str, Any]) -> Manifest:
+    parent = source.manifest or Manifest(kind="model", base_model=source.name, method="")
+    deviation = plan["check"]["difference"]
+    note = (
+        f"Quantized to {plan['kind']}: {kind.description}. "
+        f"Its outputs differ by {deviation:.1g} (relative) from those before"
+    )
     notes = [*parent.plan.get("notes", ()), note]
     return Manifest(
         kind="model",
-        base_model=parent.base_model or origin.name,
-        base_model_revision=parent.base_model_revision or origin.revision,
+        base_model=parent.base_model or source.name,
+        base_model_revision=parent.base_model_revision or source.revision,
         method=parent.method,
         spec=parent.spec,
         plan={**plan, "notes": notes, "training": parent.plan.get("training", parent.plan)},

@@ -1,4 +1,4 @@
-"""What stands beside the weights, so that a folder can be served as it is: tokenizer, template, ends of answers."""
+"""The files beside the weights that a server needs: tokenizer, chat template, generation settings."""
 
 import json
 import shutil
@@ -8,69 +8,69 @@ from typing import Any
 from transformers import GenerationConfig
 
 from ftsdk.artifact import MANIFEST
-from ftsdk.artifact.model_files import ADAPTER_CONFIG, is_model_file
+from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG, WEIGHTS_INDEX, is_model_file
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.stop_tokens import stop_tokens
-from ftsdk.posttrain.loading import load_tokenizer, told
-from ftsdk.posttrain.source_model import CONFIG, SourceModel
-from ftsdk.posttrain.weights import INDEX
+from ftsdk.posttrain.loading import artifact_errors, load_tokenizer
+from ftsdk.posttrain.source_model import SourceModel
 
 GENERATION = "generation_config.json"
 _TOKENIZER = "tokenizer_config.json"
-_MADE_ANEW = frozenset({MANIFEST, CONFIG, GENERATION, INDEX, ADAPTER_CONFIG, "README.md", "Modelfile"})
+_REWRITTEN = frozenset({MANIFEST, CONFIG, GENERATION, WEIGHTS_INDEX, ADAPTER_CONFIG, "README.md", "Modelfile"})
 
 
-def copy_companions(origin: SourceModel, target: Path) -> None:
-    """Copy every file of a model or an adapter but weights and what is made anew."""
-    names = origin.manifest.files if origin.manifest else [name for name in origin.files if is_model_file(name)]
+def copy_sidecar_files(source: SourceModel, target: Path) -> None:
+    """Copy every file of a model or an adapter except weights and the files that the step writes itself."""
+    names = source.manifest.files if source.manifest else [name for name in source.files if is_model_file(name)]
     for name in names:
-        if name not in _MADE_ANEW and not name.endswith(".safetensors"):
+        if name not in _REWRITTEN and not name.endswith(".safetensors"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(origin.folder / name, target / name)
+            shutil.copyfile(source.folder / name, target / name)
 
 
-def has_tokenizer(origin: SourceModel) -> bool:
-    """Whether the tokenizer was saved with it."""
-    return (origin.folder / _TOKENIZER).is_file()
+def has_tokenizer(source: SourceModel) -> bool:
+    """Whether a tokenizer was saved with the model."""
+    return (source.folder / _TOKENIZER).is_file()
 
 
-def settle_tokenizer(target: Path, trained: Path) -> Any:
-    """See that a folder's chat template is the trained one, and write it where older readers look for it, too.
-
-    Servers that know nothing of ``chat_template.jinja`` read it from ``tokenizer_config.json``.
+def install_chat_template(target: Path, trained: Path) -> Any:
+    """Write the trained chat template where every server finds it, and check that Transformers reads that one.
 
     Args:
-        target: What is being made.
-        trained: Where the tokenizer of the training is.
+        target: The output; the tokenizer's files are in it already.
+        trained: The folder with the tokenizer of the training.
 
     Returns:
-        The tokenizer, as the folder gives it.
+        The tokenizer, loaded from the output.
 
     Raises:
-        ArtifactError: The template is another one.
+        ArtifactError: Transformers reads another template from the output.
     """
-    wanted = load_tokenizer(trained).chat_template
-    if wanted is not None:
+    template = load_tokenizer(trained).chat_template
+    if template is not None:
+        # Older servers do not know chat_template.jinja, and read the template from tokenizer_config.json.
         config = json.loads((target / _TOKENIZER).read_text("utf-8"))
-        text = json.dumps({**config, "chat_template": wanted}, indent=2, ensure_ascii=False)
+        text = json.dumps({**config, "chat_template": template}, indent=2, ensure_ascii=False)
         (target / _TOKENIZER).write_text(text + "\n", "utf-8")
     tokenizer = load_tokenizer(target)
-    if tokenizer.chat_template != wanted:
-        raise ArtifactError(f"{target} does not give the chat template of {trained}", hint="report this")
+    if tokenizer.chat_template != template:
+        raise ArtifactError(
+            f"Transformers reads another chat template from {target} than from {trained}", hint="report this"
+        )
     return tokenizer
 
 
-def write_generation(model: Path, target: Path, tokenizer: Any) -> list[str]:
-    """The model's generation settings, with the token that ends an answer in the trained template.
+def write_generation_config(model: Path, target: Path, tokenizer: Any) -> list[str]:
+    """Write the model's generation settings, with the tokens that end an answer in the trained template.
 
-    Without it, a server that has not been told would talk on behind the answer.
+    A base model's own settings often lack them, and a server would generate on behind the answer.
 
     Returns:
         The tokens that end an answer.
     """
-    with told(model):
-        has_some = (model / GENERATION).is_file()
-        generation = GenerationConfig.from_pretrained(model) if has_some else GenerationConfig()
+    with artifact_errors(model):
+        has_config = (model / GENERATION).is_file()
+        generation = GenerationConfig.from_pretrained(model) if has_config else GenerationConfig()
     stops = sorted(stop_tokens(tokenizer, generation))
     generation.eos_token_id = stops if len(stops) > 1 else next(iter(stops), None)
     generation.save_pretrained(target)

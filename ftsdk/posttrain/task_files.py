@@ -1,7 +1,7 @@
-"""A task file of lm-evaluation-harness, looked at before the harness reads it: does it bring code?
+"""Check a task file of lm-evaluation-harness for code before the harness reads it.
 
-Such a file may name Python functions (``!function``), which the harness imports; and its templates are Jinja, which
-the harness renders outside of a sandbox.
+A task file may name Python functions (``!function``), which the harness imports while it parses the file. So the check
+works on the YAML nodes, without constructing an object.
 """
 
 from collections.abc import Iterator
@@ -11,27 +11,30 @@ import yaml
 
 from ftsdk.errors import InputError, Problem
 
-_PLAIN = frozenset(
+# A list of what is allowed: a tag that a later version of the harness adds is refused, too.
+_DATA_TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge")
 )
-_UNSAFE = "unsafe_code"
+_UNSAFE_KEY = "unsafe_code"
 
 TRUST = "trust_task_code=True, on the command line --trust-task-code, runs it: read it first"
 
 
-def check_plain(path: Path) -> None:
-    """See that a task file, and each that it includes, is data and no code.
+def check_no_code(path: Path) -> None:
+    """Check that a task file, and each file that it includes, holds data and no code.
 
     Raises:
-        InputError: One names code, with the line; or one cannot be read.
+        InputError: A file names code, with the line; or it cannot be read.
     """
     problems = [problem for file in _with_included(path, set()) for problem in _code_in(file)]
     if problems:
-        raise InputError(f"the task file {path} brings code, which is not run unasked", problems=problems, hint=TRUST)
+        raise InputError(
+            f"the task file {path} holds code, which runs only if you trust it", problems=problems, hint=TRUST
+        )
 
 
-def group_in(path: Path) -> str | None:
-    """The name of the group that a task file stands for; None: it is a task by itself.
+def group_name(path: Path) -> str | None:
+    """The name of the group that a file defines; None: it defines a single task.
 
     Raises:
         InputError: It cannot be read.
@@ -39,28 +42,28 @@ def group_in(path: Path) -> str | None:
     return next((str(value.value) for key, value in _pairs(_document(path)) if key.value == "group"), None)
 
 
-def _with_included(path: Path, seen: set[Path]) -> Iterator[Path]:
+def _with_included(path: Path, visited: set[Path]) -> Iterator[Path]:
     path = path.resolve()
-    if path in seen:
+    if path in visited:  # files may include each other
         return
-    seen.add(path)
+    visited.add(path)
     yield path
     for key, value in _pairs(_document(path)):
         if key.value == "include":
             names = [value] if isinstance(value, yaml.ScalarNode) else value.value
             for name in names:
-                yield from _with_included(path.parent / str(name.value), seen)
+                yield from _with_included(path.parent / str(name.value), visited)
 
 
 def _code_in(path: Path) -> Iterator[Problem]:
     document = _document(path)
     for node in _nodes(document):
-        if node.tag not in _PLAIN:
-            what = f"{node.tag} {node.value}" if isinstance(node, yaml.ScalarNode) else node.tag
-            yield Problem(f"{path}:{node.start_mark.line + 1}", f"{what} is code")
+        if node.tag not in _DATA_TAGS:
+            code = f"{node.tag} {node.value}" if isinstance(node, yaml.ScalarNode) else node.tag
+            yield Problem(f"{path}:{node.start_mark.line + 1}", f"{code} is code")
     for key, value in _pairs(document):
-        if key.value == _UNSAFE and value.value != "false":
-            yield Problem(f"{path}:{key.start_mark.line + 1}", f"{_UNSAFE} executes what the model writes")
+        if key.value == _UNSAFE_KEY and value.value != "false":
+            yield Problem(f"{path}:{key.start_mark.line + 1}", f"{_UNSAFE_KEY} executes code that the model writes")
 
 
 def _document(path: Path) -> yaml.Node | None:
@@ -72,7 +75,7 @@ def _document(path: Path) -> yaml.Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{place}: this is no YAML: {getattr(error, 'problem', error)}", hint="mend it") from error
+        raise InputError(f"{place}: this is no YAML: {getattr(error, 'problem', error)}", hint="correct it") from error
 
 
 def _pairs(document: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
@@ -80,16 +83,16 @@ def _pairs(document: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
 
 
 def _nodes(document: yaml.Node | None) -> Iterator[yaml.Node]:
-    """Every node once, also where an alias makes a circle."""
-    seen: set[int] = set()
-    waiting = [document] if document is not None else []
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
+    """Every node once."""
+    visited: set[int] = set()  # an alias may refer to a node that contains it
+    stack = [document] if document is not None else []
+    while stack:
+        node = stack.pop()
+        if id(node) in visited:
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         yield node
         if isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
+            stack += [child for pair in node.value for child in pair]
         elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+            stack += node.value

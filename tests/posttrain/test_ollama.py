@@ -1,10 +1,10 @@
-"""Ollama is told the trained chat template in its own language, or nothing: never another template."""
+"""A Modelfile holds the trained chat template as a Go template, or none: never another template."""
 
 import pytest
 from transformers import AutoTokenizer
 
 from ftsdk.data.encoding import PLAIN_TEMPLATE
-from ftsdk.posttrain.ollama import around_messages, modelfile
+from ftsdk.posttrain.ollama import modelfile, template_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -26,13 +26,13 @@ def tokenizer(tiny_model):
 
 
 @pytest.mark.parametrize("template", [None, CHATML, PLAIN_TEMPLATE], ids=["tiny", "chatml", "plain"])
-def test_a_plain_template_is_told_whole(tokenizer, template):
-    """What is written around each role's messages makes the trained template's own text."""
+def test_a_plain_template_is_written_completely(tokenizer, template):
+    """The parts around each role's messages render the same text as the trained template."""
     tokenizer.chat_template = template or tokenizer.chat_template
 
-    around = around_messages(tokenizer)
+    parts = template_parts(tokenizer)
 
-    assert tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) == around.render(TALK)
+    assert tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) == parts.render(TALK)
 
 
 ODD = {
@@ -50,17 +50,17 @@ ODD = {
 
 @pytest.mark.parametrize("template", ODD.values(), ids=ODD)
 def test_any_other_template_is_not_guessed_at(tokenizer, template):
-    """A template that does more than that is left out, and the file says so."""
+    """A template that does more is left out, and a comment in the file states it."""
     tokenizer.chat_template = template
 
-    told = modelfile(tokenizer, ["<|end|>"])
+    text = modelfile(tokenizer, ["<|end|>"])
 
-    assert "\nTEMPLATE" not in told
-    assert "\n# The trained template says more" in told
+    assert "\nTEMPLATE" not in text
+    assert "\n# The trained chat template cannot be written" in text
 
 
 def test_the_file_reads_as_ollama_reads_it(tokenizer):
-    """The folder, the ends of answers, and the template between three quotes, in Go's words."""
+    """The folder, the ends of answers, and the template between three quotes, as a Go template."""
     tokenizer.chat_template = CHATML
 
     assert modelfile(tokenizer, ["<|im_end|>", 'a"b']) == (

@@ -33,7 +33,7 @@ def test_what_is_rewritten_unchanged_is_the_same(tensors):
         save_file(tensors, source)
         [shard] = shards_of(source.parent)
 
-        rewrite(shard, target, shard.tensors, lambda name, found: found)
+        rewrite(shard, target, shard.tensors, lambda name, tensor: tensor)
 
         tensors_in(target)
         again = load_file(target)
@@ -43,16 +43,16 @@ def test_what_is_rewritten_unchanged_is_the_same(tensors):
 
 
 def test_tensors_are_changed_left_out_and_added(tmp_path):
-    """What is written is what was asked for, in that order."""
+    """The tensors of the layouts are written, in their order."""
     save_file({"a": torch.zeros(2), "b": torch.ones(3), "c": torch.ones(1)}, tmp_path / "model.safetensors")
     [shard] = shards_of(tmp_path)
     head = torch.full((1, 2), 7.0)
     layouts = {"a": shard.tensors["a"], "c": shard.tensors["c"], "head": layout_of(head)}
 
-    rewrite(shard, tmp_path / "out.safetensors", layouts, lambda name, found: head if name == "head" else found + 1)
+    rewrite(shard, tmp_path / "out.safetensors", layouts, lambda name, tensor: head if name == "head" else tensor + 1)
 
-    found = load_file(tmp_path / "out.safetensors")
-    assert {"a": [1.0, 1.0], "c": [2.0], "head": [[7.0, 7.0]]} == {name: t.tolist() for name, t in found.items()}
+    tensors = load_file(tmp_path / "out.safetensors")
+    assert {"a": [1.0, 1.0], "c": [2.0], "head": [[7.0, 7.0]]} == {name: t.tolist() for name, t in tensors.items()}
 
 
 @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "gone.safetensors"])

@@ -1,4 +1,4 @@
-"""Artifacts of short jobs on the CPU, each with rows that it held out; and tasks of our own."""
+"""Artifacts of short jobs on the CPU, each with held-out rows; and task files."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from preference_rows import pairs, said, written
 import ftsdk
 
 
-def asked(number: int) -> dict[str, Any]:
+def question(number: int) -> dict[str, Any]:
     """A question about a number, and its answer."""
     return {"messages": [*said("user", f"What is {number}?"), *said("assistant", f"Arr, it be {number}, matey!")]}
 
@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "dpo": {"method": "dpo"},
     "reward_modeling": {"method": "reward_modeling"},
 }
-"""What is special about a job."""
+"""From a kind of job to its changes to the spec."""
 
 QUESTIONS = [
     {"question": "What colour is the sky?", "choices": ["blue", "green"], "answer": 0},
@@ -49,30 +49,30 @@ metadata: {{version: 3.0}}
 """
 
 
-class Made(NamedTuple):
-    """What a job made, and the rows that it had."""
+class JobOutput(NamedTuple):
+    """The artifact of a job, and its rows."""
 
     artifact: ftsdk.Artifact
     rows: Path
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, tiny_model):
-    """Gives the artifact of a kind of job, made when it is first asked for. Not to be changed."""
-    done: dict[str, Made] = {}
+def job_of(tmp_path_factory, tiny_model):
+    """Returns the output of a kind of job, which runs at the first call. Tests must not change it."""
+    outputs: dict[str, JobOutput] = {}
 
-    def make(kind: str) -> Made:
-        if kind not in done:
-            done[kind] = _make(kind, tmp_path_factory.mktemp(kind), tiny_model)
-        return done[kind]
+    def make(kind: str) -> JobOutput:
+        if kind not in outputs:
+            outputs[kind] = _make(kind, tmp_path_factory.mktemp(kind), tiny_model)
+        return outputs[kind]
 
     return make
 
 
-def _make(kind: str, folder: Path, model: Path) -> Made:
+def _make(kind: str, folder: Path, model: Path) -> JobOutput:
     preferred = kind in ("dpo", "reward_modeling")
-    rows = Path(written(folder / "rows.jsonl", pairs()[:24] if preferred else map(asked, range(24))))
-    written(folder / "held.jsonl", [asked(77)] * 3)
+    rows = Path(written(folder / "rows.jsonl", pairs()[:24] if preferred else map(question, range(24))))
+    written(folder / "held.jsonl", [question(77)] * 3)
     changes = {
         name: value.replace("held", f"{folder}/held") if name == "eval_dataset" else value
         for name, value in KINDS[kind].items()
@@ -85,15 +85,15 @@ def _make(kind: str, folder: Path, model: Path) -> Made:
         "backend_options": {"local": {"device": "cpu"}},
         **changes,
     }
-    return Made(ftsdk.Artifact.open(trained(ftsdk.JobSpec.model_validate(fields), folder / "job")), rows)
+    return JobOutput(ftsdk.Artifact.open(trained(ftsdk.JobSpec.model_validate(fields), folder / "job")), rows)
 
 
 @pytest.fixture
-def copied(made, tmp_path):
-    """Gives a copy of an artifact, to be changed."""
+def copied(job_of, tmp_path):
+    """Returns a copy of an artifact, which a test may change."""
 
     def copy(kind: str) -> ftsdk.Artifact:
-        shutil.copytree(made(kind).artifact.path, tmp_path / kind)
+        shutil.copytree(job_of(kind).artifact.path, tmp_path / kind)
         return ftsdk.Artifact.open(tmp_path / kind)
 
     return copy

@@ -1,4 +1,4 @@
-"""The loss on held-out rows: what the trainer measured is measured again, and nothing else is taken for it."""
+"""The loss on held-out rows: an evaluation measures what the trainer measured, on the same rows."""
 
 import math
 
@@ -7,111 +7,115 @@ import torch
 from preference_rows import judged, written
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ftsdk.artifact import MANIFEST, Artifact, Manifest, seal
+from ftsdk.artifact import MANIFEST, Artifact, EvaluationSettings, Manifest, seal
 from ftsdk.errors import ArtifactError, DataError, InputError
 from ftsdk.files import sha256
+from ftsdk.posttrain.held_out_rows import rows_of, spec_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("evaluate")]
 
 
 def columns(evaluation):
-    """From each metric to both of its values."""
-    return {each.metric: (each.base, each.artifact) for each in evaluation.held_out.metrics}
+    """From each metric to its numbers for base and artifact."""
+    return {metric.metric: (metric.base, metric.artifact) for metric in evaluation.held_out.metrics}
 
 
 @pytest.mark.parametrize("kind", ["lora", "nf4", "pissa", "second", "reward_modeling", "dpo"])
-def test_the_loss_is_the_trainers(made, kind):
-    """On the rows that the job held out, base and artifact have the losses that its trainer told, before and after."""
-    artifact = made(kind).artifact
-    told = artifact.manifest.metrics
+def test_the_loss_is_the_trainers(job_of, kind):
+    """On the job's held-out rows, base and artifact have the losses that its trainer reported, before and after."""
+    artifact = job_of(kind).artifact
+    reported = artifact.manifest.metrics
 
-    found = columns(artifact.evaluate(samples=0))
+    measured = columns(artifact.evaluate(samples=0))
 
-    assert (told["eval_loss_before"], told["eval_loss"]) == pytest.approx(found["loss"], abs=1e-4)
+    losses = (reported["eval_loss_before"], reported["eval_loss"])
+    assert losses == pytest.approx(measured["loss"], abs=1e-4)
 
 
-def test_the_loss_of_a_whole_model(made):
-    """A whole model is saved in the precision of its base, bfloat16, and what is saved is measured."""
-    artifact = made("whole").artifact
-    told = artifact.manifest.metrics
+def test_the_loss_of_a_whole_model(job_of):
+    """A whole model is saved in the precision of its base, bfloat16, and the saved weights are measured."""
+    artifact = job_of("whole").artifact
+    reported = artifact.manifest.metrics
 
     base, tuned = columns(artifact.evaluate(samples=0))["loss"]
 
-    assert told["eval_loss_before"] == pytest.approx(base, abs=1e-4)
-    assert told["eval_loss"] == pytest.approx(tuned, abs=2e-3)
+    assert reported["eval_loss_before"] == pytest.approx(base, abs=1e-4)
+    assert reported["eval_loss"] == pytest.approx(tuned, abs=2e-3)
 
 
-def test_perplexity(made):
+def test_perplexity(job_of):
     """Perplexity is the exponential of the mean loss of a token; the tokens that carry loss are counted."""
-    held = made("lora").artifact.evaluate(samples=0).held_out
-    loss, perplexity = held.metrics
+    held_out = job_of("lora").artifact.evaluate(samples=0).held_out
+    loss, perplexity = held_out.metrics
 
     assert (math.exp(loss.base), math.exp(loss.artifact)) == (perplexity.base, perplexity.artifact)
-    assert ("job", 6) == (held.origin, held.rows)
-    assert 6 * len("Arr,") < held.tokens
+    assert ("job", 6) == (held_out.origin, held_out.rows)
+    assert 6 * len("Arr,") < held_out.tokens
 
 
-def test_a_reward_model_tells_the_better_answer(made):
+def test_a_reward_model_prefers_the_better_answer(job_of):
     """A base without a trained head can only guess; the accuracy of the artifact is the trainer's."""
-    artifact = made("reward_modeling").artifact
+    artifact = job_of("reward_modeling").artifact
 
-    found = columns(artifact.evaluate())
+    metrics = columns(artifact.evaluate())
 
-    assert (0.5, pytest.approx(artifact.manifest.metrics["eval_accuracy"])) == found["accuracy"]
+    assert (0.5, pytest.approx(artifact.manifest.metrics["eval_accuracy"])) == metrics["accuracy"]
 
 
-def test_implicit_rewards(made):
+def test_implicit_rewards(job_of):
     """Of an artifact of DPO, the better answer must have gained more probability than the worse one."""
-    found = columns(made("dpo").artifact.evaluate(samples=0))
+    metrics = columns(job_of("dpo").artifact.evaluate(samples=0))
 
-    base, tuned = found["accuracy"]
-    assert (0.5, 0.0, math.log(2)) == (base, found["margin"][0], pytest.approx(found["loss"][0]))
+    base, tuned = metrics["accuracy"]
+    assert (0.5, 0.0, math.log(2)) == (base, metrics["margin"][0], pytest.approx(metrics["loss"][0]))
     assert 0.5 < tuned <= 1.0
-    assert found["margin"][1] > 0
+    assert metrics["margin"][1] > 0
 
 
-def test_given_rows_by_hand(made, tmp_path):
-    """The loss of a given row is the mean, over the answer's tokens, of what plain Transformers says of them."""
-    artifact = made("whole").artifact
-    said = "Arr, it be 99, matey!"
-    ask = [{"role": "user", "content": "What is 99?"}]
-    answer = [{"role": "assistant", "content": said}]
-    rows = written(tmp_path / "held.jsonl", [{"messages": [*ask, *answer]}])
+def test_given_rows_by_hand(job_of, tmp_path):
+    """The loss of a given row is the mean, over the answer's tokens, by plain Transformers' logits."""
+    artifact = job_of("whole").artifact
+    prompt = [{"role": "user", "content": "What is 99?"}]
+    answer = [{"role": "assistant", "content": "Arr, it be 99, matey!"}]
+    rows = written(tmp_path / "held.jsonl", [{"messages": [*prompt, *answer]}])
     tokenizer = AutoTokenizer.from_pretrained(artifact.path)
-    whole = tokenizer.apply_chat_template([*ask, *answer], tokenize=False).rstrip("\n")
-    asked = tokenizer.apply_chat_template(ask, tokenize=False, add_generation_prompt=True)
-    ids, before = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (whole, asked))
+    text = tokenizer.apply_chat_template([*prompt, *answer], tokenize=False).rstrip("\n")
+    prompt_text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    ids, before = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (text, prompt_text))
     model = AutoModelForCausalLM.from_pretrained(artifact.path, dtype=torch.float32)
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0, len(before) - 1 : -1]
     by_hand = torch.nn.functional.cross_entropy(logits, torch.tensor(ids[len(before) :])).item()
 
-    found = artifact.evaluate(dataset=rows, samples=0)
+    evaluation = artifact.evaluate(dataset=rows, samples=0)
 
-    assert by_hand == pytest.approx(columns(found)["loss"][1], abs=1e-4)
-    assert ("dataset", {rows: sha256(tmp_path / "held.jsonl")}) == (found.held_out.origin, found.held_out.files)
-
-
-def test_limit(made):
-    """With a limit, only the first held-out rows are looked at."""
-    assert 2 == made("lora").artifact.evaluate(limit=2, samples=0).held_out.rows
+    assert by_hand == pytest.approx(columns(evaluation)["loss"][1], abs=1e-4)
+    assert ("dataset", {rows: sha256(tmp_path / "held.jsonl")}) == (
+        evaluation.held_out.origin,
+        evaluation.held_out.files,
+    )
 
 
-def test_it_can_be_asked_again(made):
-    """Asked twice, it finds the same, and leaves the artifact as it was: a broken run needs nothing but another."""
-    artifact = made("lora").artifact
+def test_limit(job_of):
+    """With a limit, only the first held-out rows are measured."""
+    assert 2 == job_of("lora").artifact.evaluate(limit=2, samples=0).held_out.rows
+
+
+def test_it_can_be_asked_again(job_of):
+    """Two evaluations are equal and leave the artifact unchanged: after a broken one, another is enough."""
+    artifact = job_of("lora").artifact
     before = sorted(path.name for path in artifact.path.iterdir())
 
-    one, other = (artifact.evaluate().model_dump(exclude={"created"}) for _ in range(2))
+    first, second = (artifact.evaluate().model_dump(exclude={"created"}) for _ in range(2))
 
-    assert one == other
+    assert first == second
     assert before == sorted(path.name for path in artifact.path.iterdir())
     artifact.verify()
 
 
-def test_samples_side_by_side(made):
-    """The artifact's answer is the one that it gives when it is asked by itself; the row's own stands beside it."""
-    artifact = made("lora").artifact
+def test_samples_side_by_side(job_of):
+    """The artifact's answer is the one that ``generate`` returns; the row's own answer stands beside it."""
+    artifact = job_of("lora").artifact
 
     samples = artifact.evaluate(samples=2, limit=3, max_new_tokens=8).samples
 
@@ -123,25 +127,25 @@ def test_samples_side_by_side(made):
         assert alone == sample.artifact
 
 
-def test_changed_rows_are_refused(made):
-    """Where the file has changed, what it held out may have been learned from: it is refused, until it is put back."""
-    artifact, rows = made("lora")
-    whole = rows.read_text("utf-8")
-    rows.write_text(whole.replace("Arr", "Ahoy"), "utf-8")
+def test_changed_rows_are_refused(job_of):
+    """Held-out rows of a changed file may have been trained on: it is refused until the original is back."""
+    artifact, rows = job_of("lora")
+    original = rows.read_text("utf-8")
+    rows.write_text(original.replace("Arr", "Ahoy"), "utf-8")
 
     try:
         with pytest.raises(DataError, match="has changed since the job read it") as caught:
             artifact.evaluate()
     finally:
-        rows.write_text(whole, "utf-8")
+        rows.write_text(original, "utf-8")
 
     assert "--dataset" in caught.value.hint
     assert artifact.evaluate(samples=0).held_out.rows == 6
 
 
-def test_lost_rows_are_refused(made):
-    """Where the file is gone, the error names it, and what to give instead."""
-    artifact, rows = made("lora")
+def test_lost_rows_are_refused(job_of):
+    """A missing file is an error with its name, and with what to give instead."""
+    artifact, rows = job_of("lora")
     rows.rename(rows.with_suffix(".away"))
 
     try:
@@ -153,31 +157,46 @@ def test_lost_rows_are_refused(made):
     assert "--dataset" in caught.value.hint
 
 
-def test_a_hosted_result(copied, made, tiny_model):
-    """What another backend brought is measured alike; its manifest tells no rows, so they are given."""
+def test_a_hosted_result(copied, job_of, tiny_model):
+    """Another backend's artifact is measured alike; its manifest names no rows, so they are given."""
     folder = copied("lora").path
     (folder / MANIFEST).unlink()
-    plan = {"model": "tiny/model", "n_epochs": 1}  # another system's word for another thing
+    plan = {"model": "tiny/model", "n_epochs": 1}  # another system's field of this name
     seal(folder, Manifest(kind="adapter", base_model=str(tiny_model), method="sft", plan=plan, job="together:ft-1"))
-    hosted, rows = Artifact.open(folder), made("lora").rows
+    hosted, rows = Artifact.open(folder), job_of("lora").rows
 
     with pytest.raises(InputError, match="nothing to evaluate"):
         hosted.evaluate()
 
-    ours = made("lora").artifact.evaluate(dataset=rows, samples=0)
-    assert columns(ours) == columns(hosted.evaluate(dataset=rows, samples=0))
+    local_evaluation = job_of("lora").artifact.evaluate(dataset=rows, samples=0)
+    assert columns(local_evaluation) == columns(hosted.evaluate(dataset=rows, samples=0))
+
+
+def test_another_systems_data_field_is_no_dataset(tmp_path):
+    """What another backend's plan holds under ``data`` may have other keys: then the spec names the dataset."""
+    rows = written(tmp_path / "rows.jsonl", [{"prompt": f"{n}?", "completion": f"{n}!"} for n in range(8)])
+    manifest = Manifest(
+        kind="adapter",
+        base_model="org/tiny",
+        method="sft",
+        spec={"model": "org/tiny", "dataset": rows, "val_size": 0.25},
+        plan={"data": {"dataset": {"file_id": 7}}},
+        data={rows: sha256(tmp_path / "rows.jsonl")},
+    )
+
+    assert 2 == len(rows_of(manifest, spec_of(manifest), EvaluationSettings()).rows)
 
 
 def test_no_code_of_a_model_runs(copied, monkeypatch):
     """Whatever a manifest says, a model's own code is never run by an evaluation."""
-    from ftsdk.posttrain import base_and_tuned as sides
+    from ftsdk.posttrain import base_and_tuned
 
     artifact = copied("lora")
     manifest = artifact.manifest
     plan = {**manifest.plan, "model": {**manifest.plan["model"], "trust_remote_code": True}}
     sealed = seal(artifact.path, manifest.model_copy(update={"plan": plan}))
 
-    assert not sides.settings_of(sealed.path, sealed.manifest).trust_remote_code
+    assert not base_and_tuned.base_settings(sealed.path, sealed.manifest).trust_remote_code
 
 
 def test_a_merged_model(copied):
@@ -187,14 +206,14 @@ def test_a_merged_model(copied):
     plan["model"] = {**plan["model"], "quantization": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}}
     merged = seal(artifact.path, artifact.manifest.model_copy(update={"plan": plan}))
 
-    found = merged.evaluate(samples=0)
+    evaluation = merged.evaluate(samples=0)
 
-    assert "" == found.quantization
-    assert artifact.manifest.metrics["eval_loss_before"] == pytest.approx(columns(found)["loss"][0], abs=1e-4)
+    assert "" == evaluation.quantization
+    assert artifact.manifest.metrics["eval_loss_before"] == pytest.approx(columns(evaluation)["loss"][0], abs=1e-4)
 
 
 def test_a_method_without_a_held_out_loss(copied, tmp_path):
-    """KTO and its like have no loss that says how good a model is: that is told; given rows have one."""
+    """KTO and its like have no loss that measures how good a model is, which the error states; given rows have one."""
     artifact = copied("lora")
     spec = {**artifact.manifest.spec, "method": {"type": "kto"}, "dataset": written(tmp_path / "j.jsonl", judged())}
     kto = seal(artifact.path, artifact.manifest.model_copy(update={"method": "kto", "spec": spec}))
@@ -206,16 +225,16 @@ def test_a_method_without_a_held_out_loss(copied, tmp_path):
     assert 1 == kto.evaluate(dataset=rows, samples=0).held_out.rows
 
 
-def test_wrong_settings_are_named(made):
-    """A setting that does not exist, or cannot be, is an error with its name."""
+def test_wrong_settings_are_named(job_of):
+    """A setting that does not exist, or is out of range, is an error with its name."""
     with pytest.raises(InputError) as caught:
-        made("lora").artifact.evaluate(limit=0, shots=3)
+        job_of("lora").artifact.evaluate(limit=0, shots=3)
 
     assert {"limit", "shots"} == {problem.where for problem in caught.value.problems}
 
 
-def test_no_memory_left(made, monkeypatch):
-    """Where the memory runs out, the error says what needs less."""
+def test_no_memory_left(job_of, monkeypatch):
+    """Where the memory runs out, the error names a setting that needs less."""
     from ftsdk.posttrain import evaluate
 
     def fail(*_):
@@ -224,16 +243,16 @@ def test_no_memory_left(made, monkeypatch):
     monkeypatch.setattr(evaluate, "_answer", fail)
 
     with pytest.raises(ArtifactError, match="memory of cpu ran out") as caught:
-        made("lora").artifact.evaluate()
+        job_of("lora").artifact.evaluate()
     assert "--batch-size 1" in caught.value.hint
 
 
-def test_a_lost_base_is_told(copied, tmp_path):
-    """Where the base model cannot be loaded, the error says which one."""
+def test_a_missing_base_is_reported(copied, tmp_path):
+    """Where the base model cannot be loaded, the error names it."""
     artifact = copied("lora")
     plan = {**artifact.manifest.plan}
     plan["model"] = {**plan["model"], "name": str(tmp_path / "nowhere")}
-    lost = seal(artifact.path, artifact.manifest.model_copy(update={"plan": plan}))
+    moved = seal(artifact.path, artifact.manifest.model_copy(update={"plan": plan}))
 
     with pytest.raises(ArtifactError, match="nowhere cannot be loaded"):
-        lost.evaluate(samples=0)
+        moved.evaluate(samples=0)
