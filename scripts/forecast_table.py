@@ -1,4 +1,4 @@
-"""Write the tables of docs/forecast.md: the forecast beside every published and measured point that we know.
+"""Write the tables of docs/forecast.md: the forecast beside every known published and measured point.
 
 Run it after a change of the formula or of benchmarks/points.csv: python scripts/forecast_table.py
 """
@@ -29,17 +29,17 @@ class Point(NamedTuple):
 
     @property
     def allocated(self) -> float:
-        """Forecast by measured, of what a trainer's own counter shows."""
+        """Forecast by measured, of the bytes that a trainer's own counter shows."""
         return self.memory.allocated / MIB / float(self.row["allocated_mib"])
 
     @property
     def process(self) -> float | None:
-        """Forecast by measured, of what the process takes of the card; None where nobody has looked."""
+        """Forecast by measured, of the bytes that the process takes of the card; None where they were not measured."""
         return self.memory.total / MIB / float(self.row["process_mib"]) if self.row["process_mib"] else None
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """Source, how the base is held, attention."""
+        """Source, quantization, attention."""
         return self.row["source"], self.row["quantization"] or "not quantized", self.row["attention"]
 
 
@@ -52,12 +52,12 @@ def points() -> list[Point]:
 def limits() -> Iterator[tuple[Row, float]]:
     """Every claim of benchmarks/limits.csv, with the forecast as a share of the card.
 
-    States of a paged optimizer are left out: they may leave the card.
+    States of a paged optimizer are left out, since they may be moved to the machine's memory.
     """
     models = _models()
     for row in _rows("limits.csv"):
-        same = {"quantization": "nf4", "double_quantization": "yes", "computed": "mixed", "checkpointing": "yes"}
-        memory = _forecast({**same, "rows": "1", "loss": "whole", "targets": "", "attention": "", **row}, models)
+        common = {"quantization": "nf4", "double_quantization": "yes", "computed": "mixed", "checkpointing": "yes"}
+        memory = _forecast({**common, "rows": "1", "loss": "whole", "targets": "", "attention": "", **row}, models)
         paged = memory.optimizer if row["optim"].startswith("paged") else 0
         yield row, (memory.total - paged) / (float(row["card_gb"]) * 10**9)
 
@@ -76,7 +76,7 @@ def _forecast(row: Row, models: dict[str, Any]) -> MemoryForecast:
             "training": {"max_length": length, "optim": row.get("optim") or "adamw_torch"},
         }
     )
-    computing = TrainerProfile(
+    trainer = TrainerProfile(
         width=4 if row["computed"] == "float32" else 2,
         checkpointing=row["checkpointing"] == "yes",
         cuda=row.get("machine") != "CPU",
@@ -85,13 +85,13 @@ def _forecast(row: Row, models: dict[str, Any]) -> MemoryForecast:
         score_matrix=row["attention"] == "eager",
         autocast=row["computed"] == "mixed",
     )
-    shape = Architecture.from_config(models[row["model"]])
-    assert shape is not None, row["model"]
-    return forecast(spec, shape, computing, tokens=rows * length)
+    architecture = Architecture.from_config(models[row["model"]])
+    assert architecture is not None, row["model"]
+    return forecast(spec, architecture, trainer, tokens=rows * length)
 
 
 def page(old: str) -> str:
-    """The page with its tables made anew between their marks."""
+    """The page with new tables between their marks."""
     for name, rows in (("summary", _summary()), ("limits", _limits()), ("points", _points())):
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, after = old.partition(begin)[0], old.partition(end)[2]
@@ -104,12 +104,12 @@ def _summary() -> Iterable[str]:
         *("source", "base", "attention", "points", "smallest", "median", "largest"),
         *("of the process: smallest", "median", "largest"),
     )
-    found = points()
-    for group in dict.fromkeys(point.group for point in found):
-        mine = [point for point in found if point.group == group]
-        process = [point.process for point in mine if point.process is not None]
-        numbers = [_spread([point.allocated for point in mine]), _spread(process)]
-        yield f"| {' | '.join(group)} | {len(mine)} | {' | '.join(numbers)} |"
+    all_points = points()
+    for group in dict.fromkeys(point.group for point in all_points):
+        members = [point for point in all_points if point.group == group]
+        process = [point.process for point in members if point.process is not None]
+        numbers = [_spread([point.allocated for point in members]), _spread(process)]
+        yield f"| {' | '.join(group)} | {len(members)} | {' | '.join(numbers)} |"
 
 
 def _spread(ratios: list[float]) -> str:
@@ -144,8 +144,8 @@ def _heading(*titles: str) -> Iterable[str]:
 
 
 def _models() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DATA / "models.json").read_text("utf-8"))
-    return found
+    models: dict[str, Any] = json.loads((DATA / "models.json").read_text("utf-8"))
+    return models
 
 
 def _rows(name: str) -> list[Row]:

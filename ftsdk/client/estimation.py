@@ -77,12 +77,12 @@ def estimate(spec: SpecLike, memory: str | int | None = None, *, backend: str | 
     return Estimate(
         backend=plan.backend,
         model=wanted.model,
-        weights=basis.shape.weights,
+        weights=basis.architecture.weights,
         memory=basis.forecast(wanted),
         rows=basis.rows,
         limit=limit,
         largest_micro_batch=rows_that_fit(wanted, basis, limit=limit),
-        largest_length=_longest(wanted, basis.but(rows=1), limit),
+        largest_length=_longest(wanted, basis.replace(rows=1), limit),
         changes=changes_that_fit(wanted, basis, limit=limit),
     )
 
@@ -114,12 +114,12 @@ def _without_machine(spec: JobSpec) -> JobSpec:
 def _longest(spec: JobSpec, basis: MemoryInputs, limit: int) -> int:
     """What fits, and the model was made for."""
     fits = length_that_fits(spec, basis, limit=limit)
-    return min(fits, basis.shape.positions or fits)
+    return min(fits, basis.architecture.positions or fits)
 
 
 def _on_a_card(basis: MemoryInputs, spec: JobSpec) -> MemoryInputs:
     """The trainer's way, on an NVIDIA card: in 16 bits by mixed precision unless the spec says otherwise."""
-    return basis.but(cuda=True, autocast=True, width=4 if spec.compute.dtype == "float32" else 2)
+    return basis.replace(cuda=True, autocast=True, width=4 if spec.compute.dtype == "float32" else 2)
 
 
 def _gib(count: int) -> str:

@@ -1,6 +1,6 @@
-"""Forecast what a job needs before anything is spent, from the model's configuration alone.
+"""Forecast a job's memory before it runs, from the model's configuration alone.
 
-:class:`Architecture` is the model, :class:`TrainerProfile` the trainer, and :func:`forecast` the one formula.
+:class:`Architecture` describes the model, :class:`TrainerProfile` the trainer, and :func:`forecast` is the formula.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,11 +1,13 @@
 """The dimensions of a model, and how many weights it has, from its configuration alone.
 
-Only types of model are read whose every weight is known here; the tests build each of them on PyTorch's meta device
-and count. Of any other type, None is said, and never a guess.
+Only types of model are supported whose every weight is known here; the tests build each of them on PyTorch's meta
+device and compare the counts. For any other type the answer is None, and never a guess.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from pydantic import ConfigDict, Field
 
 from ftsdk.spec.base import Section
 
@@ -14,14 +16,16 @@ class Linear(NamedTuple):
     """One linear layer of a block."""
 
     name: str
-    reads: str
-    """What it is given: layers that read the same share it in memory."""
+    input_name: str
+    """Layers with the same input share it in memory."""
     inputs: int
     outputs: int
 
 
 class Architecture(Section):
-    """What the forecast knows of a model."""
+    """The dimensions of a model that a forecast needs."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     layers: int
     """Blocks."""
@@ -40,13 +44,14 @@ class Architecture(Section):
     vocabulary: int
     """Rows of the embedding."""
     linears: tuple[Linear, ...]
-    """The linear layers of one block: what quantization packs, and what adapters stand beside."""
+    """The linear layers of one block, which quantization packs and adapters extend."""
     head: int
-    """Weights of the output head that are no embedding's, too."""
-    others: int
+    """Weights of the output head that it does not share with the embedding."""
+    # The alias is the key in stored plans.
+    remaining_weights: int = Field(validation_alias="others", serialization_alias="others")
     """All further weights: embedding, norms, biases, experts that are no linear layers."""
     positions: int | None = None
-    """Tokens of the longest row that it was made for; None: not said."""
+    """Tokens of the longest row that the model supports. None: the configuration does not state it."""
     bare_head: bool = True
     """Whether logits are hidden states times the head and nothing else; only then can a loss take them in chunks."""
 
@@ -55,26 +60,26 @@ class Architecture(Section):
         """Read the dimensions from a model's ``config.json``; None where its type is not known."""
         family = _FAMILIES.get(str(config.get("model_type")))
         try:
-            shape = None if family is None else _read(family, config)
+            architecture = None if family is None else _read(family, config)
         except (ArithmeticError, KeyError, TypeError, ValueError):
             return None
-        return shape if shape is not None and shape.makes_sense else None
+        return architecture if architecture is not None and architecture.is_plausible else None
 
     @property
-    def makes_sense(self) -> bool:
-        """Whether each size is one, so that something can be reckoned with it."""
+    def is_plausible(self) -> bool:
+        """Whether every size is positive, so that a forecast can be computed."""
         sizes = (self.layers, self.hidden, self.intermediate, self.queries, self.keys, self.heads, self.vocabulary)
         return min(sizes) > 0
 
     @property
     def linear_weights(self) -> int:
         """Weights that quantization packs."""
-        return self.layers * sum(each.inputs * each.outputs for each in self.linears)
+        return self.layers * sum(linear.inputs * linear.outputs for linear in self.linears)
 
     @property
     def other_weights(self) -> int:
-        """All others, which stay as they are."""
-        return self.head + self.others
+        """All others, which are never quantized."""
+        return self.head + self.remaining_weights
 
     @property
     def weights(self) -> int:
@@ -83,27 +88,27 @@ class Architecture(Section):
 
 
 class _Family(NamedTuple):
-    """In what a type of model differs from Llama."""
+    """The differences of a type of model from Llama."""
 
     needs: tuple[str, ...] = ("num_key_value_heads",)
-    """What its configuration must say, because its default is not Llama's."""
+    """Fields that a configuration must have, because their defaults differ from Llama's."""
     tied: bool = False
-    """Whether embedding and head are one matrix where the configuration does not say."""
+    """Whether embedding and head are one matrix if the configuration does not state it."""
     norms: int = 2
     """Of a block, each of the hidden width."""
     norm_parts: int = 1
-    """2: norms have a bias, too."""
+    """2: norms have a bias beside their weight."""
     head_norms: str = ""
-    """Norms of queries and keys: of each ``head``, or of ``all`` heads together."""
+    """Norms of queries and keys: for a ``head``, or for ``all`` heads together."""
     joined: bool = False
     """Whether q, k and v are one linear layer, and gate and up another."""
     plain: tuple[str, ...] = ()
     """Names of the output of attention and of two feed-forward layers, where there is no gate."""
     biases: str = ""
-    """Letters of the layers that always have one: ``qkv``, or ``*`` for all; else as the configuration says."""
+    """Letters of the layers that always have one: ``qkv``, or ``*`` for all; else as the configuration states."""
     head_bias: bool = False
     experts: bool = False
-    """Whether the feed-forward part is many, which are no linear layers to Transformers 5."""
+    """Whether it has experts, which are no linear layers in Transformers 5 but stacked tensors."""
     expert_size: str = "intermediate_size"
 
 
@@ -126,29 +131,29 @@ _FAMILIES: Mapping[str, _Family] = {
     "qwen3_moe": _Family(needs=_GROUPED, head_norms="head", experts=True, expert_size="moe_intermediate_size"),
     "gpt2": _Family(needs=(), tied=True, norm_parts=2, joined=True, plain=("c_proj", "c_fc", "c_proj"), biases="*"),
 }
-"""From ``model_type`` to what is different."""
+"""From ``model_type`` to its differences."""
 
 _GPT2 = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
 
 
-def _read(family: _Family, given: Mapping[str, Any]) -> Architecture | None:
-    config = {**{name: given[old] for name, old in _GPT2.items() if old in given}, **given}
+def _read(family: _Family, model_config: Mapping[str, Any]) -> Architecture | None:
+    config = {**{name: model_config[old] for name, old in _GPT2.items() if old in model_config}, **model_config}
     if any(config.get(name) is None for name in family.needs) or _mixed(config):
         return None
     layers, hidden, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     width = int(config.get("head_dim") or hidden // heads)
     queries, keys = heads * width, int(config.get("num_key_value_heads") or heads) * width
-    wide = int(config.get("n_inner") or 4 * hidden) if "n_embd" in given else int(config[family.expert_size])
+    wide = int(config.get("n_inner") or 4 * hidden) if "n_embd" in config else int(config[family.expert_size])
     linears = tuple(_linears(family, hidden, queries, keys, wide))
     vocabulary = int(config["vocab_size"])
     norms = family.norms * layers + 1
     small = hidden * family.norm_parts * norms
     small += layers * {"": 0, "head": 2 * width, "all": queries + keys}[family.head_norms]
-    small += layers * sum(each.outputs for each in linears if _has_bias(family, config, each))
-    small += hidden * int(given.get("n_positions", 0))
+    small += layers * sum(linear.outputs for linear in linears if _has_bias(family, config, linear))
+    small += hidden * int(config.get("n_positions", 0))  # GPT-2 learns an embedding of each position
     if family.experts:
         count = int(config["num_local_experts"] if "num_local_experts" in config else config["num_experts"])
-        small += layers * count * (3 * hidden * wide + hidden)  # and a row of the router
+        small += layers * count * (3 * hidden * wide + hidden)  # and a row of the router each
         wide *= int(config["num_experts_per_tok"])
     tied = config.get("tie_word_embeddings")
     tied = family.tied if tied is None else bool(tied)
@@ -166,7 +171,7 @@ def _read(family: _Family, given: Mapping[str, Any]) -> Architecture | None:
         bare_head=not (
             family.head_bias or config.get("final_logit_softcapping") or config.get("logits_scaling", 1.0) != 1.0
         ),
-        others=vocabulary * hidden + small,
+        remaining_weights=vocabulary * hidden + small,
         positions=config.get("max_position_embeddings", config.get("n_positions")),
     )
 
@@ -202,10 +207,10 @@ def _linears(family: _Family, hidden: int, queries: int, keys: int, wide: int) -
 
 
 def _has_bias(family: _Family, config: Mapping[str, Any], linear: Linear) -> bool:
-    """Whether a layer has one: always, by its family, or as the configuration says."""
+    """Whether a layer has a bias: always in its family, or by the configuration."""
     if family.biases == "*":
         return bool(config.get("use_bias", True))
     if linear.name[0] in family.biases and linear.name.endswith("_proj") and linear.name != "qkv_proj":
         return True
-    which = "attention_bias" if linear.name[0] in "qkvo" else "mlp_bias"
-    return bool(config.get(which, False))
+    field = "attention_bias" if linear.name[0] in "qkvo" else "mlp_bias"
+    return bool(config.get(field, False))

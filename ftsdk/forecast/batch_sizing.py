@@ -1,4 +1,4 @@
-"""What fits into so much memory: tokens, rows, responses, found by the forecast's own formula."""
+"""The most tokens, rows or responses that fit into a memory limit, by the forecast's own formula."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,14 @@ from ftsdk.forecast.memory_estimate import MemoryInputs
 from ftsdk.forecast.trainer_profile import TrainerProfile
 from ftsdk.spec import JobSpec
 
-_MOST = 1 << 20
+_LARGEST = 1 << 20
 
 
-def largest(fits: Callable[[int], bool], most: int = _MOST) -> int:
-    """The largest number from 1 to ``most`` that fits, where whatever is smaller fits, too; 0 where none does."""
+def largest(fits: Callable[[int], bool], most: int = _LARGEST) -> int:
+    """The largest number from 1 to ``most`` that fits; 0 if none does.
+
+    By bisection: if a number fits, all smaller ones must fit, too.
+    """
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -20,34 +23,35 @@ def largest(fits: Callable[[int], bool], most: int = _MOST) -> int:
     return low
 
 
-def responses_that_fit(spec: JobSpec, shape: Architecture, computing: TrainerProfile, *, limit: int) -> int:
+def responses_that_fit(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile, *, limit: int) -> int:
     """The most responses that can be sampled at a time below ``limit`` bytes; at least 1."""
-    need = forecast(spec, shape, computing, tokens=1)
-    return max((limit - (need.allocated - need.step)) // one_response(spec, shape, computing), 1)
+    need = forecast(spec, architecture, trainer, tokens=1)
+    # While responses are sampled, nothing of a training step is in memory: weights and optimizer states remain.
+    return max((limit - (need.allocated - need.step)) // one_response(spec, architecture, trainer), 1)
 
 
-def tokens_that_fit(spec: JobSpec, shape: Architecture, computing: TrainerProfile, *, limit: int) -> int:
-    """The most tokens of one micro-batch that stay below ``limit`` bytes; 0 where not even one does.
+def tokens_that_fit(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile, *, limit: int) -> int:
+    """The most tokens of one micro-batch that stay below ``limit`` bytes; 0 if not even one does.
 
-    Sampling is left out: how many responses are sampled at a time is found by :func:`responses_that_fit`.
+    Sampling does not count here: :func:`responses_that_fit` limits the responses that are sampled at a time.
     """
 
     def fits(tokens: int) -> bool:
-        need = forecast(spec, shape, computing, tokens=tokens)
+        need = forecast(spec, architecture, trainer, tokens=tokens)
         return need.allocated - need.step + need.activations + max(need.layer, need.logits) <= limit - need.overhead
 
     return largest(fits)
 
 
-def rows_that_fit(spec: JobSpec, basis: MemoryInputs, *, limit: int) -> int:
-    """The largest micro-batch, in rows of the spec's length; 0 where not even one row fits."""
-    most = _MOST // row_tokens(spec)
-    return largest(lambda rows: basis.but(rows=rows).forecast(spec).total <= limit, max(most, 1))
+def rows_that_fit(spec: JobSpec, inputs: MemoryInputs, *, limit: int) -> int:
+    """The largest micro-batch, in rows of the spec's length; 0 if not even one row fits."""
+    most = _LARGEST // row_tokens(spec)
+    return largest(lambda rows: inputs.replace(rows=rows).forecast(spec).total <= limit, max(most, 1))
 
 
-def length_that_fits(spec: JobSpec, basis: MemoryInputs, *, limit: int) -> int:
-    """The largest ``training.max_length`` with as many rows at a time as the basis has; 0 where none fits."""
-    return largest(lambda length: basis.forecast(with_length(spec, length)).total <= limit)
+def length_that_fits(spec: JobSpec, inputs: MemoryInputs, *, limit: int) -> int:
+    """The largest ``training.max_length`` for the micro-batch of ``inputs``; 0 if none fits."""
+    return largest(lambda length: inputs.forecast(with_length(spec, length)).total <= limit)
 
 
 def with_length(spec: JobSpec, length: int) -> JobSpec:

@@ -44,7 +44,7 @@ MODELS = [
 ]
 
 
-def built(kind, changes):
+def build_model(kind, changes):
     """The model on the meta device, without any weights in memory, and its configuration."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -57,7 +57,7 @@ def built(kind, changes):
 @pytest.mark.parametrize(("kind", "changes"), MODELS)
 def test_counts_are_those_of_the_model(kind, changes):
     """All weights, those that quantization packs, the head's, and each layer's name and size."""
-    model, config = built(kind, changes)
+    model, config = build_model(kind, changes)
     head = model.get_output_embeddings()
     linears = [
         (name.rpartition(".")[2], layer)
@@ -66,14 +66,17 @@ def test_counts_are_those_of_the_model(kind, changes):
     ]
     total = sum(weight.numel() for weight in model.parameters())
 
-    shape = Architecture.from_config(config)
+    architecture = Architecture.from_config(config)
 
-    assert (total, sum(layer.weight.numel() for _, layer in linears)) == (shape.weights, shape.linear_weights)
+    assert (total, sum(layer.weight.numel() for _, layer in linears)) == (
+        architecture.weights,
+        architecture.linear_weights,
+    )
     assert sorted((name, layer.weight.numel()) for name, layer in linears) == sorted(
-        (each.name, each.inputs * each.outputs) for each in shape.linears * shape.layers
+        (linear.name, linear.inputs * linear.outputs) for linear in architecture.linears * architecture.layers
     )
     tied = head.weight is model.get_input_embeddings().weight
-    assert shape.head == (0 if tied else sum(weight.numel() for weight in head.parameters()))
+    assert architecture.head == (0 if tied else sum(weight.numel() for weight in head.parameters()))
 
 
 @pytest.mark.parametrize(("kind", "changes"), MODELS)
@@ -84,7 +87,9 @@ def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
     config = transformers.AutoConfig.for_model(kind, **{**size, **changes})
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
 
-    assert ["holds no tokenizer"] == [flaw.what.partition(f"{tmp_path} ")[2] for flaw in model_problems(str(tmp_path))]
+    assert ["holds no tokenizer"] == [
+        entry.what.partition(f"{tmp_path} ")[2] for entry in model_problems(str(tmp_path))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_saved_model_lacks_nothing(kind, changes, tmp_path):
     ],
 )
 def test_what_is_not_known_is_not_guessed(config):
-    """A model of another type, or whose configuration leaves something to a default, gets no forecast."""
+    """A model of another type, or whose configuration leaves a size to a default, gets no forecast."""
     assert Architecture.from_config(config) is None
 
 

@@ -1,4 +1,4 @@
-"""The smallest changes that make a job fit: each is enough, none is needless."""
+"""The smallest changes that make a job fit: each is enough, none is unnecessary."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from ftsdk.forecast import (
 )
 
 GIB = 2**30
-SHAPE = Architecture.from_config(
+ARCHITECTURE = Architecture.from_config(
     {
         "model_type": "llama",
         "num_attention_heads": 32,
@@ -29,12 +29,12 @@ SHAPE = Architecture.from_config(
 
 
 def job(rows=1, logit_rows=LOGIT_ROWS, **fields):
-    computing = TrainerProfile(
+    trainer = TrainerProfile(
         logit_rows=logit_rows,
         checkpointing=fields.get("compute", {}).get("gradient_checkpointing", True),
     )
     spec = JobSpec.model_validate({"model": "a", "dataset": "b.jsonl", **fields})
-    return spec, MemoryInputs(shape=SHAPE, computing=computing, rows=rows)
+    return spec, MemoryInputs(architecture=ARCHITECTURE, trainer=trainer, rows=rows)
 
 
 def fields_of(changes):
@@ -42,15 +42,15 @@ def fields_of(changes):
 
 
 def test_what_fits_needs_no_change():
-    """Llama-3-8B in nf4 on 24 GiB is left as it is."""
+    """For Llama-3-8B in nf4 on 24 GiB, no change is offered."""
     assert () == changes_that_fit(*job(compute={"quantization": "nf4"}), limit=24 * GIB)
 
 
 def test_each_change_is_enough_by_itself():
     """Fewer rows and nf4 each help alone; the gentlest, which leaves the result as it is, comes first."""
-    spec, basis = job(rows=4, logit_rows=None)
+    spec, inputs = job(rows=4, logit_rows=None)
 
-    changes = changes_that_fit(spec, basis, limit=24 * GIB)
+    changes = changes_that_fit(spec, inputs, limit=24 * GIB)
 
     assert ["compute.per_device_train_batch_size", "compute.quantization"] == [
         field for [field] in fields_of(changes) if field.startswith("compute.")
@@ -60,15 +60,15 @@ def test_each_change_is_enough_by_itself():
 
 def test_rows_that_are_offered_divide_the_step():
     """Engines that accumulate whole batches could not use another number."""
-    spec, basis = job(rows=8, logit_rows=None, training={"global_batch_size": 12})
+    spec, inputs = job(rows=8, logit_rows=None, training={"global_batch_size": 12})
 
-    first = changes_that_fit(spec, basis, limit=24 * GIB)[0]
+    first = changes_that_fit(spec, inputs, limit=24 * GIB)[0]
 
     assert first.settings == {"compute.per_device_train_batch_size": 3}
 
 
 def test_every_weight_trained_becomes_an_adapter():
-    """Nothing but an adapter brings a full fine-tune of 8B onto 24 GiB, and no needless change is named beside it."""
+    """Only an adapter makes a full fine-tune of 8B fit into 24 GiB, and no unnecessary change is named beside it."""
     changes = changes_that_fit(*job(adapter=None), limit=24 * GIB)
 
     assert [["adapter"]] == fields_of(changes)
@@ -76,27 +76,27 @@ def test_every_weight_trained_becomes_an_adapter():
 
 def test_changes_are_joined_where_none_is_enough():
     """The fewest together: without any of them it would not fit."""
-    spec, basis = job(compute={"gradient_checkpointing": False}, training={"max_length": 16384})
+    spec, inputs = job(compute={"gradient_checkpointing": False}, training={"max_length": 16384})
 
-    [change] = changes_that_fit(spec, basis, limit=8 * GIB)
+    [change] = changes_that_fit(spec, inputs, limit=8 * GIB)
 
     assert {"compute.gradient_checkpointing", "compute.quantization"} <= set(change.settings)
     assert change.memory.total <= 8 * GIB
 
 
-def test_nothing_is_said_where_nothing_helps():
-    """An 8B model does not fit into 2 GiB in any way that we know."""
+def test_no_change_is_offered_where_none_helps():
+    """An 8B model does not fit into 2 GiB with any change."""
     assert () == changes_that_fit(*job(), limit=2 * GIB)
 
 
 @given(st.integers(5, 80), st.integers(1, 16), st.sampled_from([None, "nf4"]), st.sampled_from([512, 4096, 20000]))
 def test_what_is_promised_holds(gib, rows, quantization, length):
-    """A spec with the change written into it is forecast at the total that was promised, and fits."""
-    spec, basis = job(rows, compute={"quantization": quantization}, training={"max_length": length})
+    """A spec with the change has the forecast total, and fits."""
+    spec, inputs = job(rows, compute={"quantization": quantization}, training={"max_length": length})
 
-    for change in changes_that_fit(spec, basis, limit=gib * GIB):
+    for change in changes_that_fit(spec, inputs, limit=gib * GIB):
         written = JobSpec.model_validate(_with(spec, change.settings))
-        after = basis.but(
+        after = inputs.replace(
             rows=written.compute.per_device_train_batch_size,
             checkpointing=written.compute.gradient_checkpointing is not False,
         )
@@ -108,15 +108,15 @@ def test_what_is_promised_holds(gib, rows, quantization, length):
 @given(st.integers(6, 80))
 def test_the_largest_that_fit(gib):
     """One row more, or one token more, would not fit."""
-    spec, basis = job(compute={"quantization": "nf4"})
+    spec, inputs = job(compute={"quantization": "nf4"})
     limit = gib * GIB
 
-    rows, length = rows_that_fit(spec, basis, limit=limit), length_that_fits(spec, basis, limit=limit)
+    rows, length = rows_that_fit(spec, inputs, limit=limit), length_that_fits(spec, inputs, limit=limit)
 
-    assert rows == 0 or basis.but(rows=rows).forecast(spec).total <= limit
-    assert basis.but(rows=rows + 1).forecast(spec).total > limit
+    assert rows == 0 or inputs.replace(rows=rows).forecast(spec).total <= limit
+    assert inputs.replace(rows=rows + 1).forecast(spec).total > limit
     longer = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length + 1})})
-    assert basis.forecast(longer).total > limit
+    assert inputs.forecast(longer).total > limit
 
 
 def _with(spec, settings):

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftsdk import JobSpec
-from ftsdk.forecast import LOGIT_ROWS, Architecture, TrainerProfile, forecast, responses_that_fit, tokens_that_fit
+from ftsdk.forecast import (
+    LOGIT_ROWS,
+    Architecture,
+    MemoryInputs,
+    TrainerProfile,
+    forecast,
+    responses_that_fit,
+    tokens_that_fit,
+)
 
 LLAMA_3_8B = {
     "model_type": "llama",
@@ -16,8 +24,8 @@ LLAMA_3_8B = {
     "num_hidden_layers": 32,
     "vocab_size": 128256,
 }
-SHAPE = Architecture.from_config(LLAMA_3_8B)
-OURS = TrainerProfile(logit_rows=LOGIT_ROWS)
+ARCHITECTURE = Architecture.from_config(LLAMA_3_8B)
+PROFILE = TrainerProfile(logit_rows=LOGIT_ROWS)
 GIB = 2**30
 
 
@@ -26,12 +34,12 @@ def spec(**changes):
 
 
 def need(job, tokens=1024, **changes):
-    return forecast(job, SHAPE, OURS.model_copy(update=changes), tokens=tokens)
+    return forecast(job, ARCHITECTURE, PROFILE.model_copy(update=changes), tokens=tokens)
 
 
 def test_weights_of_llama_3_8b():
     """The counts are those of the real model, built on the meta device."""
-    assert (SHAPE.linear_weights, SHAPE.weights) == (6_979_321_856, 8_030_261_248)
+    assert (ARCHITECTURE.linear_weights, ARCHITECTURE.weights) == (6_979_321_856, 8_030_261_248)
 
 
 def test_nf4_with_double_quantization():
@@ -42,7 +50,7 @@ def test_nf4_with_double_quantization():
 
 
 def test_what_quantization_leaves_may_be_widened():
-    """A trainer that makes float32 of embedding, head and norms holds two bytes more for each of their weights."""
+    """A trainer that converts embedding, head and norms to float32 needs two bytes more for each of their weights."""
     job = spec(compute={"quantization": "nf4"})
 
     assert need(job, plain_width=4).weights - need(job).weights == 2 * 1_050_939_392
@@ -50,17 +58,17 @@ def test_what_quantization_leaves_may_be_widened():
 
 def test_lora_weights():
     """2,621,440 trained weights for each unit of rank: 4 bytes, 4 of gradient and 8 of Adam."""
-    found = need(spec(adapter={"r": 16}))
+    memory = need(spec(adapter={"r": 16}))
 
-    one = 16 * 2_621_440
-    assert (found.adapter, found.gradients, found.optimizer) == (4 * one, 4 * one, 8 * one)
+    count = 16 * 2_621_440
+    assert (memory.adapter, memory.gradients, memory.optimizer) == (4 * count, 4 * count, 8 * count)
 
 
 def test_lora_on_some_layers():
     """Only the named layers count: queries and values of Llama-3-8B."""
-    found = need(spec(adapter={"r": 4, "target_modules": ["q_proj", "v_proj"]}))
+    memory = need(spec(adapter={"r": 4, "target_modules": ["q_proj", "v_proj"]}))
 
-    assert found.adapter == 4 * 32 * 4 * ((4096 + 4096) + (4096 + 1024))
+    assert memory.adapter == 4 * 32 * 4 * ((4096 + 4096) + (4096 + 1024))
 
 
 def test_dora_adds_a_magnitude_for_each_output():
@@ -70,25 +78,25 @@ def test_dora_adds_a_magnitude_for_each_output():
     assert dora.adapter - plain.adapter == 4 * 32 * (4096 * 3 + 1024 * 2 + 14336 * 2)
 
 
-@pytest.mark.parametrize(("optim", "each"), [("adamw_torch", 8), ("adamw_8bit", 2), ("adafactor", 0), ("sgd", 0)])
-def test_states_of_the_optimizer(optim, each):
+@pytest.mark.parametrize(("optim", "width"), [("adamw_torch", 8), ("adamw_8bit", 2), ("adafactor", 0), ("sgd", 0)])
+def test_states_of_the_optimizer(optim, width):
     """Bytes of state for each trained weight."""
-    assert need(spec(training={"optim": optim})).optimizer == each * 16 * 2_621_440
+    assert need(spec(training={"optim": optim})).optimizer == width * 16 * 2_621_440
 
 
 def test_full_fine_tune():
-    """Every weight in float32 with gradient and Adam: 16 bytes; computing in 16 bits keeps a copy of the linears."""
-    found = need(spec(adapter=None))
+    """Every weight in float32 with gradient and Adam: 16 bytes; trainer in 16 bits keeps a copy of the linears."""
+    memory = need(spec(adapter=None))
 
-    held = found.weights + found.adapter + found.gradients + found.optimizer
-    assert held == 16 * 8_030_261_248 + 2 * 6_979_321_856
+    permanent = memory.weights + memory.adapter + memory.gradients + memory.optimizer
+    assert permanent == 16 * 8_030_261_248 + 2 * 6_979_321_856
 
 
 def test_a_full_dpo_holds_a_frozen_copy():
     """Where every weight trains, the reference is a second model; with an adapter it is the base itself."""
-    whole = need(spec(adapter=None, method="dpo")).weights - need(spec(adapter=None)).weights
+    difference = need(spec(adapter=None, method="dpo")).weights - need(spec(adapter=None)).weights
 
-    assert whole == 4 * 8_030_261_248
+    assert difference == 4 * 8_030_261_248
     assert need(spec(method="dpo")).weights == need(spec()).weights
 
 
@@ -105,18 +113,18 @@ def test_whole_logits():
 
 
 def test_a_head_that_does_more_cannot_be_cut():
-    """Gemma 2 caps its logits, so even our loss takes them whole."""
-    capped = SHAPE.model_copy(update={"bare_head": False})
+    """Gemma 2 caps its logits, so even ftsdk's loss computes all of them at once."""
+    capped = ARCHITECTURE.model_copy(update={"bare_head": False})
 
-    assert forecast(spec(), capped, OURS, tokens=1000).logits == 1000 * 128256 * 14
+    assert forecast(spec(), capped, PROFILE, tokens=1000).logits == 1000 * 128256 * 14
 
 
 def test_checkpointing_keeps_one_input_for_each_layer():
     """With checkpointing it is a fraction of what autograd keeps of all layers."""
-    kept, all_kept = need(spec()).activations, need(spec(), checkpointing=False).activations
+    checkpointed, complete = need(spec()).activations, need(spec(), checkpointing=False).activations
 
-    assert kept == (32 + 2) * 4096 * 2 * 1024
-    assert all_kept > 20 * kept
+    assert checkpointed == (32 + 2) * 4096 * 2 * 1024
+    assert complete > 20 * checkpointed
 
 
 def test_eager_attention_grows_with_the_square():
@@ -152,7 +160,7 @@ def test_tokens_that_fit(limit):
     """The number found fits, and one more would not."""
     job = spec(compute={"quantization": "nf4"})
 
-    tokens = tokens_that_fit(job, SHAPE, OURS, limit=limit)
+    tokens = tokens_that_fit(job, ARCHITECTURE, PROFILE, limit=limit)
 
     assert tokens == 0 or need(job, tokens).total <= limit
     assert tokens == 1 << 20 or need(job, tokens + 1).total > limit
@@ -166,7 +174,7 @@ PPO_8B = {
 
 
 def test_ppo_holds_two_trained_adapters_and_a_frozen_one():
-    """Policy and value train; the reward model's adapter only speaks; there is one base."""
+    """Policy and value train, the reward model's adapter does not; there is one base."""
     function = {**PPO_8B, "method": {**PPO_8B["method"], "reward": "module:function"}}
     sft = need(spec(compute={"quantization": "nf4"}))
 
@@ -179,18 +187,18 @@ def test_ppo_holds_two_trained_adapters_and_a_frozen_one():
 
 def test_a_reward_model_has_no_output_head():
     """It is lighter than a language model by the head, and by all logits."""
-    found, sft = need(spec(method="reward_modeling")), need(spec())
+    reward_model, sft = need(spec(method="reward_modeling")), need(spec())
 
-    assert (sft.weights - found.weights, found.logits) == (2 * 128256 * 4096, 0)
+    assert (sft.weights - reward_model.weights, reward_model.logits) == (2 * 128256 * 4096, 0)
 
 
 def test_the_cache_of_responses():
     """131,072 bytes for each token of Llama-3-8B's cache in bfloat16, for every response in full."""
     cache = 32 * 1024 * 131_072
 
-    found = need(spec(**PPO_8B)).generation
+    generation = need(spec(**PPO_8B)).generation
 
-    assert cache < found < 2 * cache
+    assert cache < generation < 2 * cache
 
 
 def test_ppo_of_8b_fits_24_gb():
@@ -202,13 +210,13 @@ def test_ppo_of_8b_fits_24_gb():
 def test_responses_that_fit(limit):
     """The responses that are sampled at a time fit beside the weights; at least one is tried."""
     job = spec(**PPO_8B)
-    found = need(job)
-    held, one = found.allocated - found.step, found.generation / 32
+    memory = need(job)
+    permanent, response = memory.allocated - memory.step, memory.generation / 32
 
-    count = responses_that_fit(job, SHAPE, OURS, limit=limit)
+    count = responses_that_fit(job, ARCHITECTURE, PROFILE, limit=limit)
 
-    assert count == 1 or held + count * one <= limit
-    assert held + (count + 1) * one > limit
+    assert count == 1 or permanent + count * response <= limit
+    assert permanent + (count + 1) * response > limit
 
 
 @pytest.mark.parametrize(("checkpointing", "part", "layers"), [(True, "layer", 1), (False, "activations", 32)])
@@ -219,4 +227,15 @@ def test_weights_that_are_rounded_while_they_learn(checkpointing, part, layers):
         for kind in (None, "int4")
     )
 
-    assert aware - plain == pytest.approx(layers * 4.28 * SHAPE.linear_weights / 32, rel=1e-6)
+    assert aware - plain == pytest.approx(layers * 4.28 * ARCHITECTURE.linear_weights / 32, rel=1e-6)
+
+
+def test_inputs_keep_the_keys_of_stored_plans():
+    """Plans that were stored earlier can be read, and new ones have the same keys."""
+    inputs = MemoryInputs(architecture=ARCHITECTURE, trainer=PROFILE, rows=2)
+
+    stored = inputs.model_dump(mode="json")
+
+    assert {"shape", "computing", "rows"} == stored.keys()
+    assert "others" in stored["shape"]
+    assert inputs == MemoryInputs.model_validate(stored)

@@ -1,4 +1,4 @@
-"""The page on the forecast says what the formula gives, and the formula keeps its promise on every known point."""
+"""The page on the forecast shows what the formula gives, and the formula keeps its promise on every known point."""
 
 import runpy
 from pathlib import Path
@@ -45,9 +45,9 @@ def test_never_much_too_low(script):
 
 def test_published_limits(script):
     """What others could fit on a card fits by the forecast, and what they could not does not."""
-    wrong = [(row, share) for row, share in script["limits"]() if (share <= 1) != (row["claim"] == "fits")]
+    contradictions = [(row, share) for row, share in script["limits"]() if (share <= 1) != (row["claim"] == "fits")]
 
-    assert [] == wrong
+    assert [] == contradictions
 
 
 def test_published_counts(script):

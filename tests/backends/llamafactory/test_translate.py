@@ -109,7 +109,7 @@ def test_the_forecast_is_of_whole_logits(tiny_model):
     plan = translate.plan(spec, LlamaFactoryOptions(), CPU, "0.9.5")
 
     rows = plan.native["config"]["per_device_train_batch_size"]
-    assert plan.memory.logits == rows * 64 * plan.basis.shape.vocabulary * 16
+    assert plan.memory.logits == rows * 64 * plan.basis.architecture.vocabulary * 16
     assert (plan.device, plan.device_memory) == (CPU.name, CPU.memory)
 
 
