@@ -13,6 +13,7 @@ from ftsdk.artifact import MANIFEST
 from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.files import sha256
 from ftsdk.spec.method import is_function
+from ftsdk.translation.config_files import REPLACE_MODEL, find_damage
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_source import check_model_folder, model_folder, reward_model_folder
 from ftsdk_local.settings import RewardSettings
@@ -49,6 +50,9 @@ def source_of(ledger: Ledger, commit: str | None = None) -> Source:
 
 
 def _with_adapter(ledger: Ledger, folder: Path, commit: str | None) -> Source:
+    if damage := find_damage(folder / ADAPTER_CONFIG):
+        ledger.refuse("model", damage, REPLACE_MODEL)
+        return Source(str(folder), commit)
     found = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     if found.get("task_type") not in ("CAUSAL_LM", "SEQ_CLS") or found.get("peft_type") != "LORA":
         ledger.refuse("model", f"the adapter in {folder} is no LoRA adapter of a language model", "give a base model")

@@ -9,7 +9,7 @@ from ftsdk.artifact.manifest import read_manifest
 from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.settings import ModelSettings
-from ftsdk.translation.model_source import read_object
+from ftsdk.translation.config_files import read_object
 
 
 def base_of(folder: Path) -> ModelSettings:

@@ -12,7 +12,8 @@ from ftsdk.errors import ArtifactError, RejectedError, UnreachableError
 from ftsdk.files import sha256
 from ftsdk.huggingface.connection import connected
 from ftsdk.remote.retries import Timeouts
-from ftsdk.translation.model_source import is_reward_model, read_object
+from ftsdk.translation.config_files import read_object
+from ftsdk.translation.model_source import is_reward_model
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
 """The Hub's cache names a large file by its sha256."""

@@ -1,4 +1,4 @@
-"""Account for every field of a spec while a backend translates it, so that nothing is dropped in silence."""
+"""Account for every field of a spec while a backend translates it, so that none is dropped in silence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -7,27 +7,28 @@ from ftsdk.backend import PlanNote
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.spec import ADVICE, BOOKKEEPING, JobSpec, Section
 
-_NOTHING: tuple[Any, ...] = (None, (), {})
+_EMPTY: tuple[Any, ...] = (None, (), {})
 
 
 class RequiredValue(NamedTuple):
-    """The one value of a field that a system can do."""
+    """The only value of a field that a system supports."""
 
     value: Any
-    why: str
-    """Why any other is refused; where the user left it blank, what the system does instead of ours."""
+    reason: str
+    """Why any other is refused; where the user left the field blank, what the system does instead of our default."""
     fix: str = ""
 
 
 def set_fields(section: Section, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all fields that the user set, such as ``training.packing``; sections are gone into.
+    """The dotted names of all fields that the user set, such as ``training.packing``, also inside sections.
 
-    Nothing at all (None, an empty list), where that is the default, is no wish: specs that were written out in full
-    and read back have it everywhere.
+    A field set to an empty default (None, an empty list) does not count.
     """
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if name not in section.model_fields_set or (value in _NOTHING and value == field.default):
+        # A spec that was written out in full and read back sets every field, most of them to an empty default: nobody
+        # meant to ask for those.
+        if name not in section.model_fields_set or (value in _EMPTY and value == field.default):
             continue
         if isinstance(value, Section):
             yield from set_fields(value, f"{prefix}{name}.")
@@ -36,12 +37,17 @@ def set_fields(section: Section, prefix: str = "") -> Iterator[str]:
 
 
 class Ledger:
-    """One translation's book: each field is taken, set aside or refused, and closing it finds what was forgotten.
+    """The field accounting of one translation: each field is used, ignored or refused; the rest is found at the end.
+
+    A translation calls :meth:`use` for each field that it sends, :meth:`refuse` for what the system does not support,
+    and :meth:`ignore` for advice that it does not pass on. :meth:`close` compares these with the fields that the user
+    set, and raises one error that names all refused and all forgotten ones. So a field that is added to the spec later
+    is refused by every backend until its translation says what becomes of it.
 
     Args:
         backend: The backend's name, for the error.
         spec: The spec to translate.
-        strict: Refuse advice that would be set aside.
+        strict: Refuse advice that would be ignored.
     """
 
     def __init__(self, backend: str, spec: JobSpec, *, strict: bool = False) -> None:
@@ -56,62 +62,67 @@ class Ledger:
 
     def value(self, field: str) -> Any:
         """The resolved value of a dotted field; None where a section on the way is None."""
-        found: Any = self.spec
+        value: Any = self.spec
         for part in field.split("."):
-            found = None if found is None else getattr(found, part)
-        return found
+            value = None if value is None else getattr(value, part)
+        return value
 
     def use(self, field: str, native: str = "") -> Any:
-        """Honour a field under its native name, and give its value."""
+        """Honour a field under its native name, and return its value."""
         self.honoured[field] = native or field.rpartition(".")[2]
         return self.value(field)
 
-    def refuse(self, field: str, why: str, fix: str = "") -> None:
+    def refuse(self, field: str, reason: str, fix: str = "") -> None:
         """Refuse a field; the translation goes on, so that one error names all of them."""
-        self.problems.append(Problem(field, why, fix))
+        self.problems.append(Problem(field, reason, fix))
 
-    def ignore(self, field: str, why: str) -> None:
-        """Set a piece of advice aside, with the reason; intent cannot be left, only refused."""
+    def ignore(self, field: str, reason: str) -> None:
+        """Set a piece of advice aside, with the reason; intent cannot be ignored, only refused."""
         if self.strict or field.split(".", maxsplit=1)[0] not in ADVICE:
-            self.refuse(field, why)
+            self.refuse(field, reason)
         else:
-            self.set_aside.append(PlanNote(field, why))
+            self.set_aside.append(PlanNote(field, reason))
 
     def has(self, field: str) -> bool:
         """Whether the spec has the field at all: its section may be None, or another type of method."""
-        found: Any = self.spec
+        value: Any = self.spec
         for part in field.split("."):
-            if not hasattr(found, part):
+            if not hasattr(value, part):
                 return False
-            found = getattr(found, part)
+            value = getattr(value, part)
         return True
 
     def is_set(self, field: str) -> bool:
         """Whether the user set it, or something in it."""
-        return any(given == field or given.startswith(f"{field}.") for given in self.set_fields)
+        return any(name == field or name.startswith(f"{field}.") for name in self.set_fields)
 
     def require_values(self, table: Mapping[str, RequiredValue]) -> None:
-        """Take fields that have the one possible value; refuse others that the user set, tell of those left blank."""
-        for field, only in table.items():
+        """Use fields that have the required value; refuse others that the user set, and note those left blank."""
+        for field, required in table.items():
             if not self.has(field):
                 continue
-            if self.value(field) == only.value:
+            if self.value(field) == required.value:
                 self.use(field, "as it is")
             elif self.is_set(field):
-                self.refuse(field, only.why, only.fix)
+                self.refuse(field, required.reason, required.fix)
             else:
-                self.backend_defaults.append(PlanNote(field, only.why))
+                self.backend_defaults.append(PlanNote(field, required.reason))
 
     def refuse_unsendable(self, table: Mapping[str, str]) -> None:
-        """Refuse fields that cannot be told and that the user set; tell of those left blank."""
-        for field, why in table.items():
+        """Refuse fields that the system has no setting for and that the user set; note those left blank."""
+        for field, reason in table.items():
             if self.is_set(field):
-                self.refuse(field, why, "leave it out")
+                self.refuse(field, reason, "leave it out")
             elif self.has(field):
-                self.backend_defaults.append(PlanNote(field, why))
+                self.backend_defaults.append(PlanNote(field, reason))
 
     def ignore_advice(self, table: Mapping[str, str], otherwise: str) -> None:
-        """Set aside what is left of the advice that the user gave."""
+        """Ignore all advice that the user gave and that is not accounted for yet.
+
+        Args:
+            table: From a field to the reason.
+            otherwise: The reason for other fields.
+        """
         for field in sorted(self.set_fields):
             if field.split(".", maxsplit=1)[0] in ADVICE and not _covers(self._accounted(), field):
                 self.ignore(field, table.get(field, otherwise))
@@ -130,7 +141,9 @@ class Ledger:
             raise UnsupportedSpec(self.backend, self.problems)
 
     def _accounted(self) -> set[str]:
-        return {*self.honoured, *(note.field for note in self.set_aside), *(p.where for p in self.problems)}
+        ignored = (note.field for note in self.set_aside)
+        refused = (problem.where for problem in self.problems)
+        return {*self.honoured, *ignored, *refused}
 
 
 def _covers(accounted: set[str], field: str) -> bool:

@@ -63,5 +63,5 @@ class WorkerBackend(Backend):
         job = driver.job_folder(self.name, native_id)
         status = observe(job)
         if status.state is not JobState.SUCCEEDED:
-            raise JobNotReady(f"{job.ref} is {status.state.value}: it has made nothing yet")
+            raise JobNotReady(f"{job.ref} is {status.state.value}: it has no artifact yet")
         return place(job.artifact, folder)

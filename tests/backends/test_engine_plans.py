@@ -50,7 +50,7 @@ def test_a_damaged_config_is_named(engine, tmp_path):
     """The file is told, before anything runs."""
     (tmp_path / "config.json").write_text("{")
 
-    assert "config.json is no valid JSON" in engine.refused({"model": str(tmp_path)})["model"]
+    assert "config.json is damaged: it is not a JSON object" in engine.refused({"model": str(tmp_path)})["model"]
 
 
 @engines

@@ -130,7 +130,7 @@ def test_a_job_stands_for_its_artifact(adapter):
 
 def test_a_job_that_has_made_nothing():
     """A job that still runs, or that nobody knows, is refused with what to do."""
-    assert "has made nothing yet" in refused(ppo, "local:sft-abc123")["method.reward"]
+    assert "has no artifact on this machine" in refused(ppo, "local:sft-abc123")["method.reward"]
 
 
 def test_a_function_is_found_without_running_it(tmp_path, monkeypatch):
@@ -186,5 +186,5 @@ def test_a_hub_id_is_taken_as_it_is():
 def test_a_damaged_config_is_named(tmp_path):
     """A model whose config cannot be read is refused by its file."""
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UnsupportedSpec, match=r"config\.json is no valid JSON"):
+    with pytest.raises(UnsupportedSpec, match=r"config\.json is damaged: it is not a JSON object"):
         translate.plan(JobSpec(model=str(tmp_path), dataset="/data/rows.jsonl"), CPU)
