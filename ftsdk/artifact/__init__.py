@@ -1,7 +1,12 @@
-"""What a job made: one layout, whatever the backend.
+"""The artifact of a job: one layout for all backends.
 
-A folder with a PEFT adapter or a whole model in safetensors, and ``ftsdk.json``, the manifest that says where it comes
-from and holds a hash of every other file.
+An artifact is a folder with a PEFT adapter or a whole model in safetensors, and the manifest ``ftsdk.json``, which
+records its origin (spec, plan, data, versions) and a hash of every other file. :func:`seal` writes the manifest of a
+finished folder, :func:`verify` checks a folder against it, and :func:`place` moves one to its place atomically. No
+pickle is ever accepted.
+
+What needs torch (generate, evaluate, merge, quantize) is not here: these methods load a step by its entry point, from
+:mod:`ftsdk.posttrain`.
 """
 
 from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify

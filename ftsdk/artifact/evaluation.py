@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, and what it finds: base and artifact side by side."""
+"""The settings of an evaluation, and its results: base and artifact side by side."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -15,9 +15,9 @@ class EvaluationSettings(Section):
     tasks: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Tasks of lm-evaluation-harness: names such as ``mmlu``, or YAML files."""
     dataset: Dataset | None = None
-    """Rows for the loss, in a form that the method learns from. None: those that the job itself held out."""
+    """Rows for the loss, in a format that the method trains on. None: those that the job itself held out."""
     held_out: bool = True
-    """Whether the rows that the job held out are looked at, where ``dataset`` names no others."""
+    """Whether the job's held-out rows are measured, if ``dataset`` is None."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Only the first rows of each task and of the held-out rows, this many. None: all."""
     samples: Annotated[int, Field(ge=0)] = 3
@@ -25,7 +25,7 @@ class EvaluationSettings(Section):
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     """Longest of these answers, in tokens."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
-    """Solved examples before each question of a task. None: as the task says."""
+    """Solved examples before each question of a task. None: the task decides."""
     chat: bool = False
     """Ask the questions of tasks through the chat template."""
     batch_size: Annotated[int, Field(ge=1)] = 8
@@ -33,7 +33,7 @@ class EvaluationSettings(Section):
     trust_task_code: bool = False
     """Run Python that a task file names, tasks that execute what the model writes, and metrics that come as code."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Decides which solved examples are shown, and whatever else a task leaves to chance."""
+    """Of the choice of solved examples, and of everything else that is random in a task."""
 
 
 class Comparison(Section):
@@ -42,7 +42,7 @@ class Comparison(Section):
     metric: str
     """Its name; with the filter of the answers behind a comma, where a task has several."""
     base: float | None
-    """Of the base model. None: it is no number."""
+    """Of the base model. None: the task gives no finite number."""
     artifact: float | None
     """Of the artifact."""
     base_stderr: float | None = None
@@ -50,7 +50,7 @@ class Comparison(Section):
     artifact_stderr: float | None = None
     """Standard error of ``artifact``."""
     higher_is_better: bool | None = None
-    """None: the task does not say."""
+    """None: the task does not state it."""
 
     @property
     def base_text(self) -> str:
@@ -69,35 +69,35 @@ def _text(number: float | None, stderr: float | None) -> str:
 
 
 class TaskResult(Section):
-    """What one task, or one group of tasks, found."""
+    """The results of one task, or of one group of tasks."""
 
     task: str
     """Its name."""
     version: str
-    """Of the task: numbers of different versions are not to be compared. Empty: it has none."""
+    """Of the task: numbers of different versions cannot be compared. Empty: it has none."""
     rows: int
-    """Questions that were asked."""
+    """Number of questions."""
     shots: int | None
     """Solved examples before each. None: for a group, whose tasks may differ."""
     metrics: tuple[Comparison, ...]
 
 
 class HeldOut(Section):
-    """The loss on rows that were not learned from."""
+    """The metrics on rows that were not trained on."""
 
     origin: Literal["job", "dataset"]
-    """Whether the job held them out, or they were given."""
+    """Whether the job held them out, or ``dataset`` named them."""
     files: dict[str, str]
-    """From each file to the sha256 of its bytes; empty for rows of the Hub, which a commit names."""
+    """From each file to the sha256 of its bytes; empty for rows of the Hub, which a commit identifies."""
     rows: int
     tokens: int
-    """Those that carry loss: all means of losses are over them; for pairs, over pairs."""
+    """Those that carry loss. Mean losses are over these tokens; for pairs, over pairs."""
     metrics: tuple[Comparison, ...]
     """``loss`` in nats, ``perplexity`` = exp(loss); of pairs also ``accuracy`` and ``margin``."""
 
 
 class Sample(Section):
-    """One prompt and both answers to it, each token the likeliest one."""
+    """One prompt and both models' answers, without sampling: each token is the likeliest one."""
 
     prompt: str | list[dict[str, Any]]
     expected: str
@@ -118,15 +118,15 @@ class Evaluation(Section):
     """From each of the artifact's files of weights to its sha256."""
     method: str
     settings: EvaluationSettings
-    """What was asked for."""
+    """Of this evaluation."""
     held_out: HeldOut | None
-    """None: no rows were held out or given."""
+    """None: there were no held-out rows, and ``dataset`` named none."""
     tasks: tuple[TaskResult, ...] = ()
     samples: tuple[Sample, ...] = ()
     dtype: str
     """The precision of the computation."""
     quantization: str
-    """How the base was held, such as ``nf4``; empty: not quantized."""
+    """Of the base, such as ``nf4``; empty: not quantized."""
     versions: dict[str, str]
-    """Of the packages that took part."""
+    """From each package that was used to its version."""
     created: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))

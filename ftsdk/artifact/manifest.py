@@ -1,4 +1,4 @@
-"""The manifest ``ftsdk.json``: where an artifact comes from, and what exactly it holds."""
+"""The manifest ``ftsdk.json``: an artifact's origin, and its exact content."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ MANIFEST = "ftsdk.json"
 
 _PART = r"\.?[A-Za-z0-9_-][A-Za-z0-9._-]*"
 SAFE_NAME = rf"^{_PART}(/{_PART}){{0,4}}$"
-"""Names of files in an artifact: relative, at most five deep, nothing that leaves the folder or surprises a shell."""
+"""Names of files in an artifact: relative, at most five deep, no way out of the folder, no quotes needed in a shell."""
 
 Kind = Literal["adapter", "model"]
 
@@ -23,7 +23,7 @@ def _now() -> datetime:
 
 
 class FileRecord(Section):
-    """What is known of one file."""
+    """Size and hash of one file."""
 
     size: Annotated[int, Field(ge=0)]
     """Bytes."""
@@ -32,7 +32,7 @@ class FileRecord(Section):
 
 
 class Manifest(Section):
-    """Where an artifact comes from, and every file it holds."""
+    """An artifact's origin, and every file it holds."""
 
     format: Literal[1] = 1
     """The version of this layout."""
@@ -45,26 +45,26 @@ class Manifest(Section):
     method: str
     """The type of method, such as ``sft``."""
     spec: dict[str, Any] = {}
-    """The job spec, as it was written."""
+    """The job spec, as the user wrote it."""
     plan: dict[str, Any] = {}
-    """The native request, and what became of the fields."""
+    """The native request of the backend, or of a post-training step."""
     data: dict[str, str] = {}
     """From each data file to the sha256 of its bytes."""
     versions: dict[str, str] = {}
-    """From each package that took part to its version."""
+    """From each package that was used to its version."""
     metrics: dict[str, float] = {}
     """The last value of each metric."""
     chat_template: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    """The sha256 of the chat template that the rows were written with. Empty: it is not known."""
+    """The sha256 of the chat template that rendered the training rows. Empty: it is not known."""
     created: AwareDatetime = Field(default_factory=_now)
-    """When the job made it."""
+    """When the job created it."""
     job: str = ""
     """The job's reference."""
     files: dict[Annotated[str, Field(pattern=SAFE_NAME)], FileRecord] = {}
     """Every other file, by its path in the folder; :func:`ftsdk.artifact.seal` fills it in."""
 
     def weights(self) -> dict[str, str]:
-        """From each file of weights to its sha256: what tells one artifact from another."""
+        """From each file of weights to its sha256; they identify an artifact."""
         return {name: record.sha256 for name, record in self.files.items() if name.endswith(".safetensors")}
 
 
@@ -72,21 +72,21 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artifact.
 
     Raises:
-        ArtifactError: There is none, or it does not read.
+        ArtifactError: There is none, or it cannot be read.
     """
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise ArtifactError(
             f"{folder} is no artifact: {MANIFEST} cannot be read ({error.strerror})",
-            hint="give a folder that ftsdk fetch has made",
+            hint="give a folder that ftsdk fetch has written",
         ) from error
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise ArtifactError(
-            f"{folder / MANIFEST} cannot be used: {where}: {first['msg']}",
+            f"{folder / MANIFEST} cannot be used: {field}: {first['msg']}",
             hint="fetch the job again; a newer ftsdk may have written it",
         ) from error

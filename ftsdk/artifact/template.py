@@ -1,4 +1,4 @@
-"""The chat template of an artifact: is it the one that its rows were written with when it was trained?"""
+"""Check that an artifact's chat template is the one that rendered its training rows."""
 
 import hashlib
 import json
@@ -11,26 +11,29 @@ _FILE, _CONFIG = "chat_template.jinja", "tokenizer_config.json"
 
 
 def template_hash(template: object) -> str:
-    """The sha256 of a template's text; empty for none, and for one that is a set of several."""
+    """The sha256 of a template's text; empty for None, and for a set of several templates."""
     return hashlib.sha256(template.encode()).hexdigest() if isinstance(template, str) else ""
 
 
 def saved_template(folder: Path) -> str | None:
-    """The chat template that a folder's tokenizer has; None: it has none, or a set of several."""
+    """The chat template of a folder's tokenizer; None: it has none, or a set of several."""
+    # Transformers reads the file of its own first, and so do servers that know it.
     if (folder / _FILE).is_file():
         return (folder / _FILE).read_text("utf-8")
     if not (folder / _CONFIG).is_file():
         return None
-    found = json.loads((folder / _CONFIG).read_text("utf-8")).get("chat_template")
-    return found if isinstance(found, str) else None
+    template = json.loads((folder / _CONFIG).read_text("utf-8")).get("chat_template")
+    return template if isinstance(template, str) else None
 
 
 def check_template(folder: Path, manifest: Manifest) -> None:
-    """See that whoever serves the artifact writes prompts as its training did.
+    """Check that a server of the artifact renders prompts as its training did.
 
     Raises:
-        ArtifactError: The template is another one. Where the manifest does not know the trained one, nothing is said.
+        ArtifactError: The template is another one. A manifest without the trained one's hash passes.
     """
+    # The files' hashes do not replace this check: an engine may have saved the tokenizer with the base's
+    # template, though the rows were rendered with another one, and the folder was sealed with that.
     if manifest.chat_template and template_hash(saved_template(folder)) != manifest.chat_template:
         raise ArtifactError(
             f"{folder}: its chat template is not the one that it was trained with",

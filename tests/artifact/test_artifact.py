@@ -1,4 +1,4 @@
-"""An artifact is whole and harmless, or it is refused; a place for it is filled at once, or not at all."""
+"""An artifact is complete and harmless, or it is refused; its folder is filled atomically, or not at all."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from ftsdk.testing.weights import safetensors
 
 
 def make(folder: Path, body: str = "hello") -> Artifact:
-    """A small sealed adapter; ``body`` makes it different from others."""
+    """A small sealed adapter; ``body`` distinguishes it from others."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}', encoding="utf-8")
     (folder / "adapter_model.safetensors").write_bytes(safetensors({"lora_A": (2, 2)}))
@@ -36,14 +36,16 @@ def sealed(tmp_path: Path) -> Path:
 
 
 def test_a_sealed_folder_opens(sealed: Path) -> None:
-    """What was sealed can be opened, and says where it comes from."""
-    found = Artifact.open(sealed)
+    """A sealed folder can be opened, and its manifest records its origin."""
+    opened = Artifact.open(sealed)
 
-    assert ("adapter", "org/base") == (found.kind, found.base_model)
-    assert ["adapter_config.json", "adapter_model.safetensors", "checkpoints/notes.txt"] == sorted(found.manifest.files)
+    assert ("adapter", "org/base") == (opened.kind, opened.base_model)
+    assert ["adapter_config.json", "adapter_model.safetensors", "checkpoints/notes.txt"] == sorted(
+        opened.manifest.files
+    )
 
 
-def test_harmless_additions_are_left_alone(sealed: Path) -> None:
+def test_harmless_additions_are_ignored(sealed: Path) -> None:
     """Your own notes beside an artifact do not spoil it."""
     (sealed / "my notes (2).txt").write_text("nice run", encoding="utf-8")
 
@@ -81,10 +83,10 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_found(damage: str, sealed: Path) -> None:
     """A file that is missing, changed, dangerous or misnamed is refused, with its name."""
-    spoil, why = DAMAGE[damage]
-    spoil(sealed)
+    change, message = DAMAGE[damage]
+    change(sealed)
 
-    with pytest.raises(ArtifactError, match=why):
+    with pytest.raises(ArtifactError, match=message):
         Artifact.open(sealed)
 
 
@@ -108,10 +110,10 @@ def test_odd_names_are_not_sealed(sealed: Path) -> None:
 
 
 def test_places_a_copy(sealed: Path, tmp_path: Path) -> None:
-    """An artifact is copied to a new place, whole, and nothing is left beside it."""
-    made = place(sealed, tmp_path / "new" / "out")
+    """An artifact is copied completely to a new folder, and nothing is left beside it."""
+    placed = place(sealed, tmp_path / "new" / "out")
 
-    assert made == Artifact.open(tmp_path / "new" / "out")
+    assert placed == Artifact.open(tmp_path / "new" / "out")
     assert [tmp_path / "new" / "out"] == list((tmp_path / "new").iterdir())
 
 
@@ -136,17 +138,17 @@ def test_an_empty_folder_is_taken(sealed: Path, tmp_path: Path) -> None:
     assert tmp_path / "out" == place(sealed, tmp_path / "out").path
 
 
-@pytest.mark.parametrize("other", ["file", "folder", "artifact", "damaged"])
-def test_what_is_there_is_spared(other: str, sealed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("occupant", ["file", "folder", "artifact", "damaged"])
+def test_what_is_there_is_spared(occupant: str, sealed: Path, tmp_path: Path) -> None:
     """A file, a full folder, another artifact and a damaged one are refused, and stay as they were."""
     out = tmp_path / "out"
-    if other == "file":
+    if occupant == "file":
         out.write_text("mine", encoding="utf-8")
-    elif other == "folder":
+    elif occupant == "folder":
         (out / "mine").mkdir(parents=True)
     else:
         make(out, "another")
-        (out / "checkpoints" / "notes.txt").write_text("x", encoding="utf-8") if other == "damaged" else None
+        (out / "checkpoints" / "notes.txt").write_text("x", encoding="utf-8") if occupant == "damaged" else None
     before = sorted(tmp_path.rglob("*"))
 
     with pytest.raises(ArtifactError) as error:
@@ -165,7 +167,7 @@ def test_the_working_folder_is_not_replaced(sealed: Path, tmp_path: Path, monkey
 
 
 def test_a_file_is_no_place(sealed, tmp_path):
-    """Whoever names a file is told so, and keeps it."""
+    """A file at the target is an error, and is kept."""
     (tmp_path / "out").write_text("mine")
 
     with pytest.raises(ArtifactError, match="out is a file"):
@@ -193,7 +195,7 @@ def test_a_link_is_not_followed(sealed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["copy", "sync"])
 def test_a_full_disk_leaves_nothing(when: str, sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is full, the error says so, and neither the target nor anything beside it is left."""
+    """A full disk is reported, and neither the target nor anything beside it is left."""
 
     def full(*_args: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -253,14 +255,14 @@ def test_many_at_once_place_one(sealed: Path, tmp_path: Path) -> None:
     assert {sealed, tmp_path / "out"} == set(tmp_path.iterdir())
 
 
-def test_a_room_that_another_call_takes_away(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that meets another's room, gone a moment later, makes the room anew."""
+def test_a_lock_folder_that_another_call_removes(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that finds another's lock folder, which is removed a moment later, creates it again."""
     mkdir = os.mkdir
-    met = iter([FileExistsError(errno.EEXIST, "File exists")])
+    errors = iter([FileExistsError(errno.EEXIST, "File exists")])
 
     def fleeting(path: Path, *rest: int) -> None:
         if Path(path).name == ".out.partial":
-            for error in met:
+            for error in errors:
                 raise error
         mkdir(path, *rest)
 
@@ -308,9 +310,9 @@ def test_generates_an_answer_for_each_prompt(sealed: Path, loader: Loader) -> No
 
 def test_loads_once(sealed: Path, loader: Loader) -> None:
     """The model that was loaded last is kept, until another artifact stands in its place."""
-    found = Artifact.open(sealed)
-    found.generate(["a"])
-    found.generate(["b"])
+    opened = Artifact.open(sealed)
+    opened.generate(["a"])
+    opened.generate(["b"])
     assert 1 == loader.loads
 
     shutil.rmtree(sealed)
@@ -320,16 +322,16 @@ def test_loads_once(sealed: Path, loader: Loader) -> None:
 
 def test_a_damaged_artifact_is_not_loaded(sealed: Path, loader: Loader) -> None:
     """Nothing is loaded from a folder that does not verify."""
-    found = Artifact.open(sealed)
+    opened = Artifact.open(sealed)
     (sealed / "x.pkl").write_bytes(b"")
 
     with pytest.raises(ArtifactError, match=r"x\.pkl"):
-        found.generate(["a"])
+        opened.generate(["a"])
     assert 0 == loader.loads
 
 
-def test_a_missing_extra_says_what_to_install(sealed: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the packages that run a model, the error gives the pip line."""
+def test_a_missing_extra_names_what_to_install(sealed: Path, loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages that run a model, the error names the pip command."""
 
     def missing() -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
@@ -348,7 +350,7 @@ def test_a_single_text_is_not_taken_for_many(sealed: Path, loader: Loader) -> No
 
 
 def test_the_manifest_is_as_readable_as_the_weights(sealed: Path) -> None:
-    """Whoever may read the weights may read where they come from."""
+    """Whoever may read the weights may read the manifest."""
     modes = {path.stat().st_mode for path in sealed.iterdir() if path.is_file()}
 
     assert 1 == len(modes)

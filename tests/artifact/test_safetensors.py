@@ -1,4 +1,4 @@
-"""A safetensors file is sound, or it is refused: nothing is believed that its header says."""
+"""A safetensors file is sound, or it is refused: its header is never trusted."""
 
 import json
 import struct
@@ -40,7 +40,7 @@ def test_sound_headers_pass(tensors: object, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "message"),
     [
         (b"", "header does not fit"),
         (b"\x80\x04\x95", "header does not fit"),
@@ -51,7 +51,7 @@ def test_sound_headers_pass(tensors: object, tmp_path: Path) -> None:
         (struct.pack("<Q", 40_000) + b"[" * 40_000, "not a table"),
         (safetensors({"a": {**ZEROS, "shape": [-2, -2]}}), "not a table"),
         (safetensors({"a": {**ZEROS, "shape": [2.0, 2]}}), "not a table"),
-        (safetensors({"a": {**ZEROS, "dtype": "object"}}), "type that is not known"),
+        (safetensors({"a": {**ZEROS, "dtype": "object"}}), "unknown type"),
         (safetensors({"a": {**ZEROS, "shape": [3, 2]}}), "wrong size"),
         (safetensors({"a": {**ZEROS, "data_offsets": [16, 0]}}), "wrong size"),
         (safetensors({"a": ZEROS, "b": ZEROS}), "overlaps"),
@@ -61,20 +61,20 @@ def test_sound_headers_pass(tensors: object, tmp_path: Path) -> None:
         (safetensors({}, body=1), "do not fill"),
     ],
 )
-def test_unsound_headers_are_refused(content: bytes, why: str, tmp_path: Path) -> None:
-    """A header that lies about the file is refused, with the reason."""
+def test_unsound_headers_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    """A header that does not match the file is refused, with the reason."""
     (tmp_path / "w.safetensors").write_bytes(content)
 
-    with pytest.raises(ArtifactError, match=why):
+    with pytest.raises(ArtifactError, match=message):
         tensors_in(tmp_path / "w.safetensors")
 
 
-@given(cut=st.integers(0, 100), noise=st.binary(min_size=1, max_size=30))
-def test_noise_is_refused_or_sound(cut: int, noise: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(offset=st.integers(0, 100), noise=st.binary(min_size=1, max_size=30))
+def test_noise_is_refused_or_sound(offset: int, noise: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever bytes a file has, it is sound or refused: never another error."""
-    whole = safetensors({"a": ZEROS})
+    content = safetensors({"a": ZEROS})
     path = tmp_path_factory.getbasetemp() / "noise.safetensors"
-    path.write_bytes(whole[:cut] + noise + whole[cut + len(noise) :])
+    path.write_bytes(content[:offset] + noise + content[offset + len(noise) :])
     with suppress(ArtifactError):
         tensors_in(path)
 
