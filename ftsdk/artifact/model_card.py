@@ -6,17 +6,17 @@ from pathlib import Path
 
 from ftsdk.artifact import Evaluation, Manifest, TaskResult
 
-_WORDS = {
+_METRIC_LABELS = {
     "eval_loss_before": "held-out loss before",
     "eval_loss": "held-out loss after",
-    "eval_accuracy": "held-out pairs told right",
+    "eval_accuracy": "held-out pairs ranked correctly",
     "eval_margin": "held-out margin of the better score",
     "loss": "last training loss",
     "eval_reward_before": "held-out reward before",
     "eval_reward": "held-out reward after",
     "reward": "last training reward",
 }
-"""Metrics that are shown, in their order; losses only where nothing better is known, such as a reward."""
+"""Metrics on the card, in their order; losses only where there is no reward."""
 
 _TRAINING = ("lora", "arguments", "config")
 """Parts of native requests that say how the model was trained."""
@@ -25,7 +25,7 @@ _TASKS = {"reward_modeling": "text-classification"}
 """From a method to the Hub's name of what its models do, where it is not text-generation."""
 
 _SCORE = """
-It gives one number for a conversation, higher for a better answer at its end; only differences mean something. The
+It computes one number for a conversation, higher for a better answer at its end; only differences are meaningful. The
 text must end with the token that ends the answer, and with nothing behind it. A model of plain text reads
 `prompt + answer + tokenizer.eos_token`, with special tokens added.
 
@@ -76,12 +76,12 @@ model = AutoModelForSequenceClassification.from_pretrained("FOLDER").eval()
 
 
 def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | None = None) -> str:
-    """A README in the Hub's format.
+    """The README of an artifact, in the Hub's format.
 
     Args:
         manifest: Of the artifact; its files need not be filled in yet.
-        plot: The name of its picture of the losses; empty: there is none.
-        evaluation: What was measured of it.
+        plot: The file name of the plot of its losses; empty: there is none.
+        evaluation: Its evaluation.
     """
     return "\n".join(
         [
@@ -100,13 +100,13 @@ def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | N
             "| | |",
             "|---|---|",
             *(
-                f"| {said} | {manifest.metrics[name]:.4f} |"
-                for name, said in _WORDS.items()
+                f"| {label} | {manifest.metrics[name]:.4f} |"
+                for name, label in _METRIC_LABELS.items()
                 if name in manifest.metrics and not ("loss" in name and "reward" in manifest.metrics)
             ),
             "",
             *([f"![Loss over the steps of the training]({plot})", ""] if plot else []),
-            *(_evaluated(evaluation) if evaluation else []),
+            *(_evaluation(evaluation) if evaluation else []),
             "## Use",
             "",
             _USE[_task(manifest), manifest.kind].replace("BASE", _public(manifest.base_model)),
@@ -114,7 +114,7 @@ def model_card(manifest: Manifest, *, plot: str = "", evaluation: Evaluation | N
             *(_training(manifest) if _is_trained(manifest) else ()),
             *_data(manifest),
             f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(manifest.versions.items()))}.",
-            "Hashes, the spec and where all of it comes from are in `ftsdk.json`.",
+            "Hashes, the spec and the provenance are in `ftsdk.json`.",
             "",
         ]
     )
@@ -133,45 +133,43 @@ def _task(manifest: Manifest) -> str:
 
 
 def _public(model: str) -> str:
-    """A Hub id as it is; of a local folder only its name: where it lay is nobody's business."""
+    """A Hub id as it is; of a local folder only its name, because its path is private."""
     return Path(model).name if Path(model).is_absolute() else model
 
 
 def _is_trained(manifest: Manifest) -> bool:
-    """Whether ftsdk has trained it; a quantized base, for example, it has not."""
+    """Whether ftsdk has trained it; a quantized base model, for example, has no method."""
     return manifest.method != ""
 
 
 def _training(manifest: Manifest) -> list[str]:
-    """Of a native request, what says how the model was trained; of a hosted one, its numbers.
-
-    A merged or quantized model tells of the training that it goes back to.
-    """
+    """The training's settings from the native request; of a hosted service's request, its numbers."""
+    # A merged or quantized model has the plan of its training inside its own.
     plan: Mapping[str, object] = manifest.plan.get("training", manifest.plan)
-    told = {key: plan[key] for key in _TRAINING if plan.get(key)}
+    settings = {key: plan[key] for key in _TRAINING if plan.get(key)}
     numbers = {key: value for key, value in plan.items() if isinstance(value, int | float)}
-    return ["## Training", "", "```json", json.dumps(told or numbers, indent=2, ensure_ascii=False), "```", ""]
+    return ["## Training", "", "```json", json.dumps(settings or numbers, indent=2, ensure_ascii=False), "```", ""]
 
 
 def _data(manifest: Manifest) -> list[str]:
-    """Which rows it learned from, by the hash of each file; where they lay is nobody's business."""
+    """The name and hash of each data file; their paths are private."""
     if not manifest.data:
         return []
     rows = [f"| `{Path(name).name}` | `{digest}` |" for name, digest in sorted(manifest.data.items())]
     return ["| data | sha256 |", "|---|---|", *rows, ""]
 
 
-def _evaluated(evaluation: Evaluation) -> list[str]:
-    """Both columns, with standard errors where there are any."""
-    held = evaluation.held_out
-    groups = [("held-out rows", held.rows, held.metrics)] if held else []
-    groups += [(_named(task), task.rows, task.metrics) for task in evaluation.tasks]
+def _evaluation(evaluation: Evaluation) -> list[str]:
+    """The metrics of the base and of this model, with standard errors where there are any."""
+    held_out = evaluation.held_out
+    groups = [("held-out rows", held_out.rows, held_out.metrics)] if held_out else []
+    groups += [(_task_label(task), task.rows, task.metrics) for task in evaluation.tasks]
     rows = [
-        f"| {name} | {each.metric} | {each.base_text} | {each.artifact_text} | {count} |"
+        f"| {name} | {metric.metric} | {metric.base_text} | {metric.artifact_text} | {count} |"
         for name, count, metrics in groups
-        for each in metrics
+        for metric in metrics
     ]
-    how = [evaluation.dtype, *([evaluation.quantization] if evaluation.quantization else [])]
+    number_formats = [evaluation.dtype, *([evaluation.quantization] if evaluation.quantization else [])]
     return [
         "## Evaluation",
         "",
@@ -179,13 +177,13 @@ def _evaluated(evaluation: Evaluation) -> list[str]:
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Both by the same code, in {', '.join(how)}"
+        f"Both by the same code, in {', '.join(number_formats)}"
         + (f"; tasks of lm-evaluation-harness {version}." if (version := evaluation.versions.get("lm-eval")) else "."),
         "",
     ]
 
 
-def _named(task: TaskResult) -> str:
+def _task_label(task: TaskResult) -> str:
     version = f" (version {task.version})" if task.version else ""
     shots = f", {task.shots}-shot" if task.shots is not None else ""
     return f"{task.task}{version}{shots}"

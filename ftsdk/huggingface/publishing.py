@@ -1,4 +1,4 @@
-"""Upload an artifact to the Hugging Face Hub, with a card that says what it is and how good it is."""
+"""Upload an artifact to the Hugging Face Hub, with a model card that has its evaluation."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,24 +29,24 @@ def publish(
 ) -> str:
     """Upload an artifact to a model repository, in one commit; safe to repeat.
 
-    What was sealed goes up and nothing else that lies beside it. The folder itself stays as it is.
+    Only files of the manifest are uploaded. The folder itself does not change.
 
     Args:
         folder: The artifact.
-        repository: ``org/name``, or a name of the user's own; made where it does not exist.
-        private: Whether it is made private. One that exists stays as it is.
-        evaluation: Of this artifact: its numbers go onto the card, and into a file beside it, without samples, which
-            hold rows of yours.
-        timing: How long things may take.
+        repository: ``org/name``, or a name of the user's own; created where it does not exist.
+        private: Whether it is created as private. An existing one does not change.
+        evaluation: Of this artifact; its numbers are added to the card and to a file beside it, without the samples,
+            which contain rows of the data.
+        timing: The time limits.
 
     Returns:
         The commit's address.
 
     Raises:
-        ArtifactError: The artifact is damaged, or its chat template is not the trained one.
-        InputError: The evaluation is of another artifact, or the repository's name is none.
+        ArtifactError: The artifact is damaged, or its chat template differs from the trained one.
+        InputError: The evaluation is of another artifact, or the repository's name is not valid.
         AuthError: There is no token, or it may not write there.
-        RejectedError: The Hub does not take it.
+        RejectedError: The Hub refused it.
         UnreachableError: The Hub does not answer.
     """
     if not HUB_ID.fullmatch(repository):
@@ -55,37 +55,39 @@ def publish(
     check_template(folder, manifest)
     if evaluation is not None and evaluation.weights != manifest.weights():
         raise InputError("the evaluation is of another artifact", hint="evaluate this one: ftsdk evaluate")
-    written = _written(manifest, evaluation)
+    additions = _write_card(manifest, evaluation)
     with connected("hf", timing or Timeouts()) as hub:
-        made = hub.ask(lambda: hub.api.create_repo(repository, private=private, exist_ok=True), f"make {repository}")
+        created = hub.ask(
+            lambda: hub.api.create_repo(repository, private=private, exist_ok=True), f"create {repository}"
+        )
         commit = hub.ask(
             lambda: hub.api.create_commit(
-                made.repo_id,
-                operations=_additions(folder, manifest, written),
+                created.repo_id,
+                operations=_operations(folder, manifest, additions),
                 commit_message="Upload a fine-tune made with ftsdk",
             ),
-            f"take the artifact into {repository}",
+            f"commit the artifact to {repository}",
         )
     return str(commit)
 
 
-def _written(manifest: Manifest, evaluation: Evaluation | None) -> dict[str, bytes]:
-    """The files that are written for the Hub: card, numbers, and the manifest that knows both."""
+def _write_card(manifest: Manifest, evaluation: Evaluation | None) -> dict[str, bytes]:
+    """The files that are written for the Hub: model card, evaluation, and the manifest with their hashes."""
     if evaluation is None and CARD in manifest.files:
-        return {}  # the artifact's own card says all that is known
-    made = {CARD: model_card(manifest, plot=PLOT if PLOT in manifest.files else "", evaluation=evaluation).encode()}
+        return {}  # the artifact's own card is complete
+    contents = {CARD: model_card(manifest, plot=PLOT if PLOT in manifest.files else "", evaluation=evaluation).encode()}
     if evaluation is not None:
-        made[EVALUATION] = evaluation.model_dump_json(indent=2, exclude={"samples"}).encode() + b"\n"
+        contents[EVALUATION] = evaluation.model_dump_json(indent=2, exclude={"samples"}).encode() + b"\n"
     records = {
         name: FileRecord(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for name, content in made.items()
+        for name, content in contents.items()
     }
     resealed = manifest.model_copy(update={"files": {**manifest.files, **records}})
-    return {**made, MANIFEST: resealed.model_dump_json(indent=2).encode() + b"\n"}
+    return {**contents, MANIFEST: resealed.model_dump_json(indent=2).encode() + b"\n"}
 
 
-def _additions(folder: Path, manifest: Manifest, written: Mapping[str, bytes]) -> "list[CommitOperationAdd]":
+def _operations(folder: Path, manifest: Manifest, additions: Mapping[str, bytes]) -> "list[CommitOperationAdd]":
     from huggingface_hub import CommitOperationAdd  # noqa: PLC0415 - slow to import
 
-    sources = {name: folder / name for name in (*manifest.files, MANIFEST)} | dict(written)
+    sources = {name: folder / name for name in (*manifest.files, MANIFEST)} | dict(additions)
     return [CommitOperationAdd(name, source) for name, source in sorted(sources.items())]

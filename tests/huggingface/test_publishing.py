@@ -1,4 +1,4 @@
-"""An artifact goes to the Hub, by the Hub's real client."""
+"""Upload an artifact to the Hub, with the Hub's real client."""
 
 import json
 
@@ -47,7 +47,7 @@ def artifact(tmp_path):
 
 @pytest.fixture
 def evaluation(artifact):
-    """What was measured of it."""
+    """An evaluation of it."""
     loss = Comparison(metric="loss", base=2.0, artifact=1.5, higher_is_better=False)
     accuracy = Comparison(metric="acc", base=0.25, artifact=0.5, base_stderr=0.1, artifact_stderr=0.2)
     return Evaluation(
@@ -67,7 +67,7 @@ def evaluation(artifact):
 
 
 def test_push(service, artifact):
-    """It lies in a private repository, made where it is missing, in one commit, as it was sealed."""
+    """It is in a private repository, created where it is missing, in one commit, as it was sealed."""
     address = artifact.push_to_hub("me/tuned")
     repo = service.repos["model", "me/tuned"]
 
@@ -77,7 +77,7 @@ def test_push(service, artifact):
 
 
 def test_only_what_was_sealed(service, artifact):
-    """What lies beside an artifact is not uploaded."""
+    """Other files in the folder are not uploaded."""
     (artifact.path / "my notes.txt").write_text("private")
 
     artifact.push_to_hub("me/tuned")
@@ -86,7 +86,7 @@ def test_only_what_was_sealed(service, artifact):
 
 
 def test_push_again(service, artifact, evaluation):
-    """Repeated, it changes nothing; a fault on the way is gone over."""
+    """Repeated, it changes nothing; a request that fails once is sent again."""
     artifact.push_to_hub("me/tuned", evaluation=evaluation)
     service.fail("POST", "/api/models/me/tuned/preupload/main", Fault("status", 503))
     artifact.push_to_hub("me/tuned", evaluation=evaluation)
@@ -95,7 +95,7 @@ def test_push_again(service, artifact, evaluation):
 
 
 def test_push_without_the_right(service, artifact, monkeypatch):
-    """A token that may only read is told as such."""
+    """A token that may only read is an error that says so."""
     monkeypatch.setenv("HF_TOKEN", READ_KEY)
     with pytest.raises(AuthError, match="lacks the right"):
         artifact.push_to_hub("me/tuned")
@@ -116,7 +116,7 @@ def test_public(service, artifact):
 
 
 def test_an_evaluation_on_the_card(service, artifact, evaluation):
-    """Both columns are on the card, with plot and data hash; what was asked and answered stays at home."""
+    """Both columns are on the card, with plot and data hash; samples are not uploaded."""
     artifact.push_to_hub("me/tuned", evaluation=evaluation)
     tree = service.tree("me/tuned")
     card = tree["README.md"].decode()
@@ -131,22 +131,22 @@ def test_an_evaluation_on_the_card(service, artifact, evaluation):
 
 
 def test_what_lies_there_verifies(service, artifact, evaluation, tmp_path):
-    """Brought back from the Hub, it is an artifact like the one that went there; the one at home is as it was."""
+    """Downloaded again, it is the same artifact; the local one has not changed."""
     before = artifact.manifest
     artifact.push_to_hub("me/tuned", evaluation=evaluation)
     for name, content in service.tree("me/tuned").items():
         (tmp_path / "back").mkdir(exist_ok=True)
         (tmp_path / "back" / name).write_bytes(content)
 
-    back = Artifact.open(tmp_path / "back")
+    downloaded = Artifact.open(tmp_path / "back")
 
-    back.verify()
-    assert before.weights() == back.manifest.weights()
+    downloaded.verify()
+    assert before.weights() == downloaded.manifest.weights()
     assert before == artifact.manifest
 
 
 def test_a_card_is_written_where_there_is_none(service, artifact):
-    """What a hosted job brought has no card: it gets one, with the numbers of its plan."""
+    """An artifact of a hosted job has no card: it gets one, with the numbers of its plan."""
     (artifact.path / "README.md").unlink()
     hosted = seal(artifact.path, artifact.manifest.model_copy(update={"plan": {"n_epochs": 3, "file": "file-1"}}))
 
@@ -158,23 +158,23 @@ def test_a_card_is_written_where_there_is_none(service, artifact):
 
 
 def test_an_evaluation_of_another_artifact(service, artifact, evaluation):
-    """Numbers of other weights do not get onto the card."""
-    other = evaluation.model_copy(update={"weights": {"adapter_model.safetensors": "0" * 64}})
+    """Numbers of other weights are refused."""
+    foreign = evaluation.model_copy(update={"weights": {"adapter_model.safetensors": "0" * 64}})
 
     with pytest.raises(InputError, match="of another artifact"):
-        artifact.push_to_hub("me/tuned", evaluation=other)
+        artifact.push_to_hub("me/tuned", evaluation=foreign)
     assert {} == service.repos
 
 
 def test_another_chat_template(service, artifact):
-    """An artifact whose chat template is not the trained one is not published, and does not verify."""
+    """An artifact whose chat template differs from the trained one is not published, and does not verify."""
     (artifact.path / "chat_template.jinja").write_text("{{ messages }}")
-    changed = seal(artifact.path, artifact.manifest)
+    resealed = seal(artifact.path, artifact.manifest)
 
     with pytest.raises(ArtifactError, match="not the one that it was trained with"):
-        changed.push_to_hub("me/tuned")
+        resealed.push_to_hub("me/tuned")
     with pytest.raises(ArtifactError, match="chat template"):
-        changed.verify()
+        resealed.verify()
     assert {} == service.repos
 
 
