@@ -1,7 +1,8 @@
-"""The AutoTrain backend: Hugging Face's AutoTrain Advanced, here in an environment of its own, or at Hugging Face."""
+"""The AutoTrain backend: Hugging Face's AutoTrain Advanced, on this machine or at Hugging Face."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,17 +10,18 @@ from ftsdk.artifact import Artifact
 from ftsdk.backend import Capabilities, Options, Plan, Record
 from ftsdk.engines.backend import EngineBackend
 from ftsdk.errors import Problem, UnsupportedSpec
-from ftsdk.huggingface import monitor
 from ftsdk.huggingface.connection import connected
 from ftsdk.huggingface.flavors import flavors
 from ftsdk.huggingface.revisions import pin_revisions
-from ftsdk.job_types import Event, JobRef, JobStatus
+from ftsdk.huggingface.service import HubService
+from ftsdk.job_types import Event, JobStatus
 from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk.workers.hardware import device
-from ftsdk_autotrain import hosted, translate
-from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
+from ftsdk_autotrain import translate
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.options import AutoTrainOptions
+from ftsdk_autotrain.service import is_hosted, open_service, split_id
 
 __all__ = ["AutoTrainBackend"]
 
@@ -41,7 +43,7 @@ class AutoTrainBackend(EngineBackend):
         self.pause = timing.poll_interval
 
     def capabilities(self) -> Capabilities:
-        """What AutoTrain's trainers of language models do."""
+        """Those of AutoTrain's trainers of language models."""
         return Capabilities(
             methods=frozenset(translate.TASKS),
             adapters=frozenset({"full", "lora"}),
@@ -51,70 +53,83 @@ class AutoTrainBackend(EngineBackend):
         )
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
-        """AutoTrain's YAML, and the machine at Hugging Face where it shall run there."""
+        """AutoTrain's YAML; for a hosted job also its machine."""
         pins = pin_revisions(spec, self.name)
         if options.executor == "local":
-            return translate.plan(
-                spec, options, translate.Known(ENGINE_ENVIRONMENT.version, device(options.device), pins)
-            )
+            context = translate.AutoTrainContext(ENGINE_ENVIRONMENT.version, device(options.device), pins)
+            return translate.plan(spec, options, context)
         with connected(self.name, self._timing) as hub:
             owner, machines = hub.namespace(options.namespace), flavors(hub)
         variables = frozenset(name for name, value in os.environ.items() if value)
-        known = translate.Known(ENGINE_ENVIRONMENT.version, device("cpu"), pins, owner, machines, variables)
-        return translate.plan(spec, options, known)
+        context = translate.AutoTrainContext(
+            ENGINE_ENVIRONMENT.version, device("cpu"), pins, owner, machines, variables
+        )
+        return translate.plan(spec, options, context)
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:
-        """Start a worker here, or bring the request to Hugging Face and start it there."""
+        """Start a worker on this machine, or upload the request to Hugging Face and start it there."""
         if plan.native["executor"] == "local":
             return super().submit(plan, token, record)
-        with connected(self.name, self._timing) as hub:
-            return hosted.submit(hub, plan, token, record)
+        with self._connect(_id_prefix(plan)) as service:
+            return f"{service.id_prefix}{service.submit(plan, token, record)}"
 
     def find(self, token: str, plan: Plan) -> str | None:
         """Look for the job's folder, its Job's label, or its Space."""
         if plan.native["executor"] == "local":
             return super().find(token, plan)
-        with connected(self.name, self._timing) as hub:
-            return hosted.find(hub, plan, token)
+        with self._connect(_id_prefix(plan)) as service:
+            native_id = service.find(plan, token)
+            return native_id and f"{service.id_prefix}{native_id}"
 
     def status(self, native_id: str) -> JobStatus:
-        """Where the job is."""
-        if not hosted.is_hosted(native_id):
+        """The job's status."""
+        if not is_hosted(native_id):
             return super().status(native_id)
-        with connected(self.name, self._timing) as hub:
-            carrier = hosted.carrier_of(hub, native_id)
-            return monitor.status(hub, carrier, hosted.tongue(hub, carrier))
+        prefix, hub_id = split_id(native_id)
+        with self._connect(prefix) as service:
+            return service.status(hub_id)
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
-        """What has happened."""
-        if not hosted.is_hosted(native_id):
+        """The job's events."""
+        if not is_hosted(native_id):
             return super().events(native_id, after)
-        with connected(self.name, self._timing) as hub:
-            carrier = hosted.carrier_of(hub, native_id)
-            return list(monitor.events(hub, carrier, hosted.tongue(hub, carrier), after))
+        prefix, hub_id = split_id(native_id)
+        with self._connect(prefix) as service:
+            return list(service.events(hub_id, after))
 
     def cancel(self, native_id: str) -> None:
-        """End it; AutoTrain saves nothing on the way."""
-        if not hosted.is_hosted(native_id):
+        """End it; AutoTrain saves no checkpoints."""
+        if not is_hosted(native_id):
             super().cancel(native_id)
             return
-        with connected(self.name, self._timing) as hub:
-            monitor.cancel(hub, hosted.carrier_of(hub, native_id))
+        prefix, hub_id = split_id(native_id)
+        with self._connect(prefix) as service:
+            service.cancel(hub_id)
 
     def resume(self, native_id: str) -> None:
-        """Start a local job anew; a hosted one is refused."""
-        if not hosted.is_hosted(native_id):
+        """Start a local job from its beginning; a hosted one is refused."""
+        if not is_hosted(native_id):
             super().resume(native_id)
             return
-        with connected(self.name, self._timing) as hub:
-            hosted.carrier_of(hub, native_id).look()
-        what = "AutoTrain saves no checkpoints, and a hosted job cannot be started again"
-        raise UnsupportedSpec(self.name, [Problem("resume", what, "submit it as a new job")])
+        prefix, hub_id = split_id(native_id)
+        with self._connect(prefix) as service:
+            service.execution(hub_id).inspect()  # a job that does not exist is the first problem
+        problem = "AutoTrain saves no checkpoints, and a hosted job cannot be started again"
+        raise UnsupportedSpec(self.name, [Problem("resume", problem, "submit it as a new job")])
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
-        """What AutoTrain made."""
-        if not hosted.is_hosted(native_id):
+        """The artifact, in ftsdk's one layout."""
+        if not is_hosted(native_id):
             return super().fetch(native_id, folder)
-        with connected(self.name, self._timing) as hub:
-            ref = str(JobRef(self.name, native_id))
-            return hosted.fetch(hub, hosted.carrier_of(hub, native_id), ref, folder)
+        prefix, hub_id = split_id(native_id)
+        with self._connect(prefix) as service:
+            return service.fetch(hub_id, folder)
+
+    @contextmanager
+    def _connect(self, id_prefix: str) -> Iterator[HubService[Any]]:
+        with connected(self.name, self._timing) as hub, open_service(hub, id_prefix) as service:
+            yield service
+
+
+def _id_prefix(plan: Plan) -> str:
+    return f"{plan.native['executor']}/"

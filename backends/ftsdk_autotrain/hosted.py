@@ -1,157 +1,114 @@
-"""AutoTrain at Hugging Face: on a Job, or in a Docker Space. The same YAML and the same runner as on this machine."""
+"""The request and the reports of AutoTrain at Hugging Face; its YAML and its runner are those of this machine."""
 
 import functools
-import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ftsdk.artifact import Artifact, Manifest, place
+from ftsdk.artifact import Manifest
 from ftsdk.artifact.model_files import artifact_kind
 from ftsdk.backend import Plan, Record
 from ftsdk.data.report import check_unchanged
 from ftsdk.engines.bundle import runner_arguments
-from ftsdk.errors import JobNotFound, JobNotReady
-from ftsdk.huggingface import jobs, spaces
+from ftsdk.errors import JobNotFound
 from ftsdk.huggingface.connection import Hub
-from ftsdk.huggingface.container import MARK
+from ftsdk.huggingface.container import LOG_PREFIX, TASK, WORK_FILES, ContainerTask
 from ftsdk.huggingface.execution import RemoteExecution
-from ftsdk.huggingface.monitor import Fields, LogParser, status
 from ftsdk.huggingface.pricing import SETUP
-from ftsdk.huggingface.results import Result, bring, log_of, result_of, task_of
-from ftsdk.huggingface.staging import TASK, Contents, make_repository, open_settings, repository, stage
+from ftsdk.huggingface.reports import LineParser, LogEntry, ReportReader
+from ftsdk.huggingface.results import Result, download, read_log_copy, read_task
+from ftsdk.huggingface.staging import Contents, make_repository, open_settings, repository
 from ftsdk.job_types import JobState, Reason, job_id
 from ftsdk.redact import redact
 from ftsdk.workers.artifact_builder import build_artifact
 from ftsdk.workers.diagnosis import diagnose
 from ftsdk.workers.metrics import Metrics
 from ftsdk.workers.outcome import Outcome, failed
-from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
-from ftsdk_autotrain.progress import AutoTrainLog
-from ftsdk_autotrain.request import RUNNER, write_request
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT, RUNNER, write_request
+from ftsdk_autotrain.log_parser import AutoTrainLog
 
 _ID_LENGTH = 10  # of the token's end, in names
-_JOB, _SPACE = "jobs/", "spaces/"
-"""Begin the native ids of hosted jobs, as on Hugging Face's own pages."""
 
 _CHECK = (
     "import sys, importlib.metadata as m, importlib.util as u;"
     f"sys.exit(m.version('{ENGINE_ENVIRONMENT.package}') != '{ENGINE_ENVIRONMENT.version}'"
     " or u.find_spec('huggingface_hub') is None)"
 )
-_LEFT = ["autotrain-data", "checkpoint-*", "runs", "*.bin", "*.pt", "*.pth", "README.md"]
-"""What AutoTrain writes beside a model."""
+_EXCLUDED = ["autotrain-data", "checkpoint-*", "runs", "*.bin", "*.pt", "*.pth", "README.md"]
+"""Files that AutoTrain writes beside a model."""
 
 
-def is_hosted(native_id: str) -> bool:
-    """Whether a job runs at Hugging Face."""
-    return native_id.startswith((_JOB, _SPACE))
+@dataclass(frozen=True, kw_only=True)
+class AutoTrainTask(ContainerTask):
+    """The container's task, with what reading its log and fetching the artifact need."""
+
+    logging_steps: int
+    """Optimizer steps between two lines of metrics in the log."""
+    manifest: Mapping[str, Any]
+    """The part of the artifact's manifest that is known beforehand."""
 
 
-def submit(hub: Hub, plan: Plan, token: str, record: Record) -> str:
-    """See :meth:`ftsdk.backend.Backend.submit`."""
-    if earlier := find(hub, plan, token):
-        return earlier
+def make_store(hub: Hub, plan: Plan, token: str, record: Record) -> str:
+    """Create the job's repository, once the rows are found unchanged.
+
+    Raises:
+        DataError: The rows were changed since the plan.
+    """
     check_unchanged(plan.data)
-    store = _store(plan, token)
+    store = store_name(plan, token)
     make_repository(hub, store)
     record(repository=store)
-    with tempfile.TemporaryDirectory(prefix="ftsdk-autotrain-") as folder:
-        desk = write_request(Path(folder) / "desk", plan, Path(folder) / "cache")
-        contents = _contents(plan, store, desk)
-        if plan.native["executor"] == "spaces":
-            stage(hub, store, {TASK: contents[TASK]})
-            spaces.create(hub, _space(plan, store), contents)
-            return f"{_SPACE}{store}"
-        revision = stage(hub, store, contents)
-    record(revision=revision)
-    order = jobs.Order.of(plan.native, _environment(plan), store, revision)
-    return f"{_JOB}{jobs.create(hub, plan, token, order, record)}"
+    return store
 
 
-def find(hub: Hub, plan: Plan, token: str) -> str | None:
-    """The job with this token; None: it is certain that there is none."""
-    if plan.native["executor"] == "spaces":
-        store = _store(plan, token)
-        return f"{_SPACE}{store}" if spaces.find(hub, store) else None
-    found = jobs.find(hub, plan, plan.native["namespace"], token)
-    return found and f"{_JOB}{found}"
-
-
-def carrier_of(hub: Hub, native_id: str) -> RemoteExecution:
-    """The Job or the Space.
-
-    Raises:
-        JobNotFound: The id is none of a hosted job.
-    """
-    if native_id.startswith(_JOB):
-        return jobs.JobExecution(hub, native_id.removeprefix(_JOB))
-    if native_id.startswith(_SPACE):
-        return spaces.SpaceExecution(hub, native_id.removeprefix(_SPACE))
-    raise JobNotFound(f"{native_id!r} is no hosted AutoTrain job", hint="ftsdk jobs lists yours")
-
-
-def tongue(hub: Hub, carrier: RemoteExecution) -> LogParser:
-    """AutoTrain's words from inside a Job or a Space."""
-
-    def hear() -> Callable[[str], Fields | None]:
-        return functools.partial(_meaning, AutoTrainLog(_task(hub, carrier)["logging_steps"]))
-
-    return LogParser(hear, functools.partial(_read, hub))
-
-
-def fetch(hub: Hub, carrier: RemoteExecution, ref: str, folder: Path) -> Artifact:
-    """Bring what AutoTrain made, in ftsdk's one layout.
-
-    Raises:
-        JobNotReady: The job has made nothing, or nothing yet.
-        ArtifactError: What came is damaged or unsafe.
-    """
-    now = status(hub, carrier, tongue(hub, carrier))
-    result = result_of(hub, carrier.look().repository) if now.state is JobState.SUCCEEDED else None
-    if result is None:
-        raise JobNotReady(f"{ref} is {now.state.value}: it has made nothing yet", ref=ref, hint=now.hint)
-    return place(functools.partial(_fill, hub, result, ref), folder)
-
-
-def _task(hub: Hub, carrier: RemoteExecution) -> dict[str, Any]:
-    """What the container was told.
-
-    Raises:
-        JobNotFound: It is none of ours.
-    """
-    store = carrier.look().repository
-    task = task_of(hub, store) if store else {}
-    if "logging_steps" not in task:
-        raise JobNotFound(f"{carrier.title} is there, but ftsdk did not make it with AutoTrain", hint="ftsdk jobs")
-    return task
-
-
-def _store(plan: Plan, token: str) -> str:
+def store_name(plan: Plan, token: str) -> str:
+    """The name of the job's repository; its Space has the same one."""
     return repository(plan.native["namespace"], job_id(plan.spec.method.type, token, _ID_LENGTH))
 
 
-def _contents(plan: Plan, store: str, desk: Path) -> Contents:
+def request_contents(plan: Plan, store: str, folder: Path) -> Contents:
+    """The files of the job's request, by their names in the repository's folder.
+
+    Args:
+        plan: The plan.
+        store: The job's repository.
+        folder: An empty folder; it holds some of the files, and must stay until they are uploaded.
+    """
+    return {
+        TASK: container_task(plan, store).to_json(),
+        ENGINE_ENVIRONMENT.lock.name: ENGINE_ENVIRONMENT.lock,
+        WORK_FILES: write_request(folder / WORK_FILES, plan, folder / "cache"),
+    }
+
+
+def container_task(plan: Plan, store: str) -> AutoTrainTask:
+    """The task of the container.
+
+    Args:
+        plan: The plan.
+        store: The job's repository.
+    """
     config = plan.native["config"]
-    task = {
-        "repo": store,
-        "code": None,
-        "check": _CHECK,
-        "python": ENGINE_ENVIRONMENT.python,
-        "lock": ENGINE_ENVIRONMENT.lock.name,
-        "command": runner_arguments(RUNNER),
-        "placed": [],
-        "events": "",
-        "heartbeat": "",
-        "outcome": "result.json",
-        "product": config["project_name"],
-        "leave": _LEFT,
-        "keep": [],
-        "seconds": plan.native["seconds"] - SETUP // 2,
-        "pause": plan.native["executor"] == "spaces",
-        "logging_steps": int(config["params"]["logging_steps"]),
-        "manifest": {
+    return AutoTrainTask(
+        repo=store,
+        code=None,  # the runner and its modules are among the work files
+        check=_CHECK,
+        python=ENGINE_ENVIRONMENT.python,
+        lock=ENGINE_ENVIRONMENT.lock.name,
+        command=runner_arguments(RUNNER),
+        placed=[],
+        events="",
+        heartbeat="",
+        outcome="result.json",
+        product=config["project_name"],
+        keep=[],
+        seconds=plan.native["seconds"] - SETUP // 2,  # the machine's own limit comes later, and kills without a word
+        pause=plan.native["executor"] == "spaces",
+        leave=_EXCLUDED,
+        logging_steps=int(config["params"]["logging_steps"]),
+        manifest={
             "base_model": config["base_model"],
             "base_model_revision": plan.native["rows"]["model_revision"],
             "method": plan.spec.method.type,
@@ -159,68 +116,90 @@ def _contents(plan: Plan, store: str, desk: Path) -> Contents:
             "plan": dict(plan.native),
             "data": plan.data.sha256 if plan.data else {},
         },
-    }
-    return {
-        TASK: json.dumps(task, indent=2),
-        ENGINE_ENVIRONMENT.lock.name: ENGINE_ENVIRONMENT.lock,
-        "desk": desk,
-    }
-
-
-def _environment(plan: Plan) -> dict[str, str]:
-    return {**open_settings(), **plan.native["environment"]}
-
-
-def _space(plan: Plan, store: str) -> spaces.Order:
-    native = plan.native
-    return spaces.Order(
-        name=store,
-        image=native["image"],
-        hardware=native["flavor"],
-        sleep_seconds=native["seconds"],
-        environment=_environment(plan),
-        secrets=native["secrets"],
     )
 
 
-def _meaning(log: AutoTrainLog, line: str) -> Fields | None:
-    heard = log.hear(line)
-    if heard.step is not None:
-        return {"kind": "metrics", "step": heard.step, "metrics": heard.values}
-    if heard.bar:
-        told = {"step": heard.bar.step, "total_steps": heard.bar.total, "eta_seconds": heard.bar.left}
-        return {"kind": "progress", **told}
-    return None if heard.is_bar else {"kind": "log", "message": redact(line)}
+def environment(plan: Plan) -> dict[str, str]:
+    """The container's environment without secrets."""
+    return {**open_settings(), **plan.native["environment"]}
 
 
-def _read(hub: Hub, result: Result) -> Outcome:
-    """How the runner says that it ended; where only AutoTrain's log tells why, by that."""
-    told = result.outcome
-    state = JobState(told["state"])
-    if state is not JobState.FAILED:
-        return Outcome(state=state)
-    reason, message = told.get("reason") or told.get("kind"), str(told.get("message") or "")
-    if reason:
-        return failed(Reason(reason), message, "the log tells more: ftsdk logs")
-    found = diagnose([line for _, line in log_of(hub, result) if not line.startswith(MARK)], message)
-    return failed(found.reason, found.message, found.hint)
+def report_reader(hub: Hub, execution: RemoteExecution) -> ReportReader:
+    """The reader of AutoTrain's log and of its runner's outcome."""
+
+    def line_parser() -> LineParser:
+        return functools.partial(_log_entry, AutoTrainLog(_find_task(hub, execution).logging_steps))
+
+    return ReportReader(line_parser, functools.partial(_read_outcome, hub))
 
 
-def _fill(hub: Hub, result: Result, ref: str, folder: Path) -> None:
-    task = task_of(hub, result.repository)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-        source = Path(aside)
-        bring(hub, result, source)
+def fetch_artifact(hub: Hub, result: Result, ref: str, folder: Path) -> None:
+    """Download AutoTrain's output, and build the artifact in ftsdk's one layout.
+
+    Args:
+        hub: The connection.
+        result: The job's results.
+        ref: The job, for the manifest.
+        folder: An empty folder.
+
+    Raises:
+        JobNotFound: The job was not submitted by this backend.
+        ArtifactError: The output is damaged or unsafe.
+    """
+    task = read_task(hub, result.repository, AutoTrainTask)
+    if task is None:
+        raise JobNotFound(f"{ref} was not submitted by this backend", hint="ftsdk jobs lists yours")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        source = Path(temporary)
+        download(hub, result, source)
         manifest = Manifest.model_validate(
-            {**task["manifest"], "kind": artifact_kind(source), "versions": result.outcome["versions"], "job": ref}
+            {**task.manifest, "kind": artifact_kind(source), "versions": result.outcome["versions"], "job": ref}
         )
         build_artifact(source, folder, _metrics(hub, result, task), manifest)
 
 
-def _metrics(hub: Hub, result: Result, task: dict[str, Any]) -> Metrics:
-    log, found = AutoTrainLog(task["logging_steps"]), Metrics()
-    for _, line in log_of(hub, result):
-        heard = log.hear(line)
-        if heard.step is not None:
-            found.setdefault(heard.step, {}).update(heard.values)
-    return found
+def _find_task(hub: Hub, execution: RemoteExecution) -> AutoTrainTask:
+    """The container's task.
+
+    Raises:
+        JobNotFound: This backend did not start it.
+    """
+    store = execution.inspect().repository
+    task = read_task(hub, store, AutoTrainTask) if store else None
+    if task is None:
+        raise JobNotFound(f"{execution.title} exists, but ftsdk did not create it with AutoTrain", hint="ftsdk jobs")
+    return task
+
+
+def _log_entry(log: AutoTrainLog, line: str) -> LogEntry | None:
+    parsed = log.parse(line)
+    if parsed.step is not None:
+        return LogEntry("metrics", step=parsed.step, metrics=parsed.metrics)
+    if bar := parsed.bar:
+        return LogEntry("progress", step=bar.step, total_steps=bar.total, eta_seconds=bar.left)
+    return None if parsed.is_bar else LogEntry("log", redact(line))
+
+
+def _read_outcome(hub: Hub, result: Result) -> Outcome:
+    """How the job ended, by its runner; where the runner names no reason, by AutoTrain's log."""
+    outcome = result.outcome
+    state = JobState(outcome["state"])
+    if state is not JobState.FAILED:
+        return Outcome(state=state)
+    # The runner writes "kind", the container "reason": where its time was over, for example.
+    reason, message = outcome.get("reason") or outcome.get("kind"), str(outcome.get("message") or "")
+    if reason:
+        return failed(Reason(reason), message, "see the log: ftsdk logs")
+    lines = [line for _, line in read_log_copy(hub, result) if not line.startswith(LOG_PREFIX)]
+    failure = diagnose(lines, message)
+    return failed(failure.reason, failure.message, failure.hint)
+
+
+def _metrics(hub: Hub, result: Result, task: AutoTrainTask) -> Metrics:
+    """All metrics of the log; AutoTrain itself keeps no file of them."""
+    log, metrics = AutoTrainLog(task.logging_steps), Metrics()
+    for _, line in read_log_copy(hub, result):
+        parsed = log.parse(line)
+        if parsed.step is not None:
+            metrics.setdefault(parsed.step, {}).update(parsed.metrics)
+    return metrics

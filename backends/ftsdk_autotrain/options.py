@@ -1,4 +1,4 @@
-"""Settings that AutoTrain alone has: ``backend_options.autotrain`` in the spec."""
+"""Settings of AutoTrain: ``backend_options.autotrain`` in the spec."""
 
 from typing import Annotated, Literal
 
@@ -11,11 +11,11 @@ IMAGE = "huggingface/autotrain-advanced:latest"
 """AutoTrain's own image. It floats; where it has another version of AutoTrain, ours is installed from the lock file."""
 
 FLAVOR = "l4x1"
-"""The machine, where the user does not say: the cheapest with 24 GB."""
+"""The default machine: the cheapest with 24 GB."""
 
 
 class AutoTrainOptions(EngineOptions, HostedOptions):
-    """What a spec does not say, because only AutoTrain has it."""
+    """Where AutoTrain runs, and its settings that no spec has."""
 
     executor: Literal["local", "jobs", "spaces"] = "local"
     """Where AutoTrain runs: this machine, a Hugging Face Job, or a Docker Space (the older way; see its warnings)."""

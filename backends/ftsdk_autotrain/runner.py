@@ -1,13 +1,13 @@
-"""Do one AutoTrain job in AutoTrain's own Python, which finds ftsdk's few tools beside it and nothing else.
+"""Run one AutoTrain job in AutoTrain's own Python, which has a few modules of ftsdk beside it and nothing else of it.
 
-The same file runs on this machine and in a container. AutoTrain itself ends with 0 whatever has happened: what this
-script says of success rests on what was made. In the folder it finds
+The same file runs on this machine and in a container. AutoTrain itself exits with 0 also after a failure, so this
+script decides over success by the files that AutoTrain wrote. It reads from its folder
 
 - ``job.yaml``: AutoTrain's configuration;
-- ``request.json``: what is more to know;
+- ``request.json``: settings that AutoTrain does not have;
 - ``rows.jsonl``: the rows, in ftsdk's canonical form;
 
-and it leaves ``data/train.jsonl`` (rendered rows), AutoTrain's own output in the project's folder, and ``result.json``.
+and writes ``data/train.jsonl`` (rendered rows), AutoTrain's own output in the project's folder, and ``result.json``.
 """
 
 import json
@@ -30,7 +30,7 @@ from ftsdk.engines.runner_support import (
 )
 
 TRANSFORMERS = "4.48"
-"""AutoTrain's."""
+"""The version of Transformers that AutoTrain pins."""
 FAILED = "train has failed due to an exception"
 UNUSED = "Parameters supplied but not used"
 
@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 
 def main(folder: str) -> int:
-    """Do the job; 0 only if there are good weights."""
+    """Run the job; 0 only if AutoTrain saved valid weights."""
     return run_request(folder, _work)
 
 
@@ -58,27 +58,28 @@ def _work(request: Request, result: Result) -> None:
 
 
 def load_tokenizer(request: Row) -> Any:
-    """The model's tokenizer, with the template that the spec names."""
+    """The model's tokenizer, with the chat template of the spec."""
     from transformers import AutoTokenizer
     from transformers.utils import cached_file
 
     def path_of(name: str) -> Path | None:
-        found = cached_file(request["model"], name, _raise_exceptions_for_missing_entries=False)
-        return Path(found) if found else None
+        path = cached_file(request["model"], name, _raise_exceptions_for_missing_entries=False)
+        return Path(path) if path else None
 
     try:
         config = path_of("config.json")
-        if config and (trouble := version_mismatch(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
-            raise RunnerError("engine_error", trouble)
+        if config and (mismatch := version_mismatch(json.loads(config.read_text("utf-8")), TRANSFORMERS)):
+            raise RunnerError("engine_error", mismatch)
         tokenizer = AutoTokenizer.from_pretrained(request["model"], trust_remote_code=request["trust_remote_code"])
     except (OSError, ValueError, KeyError) as error:
         kind = "gated_model" if "gated" in str(error).lower() else "engine_error"
         raise RunnerError(kind, f"the tokenizer of {request['model']} cannot be loaded: {error}") from error
-    template = path_of("chat_template.jinja")  # AutoTrain's Transformers does not look for it
+    template = path_of("chat_template.jinja")  # AutoTrain's Transformers does not read this file
     if request["chat_template"]:
         tokenizer.chat_template = request["chat_template"]
     elif template:
         tokenizer.chat_template = template.read_text("utf-8")
+    # AutoTrain cuts max_length to this limit without a warning.
     if tokenizer.model_max_length < request["max_length"]:
         limit = f"the model's tokenizer stops at {tokenizer.model_max_length} tokens"
         raise RunnerError("data_error", f"{limit}, and training.max_length is {request['max_length']}")
@@ -86,7 +87,11 @@ def load_tokenizer(request: Row) -> Any:
 
 
 def write_rows(request: Row, tokenizer: Any) -> int:
-    """Write ``data/train.jsonl``; give the number of pairs that are too long, which AutoTrain leaves out."""
+    """Write ``data/train.jsonl``.
+
+    Returns:
+        The number of pairs that are too long, which AutoTrain leaves out.
+    """
     render = RENDERERS[request["method"]]
     too_long = 0
     Path("data").mkdir(exist_ok=True)
@@ -102,42 +107,44 @@ def write_rows(request: Row, tokenizer: Any) -> int:
 
 
 def text_row(row: Row, tokenizer: Any, number: int) -> Row:
-    """One text. AutoTrain writes the token that ends it, and the tokenizer the one that begins it."""
+    """One text, without the tokens at both ends: the tokenizer adds the one, and AutoTrain the other."""
     if "text" in row:
         return {"text": row["text"]}
     if "messages" in row:
-        whole = apply_template(row["messages"], row, tokenizer, number)
+        text = apply_template(row["messages"], row, tokenizer, number)
     elif isinstance(row["prompt"], str):
-        whole = row["prompt"] + row["completion"]
+        text = row["prompt"] + row["completion"]
     else:
-        whole = apply_template([*row["prompt"], *row["completion"]], row, tokenizer, number)
-    return {"text": without_end(without_begin(whole, tokenizer), tokenizer)}
+        text = apply_template([*row["prompt"], *row["completion"]], row, tokenizer, number)
+    return {"text": strip_eos(strip_bos(text, tokenizer), tokenizer)}
 
 
 def pair_row(row: Row, tokenizer: Any, number: int) -> Row:
-    """A prompt and two answers. AutoTrain writes the token that ends an answer."""
-    prompt, chosen, rejected = parts(row, tokenizer, number)
-    return {"prompt": prompt, "chosen": without_end(chosen, tokenizer), "rejected": without_end(rejected, tokenizer)}
+    """A prompt and two answers, without the token at their ends, which AutoTrain adds."""
+    prompt, chosen, rejected = split_pair(row, tokenizer, number)
+    return {"prompt": prompt, "chosen": strip_eos(chosen, tokenizer), "rejected": strip_eos(rejected, tokenizer)}
 
 
-def whole_pair_row(row: Row, tokenizer: Any, number: int) -> Row:
-    """Two whole conversations, each with the token that ends it, where the score is read."""
-    prompt, *answers = parts(row, tokenizer, number)
-    texts = [without_begin(prompt + without_end(each, tokenizer), tokenizer) + tokenizer.eos_token for each in answers]
+def conversation_pair_row(row: Row, tokenizer: Any, number: int) -> Row:
+    """Two complete conversations, each with the token at its end, where the score is read."""
+    prompt, *answers = split_pair(row, tokenizer, number)
+    texts = [strip_bos(prompt + strip_eos(answer, tokenizer), tokenizer) + tokenizer.eos_token for answer in answers]
     return dict(zip(("chosen", "rejected"), texts, strict=True))
 
 
-def parts(row: Row, tokenizer: Any, number: int) -> tuple[str, str, str]:
-    """The prompt and both answers as texts; a conversation ends its prompt where the answer begins."""
+def split_pair(row: Row, tokenizer: Any, number: int) -> tuple[str, str, str]:
+    """The prompt and both answers as texts; the prompt of a conversation ends where the answer begins."""
     if isinstance(row["prompt"], str):
         return row["prompt"], row["chosen"], row["rejected"]
+    # AutoTrain would render prompt and answers one by one, each with a default system message and without the header
+    # of the answer. The complete conversation is rendered instead, and cut behind the prompt.
     prompt = apply_template(row["prompt"], row, tokenizer, number, prompt=True)
     answers = []
     for name in ("chosen", "rejected"):
-        whole = apply_template([*row["prompt"], *row[name]], row, tokenizer, number)
-        if not whole.startswith(prompt):
-            raise RunnerError("data_error", f"row {number}: the chat template hides where the answer begins")
-        answers.append(whole[len(prompt) :])
+        conversation = apply_template([*row["prompt"], *row[name]], row, tokenizer, number)
+        if not conversation.startswith(prompt):
+            raise RunnerError("data_error", f"row {number}: the chat template does not show where the answer begins")
+        answers.append(conversation[len(prompt) :])
     return prompt, answers[0], answers[1]
 
 
@@ -145,7 +152,7 @@ RENDERERS: dict[str, Callable[[Row, Any, int], Row]] = {
     "sft": text_row,
     "dpo": pair_row,
     "orpo": pair_row,
-    "reward_modeling": whole_pair_row,
+    "reward_modeling": conversation_pair_row,
 }
 
 
@@ -154,26 +161,26 @@ def apply_template(messages: Sequence[Row], row: Row, tokenizer: Any, number: in
     from jinja2 import TemplateError
 
     if tokenizer.chat_template is None:
-        what = "the model has no chat template, and the rows are conversations"
-        raise RunnerError("data_error", f"{what}: set dataset.chat_template")
+        problem = "the model has no chat template, and the rows are conversations"
+        raise RunnerError("data_error", f"{problem}: set dataset.chat_template")
     try:
         text: str = tokenizer.apply_chat_template(
             messages, tools=row.get("tools"), tokenize=False, add_generation_prompt=prompt
         )
     except TemplateError as error:
-        raise RunnerError("data_error", f"row {number}: the model's chat template refuses it: {error}") from error
+        raise RunnerError("data_error", f"row {number}: the model's chat template rejects it: {error}") from error
     return text
 
 
-def without_begin(text: str, tokenizer: Any) -> str:
-    """The tokenizer will write the token that begins a text, where it does so at all."""
+def strip_bos(text: str, tokenizer: Any) -> str:
+    """The text without the token that the tokenizer adds at its beginning, where it adds one."""
     begin = tokenizer.bos_token
-    writes = begin and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return text[len(begin) :] if writes and text.startswith(begin) else text
+    adds_it = begin and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return text[len(begin) :] if adds_it and text.startswith(begin) else text
 
 
-def without_end(text: str, tokenizer: Any) -> str:
-    """AutoTrain will write the token that ends a text; blanks behind one are never said."""
+def strip_eos(text: str, tokenizer: Any) -> str:
+    """The text without the token that AutoTrain adds at its end, and without blanks behind it."""
     end = tokenizer.eos_token
     bare = text.rstrip()
     return bare[: -len(end)] if end and bare.endswith(end) else text
@@ -183,7 +190,12 @@ def without_end(text: str, tokenizer: Any) -> str:
 
 
 def run_autotrain() -> None:
-    """Run it to its end, pass on what it prints, and hear what it says of failure."""
+    """Run AutoTrain to its end, print its output, and find failures in it.
+
+    Raises:
+        RunnerError: It failed; the message is the line that says why.
+    """
+    # Not the script `autotrain`: it may not be on the PATH of an environment that was not activated.
     command = [sys.executable, "-P", "-c", "from autotrain.cli.autotrain import main; main()", "--config", "job.yaml"]
     error, failed = "", False
     with subprocess.Popen(
@@ -199,53 +211,58 @@ def run_autotrain() -> None:
         for line in process.stdout:
             print(line, end="", flush=True)
             failed = failed or FAILED in line
-            if UNUSED in line:
+            if UNUSED in line:  # a warning only, and the training goes on with a default in its place
                 error = error or line.strip()
             elif failed and ("Error" in line or "error" in line or "Exception" in line) and line[:1].strip():
                 error = line.strip()
+    # AutoTrain catches every exception of the training, logs it, and exits with 0.
     if failed or process.returncode:
         raise RunnerError("", error.partition(" - ")[2] or error)
     if error:
         raise RunnerError("engine_error", error.partition(" - ")[2] or error)
 
 
-# 3. What it made.
+# 3. The output.
 
 
 def finish(request: Row, tokenizer: Any, result: Row) -> None:
-    """See that AutoTrain did what it was told and made weights; mend what it does to them.
+    """Check that AutoTrain used its settings and saved weights, and repair the weights.
 
     Raises:
-        Failure: It has not, or they cannot be mended.
+        RunnerError: It did not, or they cannot be repaired.
     """
     project = Path(request["project"])
     adapter, model = project / "adapter_model.safetensors", project / "model.safetensors"
-    parts_of_model = list(project.glob("model-*.safetensors"))
-    wanted = [adapter] if request["adapter"] else [model, *parts_of_model]
-    if not any(path.is_file() for path in wanted):
+    shards = list(project.glob("model-*.safetensors"))
+    weights = [adapter] if request["adapter"] else [model, *shards]
+    if not any(path.is_file() for path in weights):
         raise RunnerError("", "")
-    told = json.loads((project / "training_params.json").read_text("utf-8"))
-    other = [name for name, value in request["params"].items() if not values_match(told.get(name), value)]
-    if other:
+    params = json.loads((project / "training_params.json").read_text("utf-8"))
+    deviations = [name for name, value in request["params"].items() if not values_match(params.get(name), value)]
+    if deviations:
         raise RunnerError(
-            "engine_error", f"AutoTrain has trained with other values than it was given: {', '.join(other)}"
+            "engine_error", f"AutoTrain trained with other values than those of the plan: {', '.join(deviations)}"
         )
     if request["adapter"]:
         result["repaired"] = repair(adapter, request["model"])
-    saved = json.loads((project / "tokenizer_config.json").read_text("utf-8"))
-    if tokenizer.chat_template and saved.get("chat_template") != tokenizer.chat_template:
-        saved["chat_template"] = tokenizer.chat_template
-        (project / "tokenizer_config.json").write_text(json.dumps(saved, indent=2, ensure_ascii=False), "utf-8")
+    # The rows were rendered by this template, of which AutoTrain knows nothing.
+    config = json.loads((project / "tokenizer_config.json").read_text("utf-8"))
+    if tokenizer.chat_template and config.get("chat_template") != tokenizer.chat_template:
+        config["chat_template"] = tokenizer.chat_template
+        (project / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
 
 
 def repair(path: Path, base: str) -> list[str]:
-    """Take out the embeddings that AutoTrain saves with an adapter when the base has more rows than the tokenizer.
+    """Remove the embeddings that AutoTrain saves with an adapter when the base has more rows than the tokenizer.
 
     AutoTrain cuts the base's embeddings to the tokenizer's length, and PEFT then saves them with the adapter, which
-    loads on no base. They were not trained: where they equal the base's first rows, nothing is lost without them.
+    then loads on no base. They were not trained: where they equal the base's first rows, nothing is lost without them.
+
+    Returns:
+        The names of the removed tensors.
 
     Raises:
-        Failure: They are not the base's, so the adapter is of no use without them.
+        RunnerError: They differ from the base's, so the adapter is incomplete without them.
     """
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
@@ -255,18 +272,18 @@ def repair(path: Path, base: str) -> list[str]:
         metadata = file.metadata()
     if not names:
         return []
-    theirs = base_embeddings(base)
+    originals = base_embeddings(base)
     tensors = load_file(path)
     for name in names:
         rows = tensors[name]
-        if not any(each.shape[0] >= rows.shape[0] and (each[: rows.shape[0]] == rows).all() for each in theirs):
-            raise RunnerError("engine_error", f"the adapter holds changed embeddings ({name}), and loads on no base")
+        if not any(table.shape[0] >= rows.shape[0] and (table[: rows.shape[0]] == rows).all() for table in originals):
+            raise RunnerError("engine_error", f"the adapter contains changed embeddings ({name}), and loads on no base")
     save_file({name: tensor for name, tensor in tensors.items() if name not in names}, path, metadata)
     return names
 
 
 def base_embeddings(base: str) -> list[Any]:
-    """The base's input and output embeddings, as they are before AutoTrain cuts them."""
+    """The base's input and output embeddings, with all of their rows."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base, low_cpu_mem_usage=True)

@@ -1,4 +1,4 @@
-"""Translate a spec into AutoTrain's own YAML, every parameter in it. Pure but for reading the model's config file."""
+"""Translate a spec into AutoTrain's own YAML with every parameter. Pure but for reading the model's config file."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from ftsdk.data.download import SCHEMES
 from ftsdk.engines.fields import ModelReference, resolve_model, split_batch
 from ftsdk.engines.runner_support import version_mismatch
 from ftsdk.huggingface.flavors import Flavor
-from ftsdk.huggingface.pricing import Terms, named_flavor, secrets_of, settle_terms
+from ftsdk.huggingface.pricing import Pricing, find_flavor, price_job, secrets_of
 from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
@@ -24,11 +24,17 @@ from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
 from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
 from ftsdk_autotrain.runner import TRANSFORMERS
-from ftsdk_autotrain.unsupported_fields import ADVICE, ONLY, OWN, PACKED, UNPACKED
+from ftsdk_autotrain.unsupported_fields import (
+    BACKEND_DEFAULTS,
+    IGNORED_ADVICE,
+    NO_PACKING,
+    PACKING_OF_SFT,
+    REQUIRED_VALUES,
+)
 
 NAME = "autotrain"
 PROJECT = "ftsdk-job"
-"""AutoTrain's name for the job, which is the folder that it writes into."""
+"""AutoTrain's name for the job, which is its output folder."""
 
 TASKS = {"sft": "llm-sft", "dpo": "llm-dpo", "orpo": "llm-orpo", "reward_modeling": "llm-reward"}
 """From a method to AutoTrain's task."""
@@ -40,7 +46,7 @@ FORMATS = {
     "orpo": _PAIRED,
     "reward_modeling": _PAIRED,
 }
-"""From a method to the formats of rows that it learns from."""
+"""From a method to the formats of its rows."""
 
 COLUMNS = {
     "sft": {"text_column": "text"},
@@ -50,7 +56,7 @@ COLUMNS = {
 }
 """From a method to the columns of its rendered rows."""
 
-SENT = {
+PARAMETERS = {
     "training.learning_rate": "lr",
     "training.lr_scheduler_type": "scheduler",
     "training.warmup_ratio": "warmup_ratio",
@@ -61,7 +67,7 @@ SENT = {
     "training.max_length": "block_size",
     "training.logging_steps": "logging_steps",
 }
-"""Fields that are sent as they are."""
+"""From fields to AutoTrain's parameters of the same meaning."""
 
 QUANTIZATIONS = {"nf4": "int4", "int8": "int8"}
 """AutoTrain's int4 is nf4."""
@@ -75,46 +81,46 @@ def architectures() -> frozenset[str]:
     return frozenset(files(__package__).joinpath("architectures.txt").read_text(encoding="utf-8").split())
 
 
-class Known(NamedTuple):
-    """What was found out before."""
+class AutoTrainContext(NamedTuple):
+    """Everything outside the spec that a translation depends on."""
 
     version: str
     """AutoTrain's."""
     machine: Machine
-    """What it runs on."""
+    """The device that it runs on."""
     pins: Pins = MappingProxyType({})
-    """What the Hub says of the names in the spec."""
+    """The commits of the repositories in the spec."""
     namespace: str = ""
-    """Who owns a hosted job, and pays."""
+    """Who owns and pays a hosted job."""
     flavors: Sequence[Flavor] = ()
     """Hugging Face's machines."""
     variables: frozenset[str] = frozenset()
-    """Names of environment variables that are set here."""
+    """Names of environment variables that are set on this machine."""
 
 
-def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
-    """AutoTrain's request for a spec, and what becomes of each field.
+def plan(spec: JobSpec, options: AutoTrainOptions, context: AutoTrainContext) -> Plan:
+    """AutoTrain's request for a spec, and how each field is used.
 
     Args:
-        spec: What the user means.
-        options: What AutoTrain alone has.
-        known: What was found out before.
+        spec: The spec.
+        options: The backend's own settings.
+        context: Version, machines, commits and variables.
 
     Raises:
-        UnsupportedSpec: With every field that AutoTrain cannot honour.
+        UnsupportedSpec: With every field that AutoTrain does not support.
     """
     ledger = Ledger(NAME, spec)
-    method, commits = spec.method.type, pinned_commits(ledger, known.pins)
+    method, commits = spec.method.type, pinned_commits(ledger, context.pins)
     if method not in TASKS:
-        ledger.refuse("method", f"AutoTrain does not do {method}", ", ".join(TASKS))
-    flavor = _flavor(ledger, options, known) if options.executor != "local" else None
-    machine = flavor.machine if flavor else known.machine
+        ledger.refuse("method", f"AutoTrain does not train {method}", ", ".join(TASKS))
+    flavor = _flavor(ledger, options, context) if options.executor != "local" else None
+    machine = flavor.machine if flavor else context.machine
     model = _model(ledger, commits.get("model"))
     config = _config(ledger, options, model.name, machine)
-    for name in sorted(_ABOUT[options.executor == "local"] & options.model_fields_set):
-        what = f"means nothing where executor is {options.executor}"
-        ledger.refuse(f"backend_options.{NAME}.{name}", what, "leave it out")
-    hosted, terms = _hosted(ledger, options, flavor, known) if flavor else ({}, None)
+    for name in sorted(_MEANINGLESS_OPTIONS[options.executor == "local"] & options.model_fields_set):
+        problem = f"has no effect where executor is {options.executor}"
+        ledger.refuse(f"backend_options.{NAME}.{name}", problem, "leave it out")
+    hosted, pricing = _hosted(ledger, options, flavor, context) if flavor else ({}, None)
     check_base(ledger, *model)
     _refuse(ledger)
     ledger.close()
@@ -122,7 +128,7 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         backend=NAME,
         spec=spec,
         native={
-            "engine": f"autotrain-advanced {known.version}",
+            "engine": f"autotrain-advanced {context.version}",
             "executor": options.executor,
             **hosted,
             "config": config,
@@ -131,19 +137,19 @@ def plan(spec: JobSpec, options: AutoTrainOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=(*ledger.backend_defaults, *(terms.own if terms else ())),
+        backends_own=(*ledger.backend_defaults, *(pricing.defaults if pricing else ())),
         command="autotrain --config job.yaml",
         device=machine.name,
         device_memory=machine.memory,
-        price=None if terms else 0.0,
-        charge=terms.cost if terms else "",
+        price=None if pricing else 0.0,
+        charge=pricing.cost if pricing else "",
         warnings=(
-            *pin_warnings(known.pins),
+            *pin_warnings(context.pins),
             *map(str, model_problems(spec.model)),
             *model_warnings(spec, *model),
             *_warnings(spec, machine),
-            *([terms.cost] if terms else ()),
-            *((SPACES,) if options.executor == "spaces" else ()),
+            *([pricing.cost] if pricing else ()),
+            *((SPACES_WARNING,) if options.executor == "spaces" else ()),
         ),
     )
 
@@ -168,46 +174,48 @@ def _config(ledger: Ledger, options: AutoTrainOptions, model: str, machine: Mach
     }
 
 
-_ABOUT = {
+_MEANINGLESS_OPTIONS = {
     False: frozenset({"python", "device", "grace_seconds"}),
     True: frozenset({"flavor", "namespace", "image", "price_limit", "on_ambiguous", "settle_seconds"}),
 }
-"""Options that have no meaning: those about this machine in a hosted job, and the other way round."""
+"""Options without an effect, by whether the job is local: options of the other executors."""
 
-SPACES = (
+SPACES_WARNING = (
     "a Space runs, and costs, until it is paused: it pauses itself, and ftsdk status pauses it once more; its sleep "
-    "time is the last resort. A paused Space looks the same whatever has happened: ftsdk goes by what came to the "
-    "model repository of its name. executor: jobs has ends, timeouts and prices"
+    "time is the last resort. A paused Space looks the same after success and failure: ftsdk reads the outcome from "
+    "the model repository of the same name. executor: jobs reports ends, timeouts and prices"
 )
-"""Said of every Space."""
+"""In the plan of every Space."""
 
 
-def _flavor(ledger: Ledger, options: AutoTrainOptions, known: Known) -> Flavor:
-    """The machine of a hosted job; another one stands in where it is refused."""
-    return named_flavor(ledger, options.flavor or FLAVOR, known.flavors) or known.flavors[-1]
+def _flavor(ledger: Ledger, options: AutoTrainOptions, context: AutoTrainContext) -> Flavor:
+    """The machine of a hosted job; where it is refused, the largest one, for the rest of the translation."""
+    return find_flavor(ledger, options.flavor or FLAVOR, context.flavors) or context.flavors[-1]
 
 
-def _hosted(ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, known: Known) -> tuple[dict[str, Any], Terms]:
-    """What a Job or a Space is, and its terms."""
-    terms = settle_terms(ledger, options, flavor)
+def _hosted(
+    ledger: Ledger, options: AutoTrainOptions, flavor: Flavor, context: AutoTrainContext
+) -> tuple[dict[str, Any], Pricing]:
+    """The native request of a Job or a Space, and its price."""
+    pricing = price_job(ledger, options, flavor)
     if Path(ledger.spec.model).expanduser().is_dir():
-        ledger.refuse("model", "a folder of this machine does not go along", "push it to the Hub, and give its name")
+        ledger.refuse("model", "a folder of this machine is not uploaded", "push it to the Hub, and give its name")
     native = {
-        "namespace": known.namespace,
+        "namespace": context.namespace,
         "image": options.image,
         "command": list(COMMAND),
         "flavor": flavor.name,
-        "seconds": terms.seconds,
+        "seconds": pricing.seconds,
         "price_per_hour": flavor.price,
-        "secrets": secrets_of(ledger, known.variables),
+        "secrets": secrets_of(ledger, context.variables),
         "on_ambiguous": options.on_ambiguous,
         "settle_seconds": options.settle_seconds,
     }
-    return native, terms
+    return native, pricing
 
 
 def _model(ledger: Ledger, commit: str | None) -> ModelReference:
-    """AutoTrain's name for the model, and the Hub's commit, which our runner brings."""
+    """AutoTrain's name for the model, and the Hub's commit, which our runner downloads."""
     ledger.use("trust_remote_code", "ALLOW_REMOTE_CODE")
     model = resolve_model(ledger, commit, "base_model")
     if config := config_of(*model):
@@ -216,20 +224,21 @@ def _model(ledger: Ledger, commit: str | None) -> ModelReference:
 
 
 def _check_model(ledger: Ledger, config: dict[str, Any]) -> None:
-    """Refuse what AutoTrain's Transformers cannot read, or misreads."""
+    """Refuse models that AutoTrain's Transformers cannot read, or misreads."""
     kind = config.get("model_type")
-    if trouble := version_mismatch(config, TRANSFORMERS):
-        ledger.refuse("model", trouble, "a copy saved by Transformers 4, or another backend")
+    if mismatch := version_mismatch(config, TRANSFORMERS):
+        ledger.refuse("model", mismatch, "a copy saved by Transformers 4, or another backend")
     elif kind not in architectures():
-        what = f"AutoTrain's Transformers is {TRANSFORMERS}, which does not know models of the type {kind!r}"
-        ledger.refuse("model", what, "an older model, or another backend")
+        problem = f"AutoTrain's Transformers is {TRANSFORMERS}, which does not know models of the type {kind!r}"
+        ledger.refuse("model", problem, "an older model, or another backend")
 
 
 def _params(ledger: Ledger, options: AutoTrainOptions, machine: Machine) -> dict[str, Any]:
-    """Every parameter of AutoTrain's LLM trainers, but for those that the other sections of the YAML set."""
+    """Every parameter of AutoTrain's LLM trainers, except those of the other sections of the YAML."""
+    # Also those without a field in the spec: AutoTrain's defaults would train another model (block_size 1024, for one).
     length = ledger.value("training.max_length")
     return {
-        **{native: ledger.use(field, native) for field, native in SENT.items()},
+        **{native: ledger.use(field, native) for field, native in PARAMETERS.items()},
         "epochs": _epochs(ledger),
         **split_batch(ledger, "batch_size", "gradient_accumulation"),
         **_adapter(ledger, options),
@@ -260,16 +269,16 @@ def _epochs(ledger: Ledger) -> int:
 
 
 def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:
-    """LoRA; AutoTrain reads the numbers also where there is none."""
+    """LoRA; the numbers are sent without an adapter, too."""
     adapter = ledger.use("adapter", "peft")
     if adapter is None:
         if options.merge_adapter:
             ledger.refuse(f"backend_options.{NAME}.merge_adapter", "there is no adapter to merge", "leave it out")
-        numbers: dict[str, Any] = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
-        return {"peft": False, "merge_adapter": False, **numbers}
+        defaults: dict[str, Any] = {"lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
+        return {"peft": False, "merge_adapter": False, **defaults}
     alpha, modules = ledger.use("adapter.alpha", "lora_alpha"), ledger.use("adapter.target_modules")
     if not float(alpha).is_integer():
-        ledger.refuse("adapter.alpha", "AutoTrain takes whole numbers", f"{round(alpha)}")
+        ledger.refuse("adapter.alpha", "AutoTrain takes whole numbers only", f"{round(alpha)}")
     return {
         "peft": True,
         "merge_adapter": options.merge_adapter,
@@ -281,33 +290,34 @@ def _adapter(ledger: Ledger, options: AutoTrainOptions) -> dict[str, Any]:
 
 
 def _quantization(ledger: Ledger, machine: Machine) -> str | None:
-    wanted = ledger.value("compute.quantization")
-    if wanted is None:
+    quantization = ledger.value("compute.quantization")
+    if quantization is None:
         ledger.use("compute.quantization")
         return None
-    if wanted not in QUANTIZATIONS:
-        ledger.ignore("compute.quantization", f"AutoTrain has no {wanted}; its 4 bits are nf4")
+    if quantization not in QUANTIZATIONS:
+        ledger.ignore("compute.quantization", f"AutoTrain has no {quantization}; its 4 bits are nf4")
         return None
     if not machine.cuda:
         ledger.ignore("compute.quantization", "AutoTrain's bitsandbytes (0.45) quantizes on NVIDIA cards only")
         return None
     ledger.use("compute.quantization")
-    return QUANTIZATIONS[wanted]
+    return QUANTIZATIONS[quantization]
 
 
 def _precision(ledger: Ledger, machine: Machine) -> str | None:
-    """``auto``: float16 on a card, as AutoTrain's older cards lack bfloat16; none on the CPU."""
-    wanted = ledger.use("compute.dtype", "mixed_precision")
-    if wanted == "float16" and not machine.cuda:
+    """``auto`` is float16 on a card, and no mixed precision on the CPU."""
+    # Not bfloat16: a T4, the cheapest machine of Hugging Face, lacks it, and AutoTrain computes 4-bit bases in float16.
+    dtype = ledger.use("compute.dtype", "mixed_precision")
+    if dtype == "float16" and not machine.cuda:
         ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto, bfloat16 or float32")
-    if wanted == "auto":
+    if dtype == "auto":
         return "fp16" if machine.cuda else None
-    return PRECISIONS[wanted]
+    return PRECISIONS[dtype]
 
 
 def _flash_attention(ledger: Ledger) -> bool:
     if ledger.value("compute.attention") == "eager":
-        return False  # set aside with the rest
+        return False  # ignored below, with the rest of the advice
     return bool(ledger.use("compute.attention", "use_flash_attention_2") == "flash_attention_2")
 
 
@@ -321,40 +331,45 @@ def _tracker(ledger: Ledger) -> str:
 
 
 def _refuse(ledger: Ledger) -> None:
-    """All that AutoTrain cannot be told, from the tables."""
+    """Refuse or ignore what AutoTrain does not support."""
     method = ledger.spec.method.type
     ledger.use("method", "task")
     ledger.use("method.type", "task")
-    ledger.require_values(ONLY | (PACKED if method == "sft" else UNPACKED))
-    ledger.refuse_unsendable(OWN)
+    ledger.require_values(REQUIRED_VALUES | (PACKING_OF_SFT if method == "sft" else NO_PACKING))
+    ledger.refuse_unsendable(BACKEND_DEFAULTS)
     if method == "orpo" and ledger.value("method.beta") != 0.1:
         ledger.refuse("method.beta", "AutoTrain's ORPO always has a beta of 0.1", "0.1")
     for field in ("push_to_hub", "hub_model_id"):
         if ledger.use(field):
-            ledger.refuse(field, "AutoTrain never uploads by itself here", "push the artifact once it is fetched")
+            ledger.refuse(field, "this backend does not let AutoTrain upload", "push the artifact after fetching it")
     ledger.use("compute.timeout", "the job's deadline")
     ledger.use("dataset", "data")
-    takes = FORMATS.get(method)
-    if takes and ledger.spec.dataset.format not in takes:
-        ledger.refuse("dataset.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
+    formats = FORMATS.get(method)
+    if formats and ledger.spec.dataset.format not in formats:
+        ledger.refuse("dataset.format", f"{method} does not train on this format", ", ".join(sorted(formats)))
     for path in ledger.spec.dataset.paths:
         if "://" in path and not path.startswith(SCHEMES):
-            ledger.refuse("dataset.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
+            ledger.refuse(
+                "dataset.path",
+                "rows of this kind of address are not supported",
+                f"give a file, or {', '.join(SCHEMES)}...",
+            )
     template = ledger.spec.dataset.chat_template
     if template and not Path(template).expanduser().is_file():
         ledger.refuse("dataset.chat_template", f"there is no file {template}", "give a Jinja file")
-    ledger.ignore_advice(ADVICE, "AutoTrain has no setting for it")
+    ledger.ignore_advice(IGNORED_ADVICE, "AutoTrain has no setting for it")
 
 
 def _rows(spec: JobSpec, commits: Mapping[str, str], revision: str | None) -> dict[str, Any]:
-    """What the runner is told beside AutoTrain's own configuration."""
-    given = spec.dataset
-    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in given.paths]
-    template = given.chat_template and str(Path(given.chat_template).expanduser().absolute())
-    pinned = {"revision": commits["dataset"]} if "dataset" in commits else {}
+    """The runner's settings beside AutoTrain's own configuration."""
+    dataset = spec.dataset
+    # Absolute: the worker runs in another folder, and a hosted job's rows are read when it is submitted.
+    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths]
+    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    revision_pin = {"revision": commits["dataset"]} if "dataset" in commits else {}
     return {
         "method": spec.method.type,
-        "dataset": {**given.model_dump(mode="json"), "path": paths, "chat_template": template, **pinned},
+        "dataset": {**dataset.model_dump(mode="json"), "path": paths, "chat_template": template, **revision_pin},
         "max_length": spec.training.max_length,
         "trust_remote_code": spec.trust_remote_code,
         "model_revision": revision,
@@ -362,9 +377,9 @@ def _rows(spec: JobSpec, commits: Mapping[str, str], revision: str | None) -> di
 
 
 def _warnings(spec: JobSpec, machine: Machine) -> list[str]:
-    said = ["AutoTrain holds a base that is not quantized in float32: four bytes for each weight"]
+    messages = ["AutoTrain loads a base that is not quantized in float32: four bytes for each weight"]
     if spec.compute.quantization and machine.cuda:
-        said = ["AutoTrain computes with a 4-bit base in float16, also on cards that have bfloat16"]
+        messages = ["AutoTrain computes with a 4-bit base in float16, also on cards that have bfloat16"]
     if spec.method.type == "reward_modeling":
-        said.append("AutoTrain leaves out pairs that are longer than max_length; the log tells how many")
-    return said
+        messages.append("AutoTrain leaves out pairs that are longer than max_length; the log has their number")
+    return messages

@@ -1,4 +1,4 @@
-"""Our own code as one file, so that a job runs the very engine that its plan was made by."""
+"""Our own code as one file: a job runs the same engine that has made its plan."""
 
 import functools
 import hashlib
@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = ("ftsdk", "ftsdk_local")
-"""What the worker imports."""
+"""The packages that the worker imports."""
 
-_LEFT_OUT = {"__pycache__", "tiny-model"}
+_EXCLUDED = {"__pycache__", "tiny-model"}
 _METADATA = ("METADATA", "entry_points.txt")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @functools.cache
 def code() -> bytes:
-    """A zip of the packages and of what they say of themselves; the same bytes for the same code."""
+    """A zip of the packages and their metadata; the same bytes for the same code."""
+    # Sorted, and with one date for all: the plan holds its hash, and a repeated submission must find it unchanged.
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(_files()):
@@ -34,7 +35,7 @@ def code_sha256() -> str:
 
 
 def version() -> str:
-    """Ours."""
+    """The version of ftsdk."""
     return importlib.metadata.version("ftsdk")
 
 
@@ -42,16 +43,17 @@ def _files() -> Iterator[tuple[str, bytes]]:
     for package in PACKAGES:
         folder = _folder(package)
         for path in folder.rglob("*"):
-            inside = path.relative_to(folder.parent)
-            if path.is_file() and not _LEFT_OUT & {*inside.parts}:
-                yield inside.as_posix(), path.read_bytes()
-    ours = importlib.metadata.distribution("ftsdk")
-    for name in _METADATA:
-        yield f"ftsdk-{ours.version}.dist-info/{name}", (ours.read_text(name) or "").encode()
+            name = path.relative_to(folder.parent)
+            if path.is_file() and not _EXCLUDED & {*name.parts}:
+                yield name.as_posix(), path.read_bytes()
+    # The worker asks for our version and for our entry points, such as those of post-training steps.
+    distribution = importlib.metadata.distribution("ftsdk")
+    for file in _METADATA:
+        yield f"ftsdk-{distribution.version}.dist-info/{file}", (distribution.read_text(file) or "").encode()
 
 
 def _folder(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent
+    module = importlib.util.find_spec(package)
+    assert module is not None
+    assert module.origin is not None
+    return Path(module.origin).parent

@@ -1,6 +1,6 @@
 """Translate a spec into the local engine's settings and the Job that runs it. Pure but for reading config files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from ftsdk.data import is_local
 from ftsdk.forecast import MemoryForecast
 from ftsdk.huggingface.container import MOUNT
 from ftsdk.huggingface.flavors import Flavor, smallest
-from ftsdk.huggingface.pricing import named_flavor, secrets_of, settle_terms
+from ftsdk.huggingface.pricing import find_flavor, price_job, secrets_of
 from ftsdk.huggingface.revisions import Pins, pin_warnings
 from ftsdk.huggingface.staging import COMMAND, FOLDER
 from ftsdk.spec import JobSpec
@@ -20,53 +20,60 @@ from ftsdk_local.settings import RewardSettings, Settings
 from ftsdk_local.translate import translated
 
 NAME = "hfjobs"
-_ROOM = f"{MOUNT}{FOLDER}/"
+_JOB_FOLDER = f"{MOUNT}{FOLDER}/"
 
 
-class Known(NamedTuple):
-    """What was asked before."""
+Relocation = Callable[[str | None], str | None]
+"""From a path of this machine to its place in the container."""
+
+
+class HubContext(NamedTuple):
+    """Everything outside the spec that a translation depends on."""
 
     namespace: str
-    """Who owns the job, and pays."""
+    """Who owns and pays the job."""
     flavors: Sequence[Flavor]
-    """The machines that there are, the cheapest first."""
+    """All machines, the cheapest first."""
     pins: Pins
-    """What the Hub says of the names in the spec."""
+    """The commits of the repositories in the spec."""
     variables: frozenset[str]
-    """Names of environment variables that are set here."""
+    """Names of environment variables that are set on this machine."""
 
 
-def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
-    """The Job for a spec, and what becomes of each field.
+def plan(spec: JobSpec, options: HfJobsOptions, context: HubContext) -> Plan:
+    """The Job for a spec, and how each field is used.
 
     Args:
-        spec: What the user means.
-        options: What Hugging Face Jobs alone have.
-        known: What was asked before.
+        spec: The spec.
+        options: The backend's own settings.
+        context: Machines, commits and variables.
 
     Raises:
         UnsupportedSpec: With every field that cannot be honoured.
     """
     ledger = Ledger(NAME, spec)
-    largest = known.flavors[-1]
-    named = named_flavor(ledger, options.flavor, known.flavors) if options.flavor else None
-    made = translated(ledger, (named or largest).machine, known.pins)
-    chosen = named if options.flavor else _chosen(ledger, known.flavors, made.memory_estimate.memory)
-    terms = settle_terms(ledger, options, chosen or largest)
-    secrets = secrets_of(ledger, known.variables)
-    _refuse_stores(ledger)
-    settings, files = moved(made.settings, ledger)
+    largest = context.flavors[-1]
+    requested = find_flavor(ledger, options.flavor, context.flavors) if options.flavor else None
+    # Which machine is needed depends on the forecast, and the forecast on settings: those of the largest machine.
+    translation = translated(ledger, (requested or largest).machine, context.pins)
+    flavor = requested
+    if not options.flavor:
+        flavor = _choose_flavor(ledger, context.flavors, translation.memory_estimate.memory)
+    pricing = price_job(ledger, options, flavor or largest)
+    secrets = secrets_of(ledger, context.variables)
+    _refuse_object_stores(ledger)
+    settings, files = relocate(translation.settings, ledger)
     ledger.close()
     return Plan(
         backend=NAME,
         spec=spec,
         native={
-            "namespace": known.namespace,
+            "namespace": context.namespace,
             "image": options.image,
             "command": list(COMMAND),
-            "flavor": terms.flavor.name,
-            "seconds": terms.seconds,
-            "price_per_hour": terms.flavor.price,
+            "flavor": pricing.flavor.name,
+            "seconds": pricing.seconds,
+            "price_per_hour": pricing.flavor.price,
             "secrets": secrets,
             "files": files,
             "code": {"version": version(), "sha256": code_sha256()},
@@ -77,84 +84,93 @@ def plan(spec: JobSpec, options: HfJobsOptions, known: Known) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=(*made.own, *terms.own),
-        **made.memory_estimate.fields,
-        device=terms.flavor.title,
-        device_memory=terms.flavor.memory,
-        charge=terms.cost,
-        warnings=(*pin_warnings(known.pins), *made.said, terms.cost),
+        backends_own=(*translation.own, *pricing.defaults),
+        **translation.memory_estimate.fields,
+        device=pricing.flavor.title,
+        device_memory=pricing.flavor.memory,
+        charge=pricing.cost,
+        warnings=(*pin_warnings(context.pins), *translation.said, pricing.cost),
     )
 
 
-def _refuse_stores(ledger: Ledger) -> None:
-    """Rows in an object store need a client and keys of their own, and neither goes along."""
+def _refuse_object_stores(ledger: Ledger) -> None:
+    """Refuse rows in an object store: the Job has neither its client nor its keys."""
     for field in ("dataset", "eval_dataset"):
         for path in getattr(ledger.value(field), "paths", ()):
             if "://" in path and not path.startswith("https://"):
-                what = "a Job has neither the client nor the keys of an object store"
-                ledger.refuse(f"{field}.path", what, "give a file, a Hub dataset or an https:// address")
+                problem = "a Job has neither the client nor the keys of an object store"
+                ledger.refuse(f"{field}.path", problem, "give a file, a Hub dataset or an https:// address")
 
 
-def _chosen(ledger: Ledger, flavors: Sequence[Flavor], memory: MemoryForecast | None) -> Flavor | None:
-    """The cheapest machine that the job fits on."""
+def _choose_flavor(ledger: Ledger, flavors: Sequence[Flavor], memory: MemoryForecast | None) -> Flavor | None:
+    """The cheapest machine with enough memory; None, with a refusal, where there is none."""
     field, singles = f"backend_options.{NAME}.flavor", [flavor for flavor in flavors if flavor.cards == 1]
     listed = ", ".join(map(str, singles))
     if memory is None:
-        what = "the model's memory cannot be forecast, so no machine can be chosen"
-        ledger.refuse(field, what, f"name one of: {listed}")
+        problem = "the model's memory cannot be forecast, so no machine can be chosen"
+        ledger.refuse(field, problem, f"name one of: {listed}")
         return None
-    found = smallest(singles, memory.total)
-    if found is None:
-        what = f"the job needs {memory.total / 1e9:.0f} GB, and no machine with one card has that ({listed})"
-        ledger.refuse(field, what, "set compute.quantization, or lower training.max_length")
-    return found
+    flavor = smallest(singles, memory.total)
+    if flavor is None:
+        problem = f"the job needs {memory.total / 1e9:.0f} GB, and no machine with one card has that ({listed})"
+        ledger.refuse(field, problem, "set compute.quantization, or lower training.max_length")
+    return flavor
 
 
-def moved(settings: Settings, ledger: Ledger | None = None) -> tuple[Settings, dict[str, str]]:
-    """The settings with every path of this machine led to where the job will find it, and from there to here.
+def relocate(settings: Settings, ledger: Ledger | None = None) -> tuple[Settings, dict[str, str]]:
+    """Replace every path of this machine in the settings by its place in the container.
 
     Args:
-        settings: As for this machine.
-        ledger: Where what cannot be moved is refused.
+        settings: For this machine.
+        ledger: Refuses what cannot be uploaded.
+
+    Returns:
+        The settings for the container, and from each file to upload to its path on this machine.
     """
     files: dict[str, str] = {}
 
-    def there(path: str | None) -> str | None:
-        """The place of a file or folder; names of the Hub and addresses stay."""
+    def relocated(path: str | None) -> str | None:
+        """The place of a file or folder; names of the Hub and addresses do not change."""
         if path is None or not Path(path).is_absolute():
             return path
-        place = next((place for place, source in files.items() if source == path), None)
-        if place is None:
-            place = f"files/{len(files)}/{Path(path).resolve().name or 'root'}"
-            files[place] = path
-        return f"{_ROOM}{place}"
+        target = next((target for target, source in files.items() if source == path), None)
+        if target is None:
+            # Numbered: two files may have one name. The name is kept, for loaders look at its ending.
+            target = f"files/{len(files)}/{Path(path).resolve().name or 'root'}"
+            files[target] = path
+        return f"{_JOB_FOLDER}{target}"
 
-    def dataset(given: Any) -> Any:
-        if given is None:
+    def relocated_dataset(dataset: Any) -> Any:
+        if dataset is None:
             return None
-        paths = tuple(str(there(path)) if is_local(path) else path for path in given.paths)
-        return given.model_copy(update={"path": paths, "chat_template": there(given.chat_template)})
+        paths = tuple(str(relocated(path)) if is_local(path) else path for path in dataset.paths)
+        return dataset.model_copy(update={"path": paths, "chat_template": relocated(dataset.chat_template)})
 
     data = settings.data.model_copy(
-        update={"dataset": dataset(settings.data.dataset), "eval_dataset": dataset(settings.data.eval_dataset)}
+        update={
+            "dataset": relocated_dataset(settings.data.dataset),
+            "eval_dataset": relocated_dataset(settings.data.eval_dataset),
+        }
     )
-    model = settings.model.model_copy(update={"name": there(settings.model.name)})
-    changes: dict[str, Any] = {"data": data, "model": model, "adapter_from": there(settings.adapter_from)}
+    model = settings.model.model_copy(update={"name": relocated(settings.model.name)})
+    changes: dict[str, Any] = {"data": data, "model": model, "adapter_from": relocated(settings.adapter_from)}
     if settings.reward is not None:
-        changes["reward"] = _reward(settings.reward, there, files, ledger)
+        changes["reward"] = _relocate_reward(settings.reward, relocated, files, ledger)
     return settings.model_copy(update=changes), files
 
 
-def _reward(given: RewardSettings, there: Any, files: dict[str, str], ledger: Ledger | None) -> RewardSettings:
-    """A reward model by its place; of a function, its module's one file."""
-    if given.function is None:
-        return given.model_copy(update={"model": there(given.model)})
-    module = given.function.partition(":")[0]
-    file = Path(given.path or "") / f"{module}.py"
+def _relocate_reward(
+    reward: RewardSettings, relocated: Relocation, files: dict[str, str], ledger: Ledger | None
+) -> RewardSettings:
+    """A reward model by its place in the container; of a function, the one file of its module."""
+    if reward.function is None:
+        return reward.model_copy(update={"model": relocated(reward.model)})
+    module = reward.function.partition(":")[0]
+    file = Path(reward.path or "") / f"{module}.py"
     if "." in module or not file.is_file():
-        if ledger is not None and given.path is not None:
-            what = "only a module of one file goes to the job, and this one is part of a package"
-            ledger.refuse("method.reward", what, "put the function into a file of its own")
-        return given
+        if ledger is not None and reward.path is not None:
+            problem = "only a module of one file is uploaded, and this one is part of a package"
+            ledger.refuse("method.reward", problem, "put the function into a file of its own")
+        return reward
     files[f"files/reward/{file.name}"] = str(file)
-    return given.model_copy(update={"path": f"{_ROOM}files/reward"})
+    return reward.model_copy(update={"path": f"{_JOB_FOLDER}files/reward"})

@@ -15,51 +15,56 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-_SLOWEST = 120.0
-"""Seconds that the Hub may take to answer, for a commit of many files takes its time."""
+_LONGEST_READ = 120.0
+"""Seconds that the Hub may take to answer; a commit of many files takes long."""
 
-_bounded: "weakref.WeakSet[Any]" = weakref.WeakSet()  # clients that we have given time limits
+# HTTP sessions that have our time limits. Weak: the client makes a new one after a fork, and may reuse an id.
+_limited_sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 class Hub:
-    """The Hub's client, and how patient to be with it.
+    """The Hub's client, with limits of time and repetition.
 
     Args:
         api: The client; it has the address and the token.
-        timing: How long things may take.
+        timing: The time limits.
     """
 
     def __init__(self, api: "HfApi", timing: Timeouts) -> None:
         self.api = api
         self.timing = timing
 
-    def ask(self, call: Callable[[], Answer], doing: str) -> Answer:
-        """Ask something that is safe to repeat, with patience.
+    def ask(self, call: Callable[[], Answer], action: str) -> Answer:
+        """Send a request that is safe to repeat, again after errors that may pass.
 
         Args:
-            call: Asks through :attr:`api`.
-            doing: What is asked, for messages: ``tell about the job``.
+            call: Sends it through :attr:`api`.
+            action: What the Hub shall do, for messages: ``describe the Job``.
         """
-        with ERROR_MAPPER.translate_errors(doing):
+        with ERROR_MAPPER.translate_errors(action):
             return retry(call, self.timing.retry_policy)
 
-    def namespace(self, wanted: str | None = None) -> str:
-        """The user's name, or the organization's that he wants and belongs to.
+    def namespace(self, name: str | None = None) -> str:
+        """The user's name, or that of an organization that the user belongs to.
+
+        Args:
+            name: The requested one; None: the user's own.
 
         Raises:
             AuthError: The token is wrong, or may only read.
-            ConfigError: He does not belong to the organization.
+            ConfigError: The user does not belong to the organization.
         """
-        me: dict[str, Any] = self.ask(self.api.whoami, "tell whose token this is")
-        role = ((me.get("auth") or {}).get("accessToken") or {}).get("role")
+        user: dict[str, Any] = self.ask(self.api.whoami, "identify the token's owner")
+        # Fine-grained tokens have another role, and their rights are known only when something is refused.
+        role = ((user.get("auth") or {}).get("accessToken") or {}).get("role")
         if role == "read":
             raise AuthError(
-                f"{TOKEN} may only read, and a job needs repositories of its own", hint=f"make another: {TOKENS_PAGE}"
+                f"{TOKEN} may only read, and a job needs repositories of its own", hint=f"create another: {TOKENS_PAGE}"
             )
-        names = [me["name"], *(each["name"] for each in me.get("orgs") or [])]
-        if wanted is not None and wanted not in names:
-            raise ConfigError(f"you do not belong to {wanted!r} on the Hub", hint=f"one of: {', '.join(names)}")
-        return wanted or str(me["name"])
+        names = [user["name"], *(organization["name"] for organization in user.get("orgs") or [])]
+        if name is not None and name not in names:
+            raise ConfigError(f"you do not belong to {name!r} on the Hub", hint=f"one of: {', '.join(names)}")
+        return name or str(user["name"])
 
 
 @contextmanager
@@ -68,8 +73,8 @@ def connected(extra: str, timing: Timeouts, *, anonymous: bool = False) -> Itera
 
     Args:
         extra: The extra that brings the client, for the error.
-        timing: How long things may take.
-        anonymous: Whether it may be asked without a token.
+        timing: The time limits.
+        anonymous: Whether no token is needed.
 
     Raises:
         AuthError: There is no token.
@@ -81,21 +86,22 @@ def connected(extra: str, timing: Timeouts, *, anonymous: bool = False) -> Itera
     except ModuleNotFoundError as error:
         raise MissingExtra(extra, error.name or "huggingface_hub") from error
     if constants.HF_HUB_OFFLINE:
-        raise UnreachableError("HF_HUB_OFFLINE is set, so the Hub is not asked", hint="unset HF_HUB_OFFLINE")
+        raise UnreachableError("HF_HUB_OFFLINE is set, so the Hub is not contacted", hint="unset HF_HUB_OFFLINE")
     token = get_token()
     if token is None and not anonymous:
-        raise AuthError(f"{TOKEN} is not set", hint=f"make a token at {TOKENS_PAGE}; export it, or: hf auth login")
-    _bound(get_session(), timing)
+        raise AuthError(f"{TOKEN} is not set", hint=f"create a token at {TOKENS_PAGE}; export it, or: hf auth login")
+    _limit_time(get_session(), timing)
+    # False, not None: for None the client would look for a token itself.
     yield Hub(HfApi(endpoint=endpoint(), token=token or False), timing)
 
 
 def token_problems() -> list[Problem]:
-    """What stands in the way of asking the Hub as somebody; empty: there is a token."""
+    """The problem of a missing token; empty: there is one."""
     from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
 
     if get_token():
         return []
-    return [Problem(TOKEN, "is not set", f"make a token at {TOKENS_PAGE}; export it, or: hf auth login")]
+    return [Problem(TOKEN, "is not set", f"create a token at {TOKENS_PAGE}; export it, or: hf auth login")]
 
 
 def values_of(names: Sequence[str]) -> dict[str, str]:
@@ -106,25 +112,28 @@ def values_of(names: Sequence[str]) -> dict[str, str]:
     """
     from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
 
-    found = {name: (get_token() if name == TOKEN else os.environ.get(name)) or "" for name in names}
-    for name, value in found.items():
+    values = {name: (get_token() if name == TOKEN else os.environ.get(name)) or "" for name in names}
+    for name, value in values.items():
         if not value:
             raise AuthError(f"{name} is not set any more", hint=f"export {name}=..., then submit again")
-    return found
+    return values
 
 
-def _bound(session: Any, timing: Timeouts) -> None:
-    """Give the client, which all of its users share, time limits where it has none: alone, it would wait for ever."""
+def _limit_time(session: Any, timing: Timeouts) -> None:
+    """Set time limits on the client's HTTP session."""
     import httpx2  # noqa: PLC0415 - it comes with the client
 
     def refuse_to_sleep(response: Any) -> None:
-        """Where the Hub asks for a longer pause than we have patience for, the client would sleep through it."""
+        """Raise where the Hub asks for a longer pause than the retry policy allows."""
+        # The client retries some requests by itself, and sleeps for as long as Retry-After says: hours, if need be.
         if (requested_pause(response.headers) or 0.0) > timing.retry_policy.longest_pause:
             response.read()
             response.raise_for_status()
 
-    if session in _bounded or session.timeout == httpx2.Timeout(None):
-        if session not in _bounded:
+    # By default the session has no timeout at all, and a stalled connection would block for ever. It is shared by all
+    # users of the client in this process: limits that the application has set itself are left as they are.
+    if session in _limited_sessions or session.timeout == httpx2.Timeout(None):
+        if session not in _limited_sessions:
             session.event_hooks["response"].append(refuse_to_sleep)
-        _bounded.add(session)
-        session.timeout = httpx2.Timeout(timing.call, connect=timing.connect, read=min(4 * timing.call, _SLOWEST))
+        _limited_sessions.add(session)
+        session.timeout = httpx2.Timeout(timing.call, connect=timing.connect, read=min(4 * timing.call, _LONGEST_READ))

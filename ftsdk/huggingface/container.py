@@ -1,9 +1,9 @@
-"""Do a job inside a container of Hugging Face's: ``python3 container.py``, from the folder that it lies in.
+"""Run one job inside a container at Hugging Face: ``python3 container.py``, from the folder that holds it.
 
-A script that needs nothing of ours: it finds ``task.json`` beside it, makes an environment where the image has none,
-runs the task's command in a folder of its own, passes on what is printed and what happens, and sends what was made to
-the job's repository as one commit, last of all. It is started twice: by the image's Python, and then by the Python
-that has the packages, which the Hub's client is one of.
+The script needs nothing but the standard library. It reads ``task.json`` beside it, creates an environment where the
+image lacks one, runs the task's command in a folder of its own, prints the job's events and output, and uploads the
+results to the job's repository as one commit at the very end. It runs twice: under the image's Python, and then under
+the Python that has the packages, one of which is the Hub's client.
 """
 
 import json
@@ -18,115 +18,202 @@ import time
 import urllib.request
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
-MARK = "::ftsdk:: "
-"""Begins a line of log that is a happening, as JSON."""
+if TYPE_CHECKING:
+    from typing import Self
+
+LOG_PREFIX = "::ftsdk:: "
+"""Begins a line of the log that is an event, as JSON."""
 RESULT = "result"
-"""The folder of the repository that what was made lies in."""
+"""The folder of the repository that the results are in."""
 OUTCOME = "outcome.json"
 LOG = "worker.log"
 ARTIFACT = "artifact"
 MOUNT = "/ftsdk/"
-"""Where a plan says that the job's files lie; they are where this script is."""
+"""Where a plan says that the job's files are; the script replaces it by the folder that it is in itself."""
+TASK = "task.json"
+WORK_FILES = "desk"
+"""The folder beside the script whose files are copied into the command's folder."""
 
 _HERE = Path(__file__).resolve().parent
 _GRACE_SECONDS = 120.0
 _LOG_LINES = 50_000
-_INSIST_SECONDS = 600.0
-_LAST_WORDS_SECONDS = 10.0
-_LOOK_SECONDS = 0.5
-_APP_PORT = 7860  # where a Space is asked whether it lives
+_RETRY_SECONDS = 600.0
+_OUTPUT_SECONDS = 10.0
+_POLL_SECONDS = 0.5
+_APP_PORT = 7860  # of a Space's health check
 
-Task = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
-def main(arguments: list[str]) -> int:
-    """Do the job; 0 only if something good was made and has been sent."""
-    task: Task = json.loads((_HERE / "task.json").read_text("utf-8"))
+# AutoTrain's image has Python 3.10, which lacks typing.Self and typing.NotRequired.
+@dataclass(frozen=True, kw_only=True)
+class ContainerTask:
+    """What the container shall do: ``task.json``. The backends add what they need to read the results.
+
+    The names are the keys of the file. They never change: Jobs of earlier versions are still to be read.
+    """
+
+    repo: str
+    """The model repository that receives the results."""
+    code: str | None
+    """The zip file with the packages that the command needs. None: it brings its own."""
+    check: str
+    """Python code that exits with 0 where the image has all packages."""
+    python: str
+    """The Python version of the environment to create, such as ``3.12``."""
+    lock: str
+    """The requirements file of that environment."""
+    command: Sequence[str]
+    """The arguments of the Python that does the work."""
+    placed: Sequence[str]
+    """Files in which paths below :data:`MOUNT` are replaced."""
+    events: str
+    """The command's file of events, one JSON object per line; empty: it has none."""
+    heartbeat: str
+    """The command's file of progress; empty: it has none."""
+    outcome: str
+    """The file that the command reports its outcome in."""
+    product: str
+    """The folder of the artifact."""
+    keep: Sequence[str]
+    """Files that are uploaded beside the artifact."""
+    seconds: float
+    """The longest time that the command may run."""
+    pause: bool
+    """Whether the Space is paused at the end."""
+    leave: Sequence[str]
+    """Patterns of files in the artifact's folder that are not uploaded."""
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Self":
+        """Read a task; keys of other versions are passed over.
+
+        Raises:
+            KeyError: A key is missing: another tool wrote the file.
+        """
+        values = json.loads(text)
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def to_json(self) -> str:
+        """The text of ``task.json``."""
+        return json.dumps(asdict(self), indent=2)
+
+
+class _State(TypedDict):
+    state: str
+
+
+class JobOutcome(_State, total=False):
+    """How the job ended: ``outcome.json``. The command's own report passes through as it is, with all of its keys."""
+
+    reason: str | None
+    message: str
+    hint: str
+    kind: str
+    """The reason, by the runner of a foreign engine."""
+    versions: Mapping[str, str]
+    """The packages that trained, by the same."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job; 0 only if it succeeded and the results were uploaded."""
+    task = ContainerTask.from_json((_HERE / TASK).read_text("utf-8"))
     if arguments:
         return work(task, Path(arguments[0]))
-    with _answering(), _pausing_the_space(task):
-        desk = Path(tempfile.mkdtemp(prefix="ftsdk-"))
-        python = prepare(task, desk)
-        environment = {**os.environ, **_code(task, desk), "FTSDK_HOME": str(desk / "home")}
-        return subprocess.run([python, __file__, str(desk)], env=environment, check=False).returncode
+    with _health_server(), _pausing_space(task):
+        workspace = Path(tempfile.mkdtemp(prefix="ftsdk-"))
+        python = prepare(task, workspace)
+        environment = {**os.environ, **_python_path(task, workspace), "FTSDK_HOME": str(workspace / "home")}
+        return subprocess.run([python, __file__, str(workspace)], env=environment, check=False).returncode
 
 
 # 1. An environment that has the packages.
 
 
-def prepare(task: Task, desk: Path) -> str:
-    """The image's own Python, if it has what is needed; else that of a new environment, from the lock file."""
-    if task["code"]:
-        with zipfile.ZipFile(_HERE / task["code"]) as code:
-            code.extractall(desk / "code")
-    check, environment = [sys.executable, "-c", task["check"]], {**os.environ, **_code(task, desk)}
+def prepare(task: ContainerTask, workspace: Path) -> str:
+    """The image's own Python where it has all packages; else that of a new environment, from the lock file."""
+    if task.code:
+        with zipfile.ZipFile(_HERE / task.code) as code:
+            code.extractall(workspace / "code")
+    check, environment = [sys.executable, "-c", task.check], {**os.environ, **_python_path(task, workspace)}
     if subprocess.run(check, env=environment, check=False, stderr=subprocess.DEVNULL).returncode == 0:
         return sys.executable
-    tell("log", message="installing what the image lacks")
-    return install(task, desk / "venv")
+    print_event("log", message="installing what the image lacks")
+    return install(task, workspace / "venv")
 
 
-def install(task: Task, folder: Path) -> str:
-    """Make an environment with uv, which brings the right Python along; the image's pip brings uv."""
-    lock, python = str(_HERE / task["lock"]), str(folder / "bin" / "python")
+def install(task: ContainerTask, folder: Path) -> str:
+    """Create an environment with uv, which downloads the right Python; pip installs a missing uv."""
+    lock, python = str(_HERE / task.lock), str(folder / "bin" / "python")
     uv = shutil.which("uv")
     if uv is None:
+        # An environment of its own: distributions forbid pip to change the system's Python (PEP 668).
         tools = folder.with_name("tools")
         subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
         subprocess.run([str(tools / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv"], check=True)
         uv = str(tools / "bin" / "uv")
-    install = [uv, "pip", "install", "--python", python]
-    subprocess.run([uv, "venv", "--quiet", "--python", task["python"], str(folder)], check=True)
-    if "\ntorch==" in Path(lock).read_text("utf-8"):  # with CUDA's libraries; see ftsdk/kit/engines/house.py
-        subprocess.run([*install, "--constraint", lock, "torch"], check=True)
-    subprocess.run([*install, "--no-deps", "-r", lock], check=True)
+    pip = [uv, "pip", "install", "--python", python]
+    subprocess.run([uv, "venv", "--quiet", "--python", task.python, str(folder)], check=True)
+    # PyTorch first and with its dependencies: the CUDA libraries of its build, which no lock file can name for every
+    # machine. All else is in the lock file; resolving would add packages that the engine never needs.
+    if "\ntorch==" in Path(lock).read_text("utf-8"):
+        subprocess.run([*pip, "--constraint", lock, "torch"], check=True)
+    subprocess.run([*pip, "--no-deps", "-r", lock], check=True)
     return python
 
 
-def _code(task: Task, desk: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(desk / "code")} if task["code"] else {}
+def _python_path(task: ContainerTask, workspace: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(workspace / "code")} if task.code else {}
 
 
 # 2. The work.
 
 
-def work(task: Task, desk: Path) -> int:
-    """Run the command, then send what it made; once, also where a Space is started again."""
+def work(task: ContainerTask, workspace: Path) -> int:
+    """Run the command, then upload the results; only once, also where a Space is restarted."""
     from huggingface_hub import HfApi
 
     hub = HfApi()
-    if insistently(lambda: hub.file_exists(task["repo"], f"{RESULT}/{OUTCOME}")):
-        say("this job has been done before")
+    # A changed secret restarts a Space, which would train, and cost, a second time.
+    if retry_for_minutes(lambda: hub.file_exists(task.repo, f"{RESULT}/{OUTCOME}")):
+        print_line("this job is done already")
         return 0
-    folder = desk / "job"
-    shutil.copytree(_HERE / "desk", folder)
-    for name in task["placed"]:
+    folder = workspace / "job"
+    shutil.copytree(_HERE / WORK_FILES, folder)
+    for name in task.placed:
         text = (folder / name).read_text("utf-8")
         (folder / name).write_text(text.replace(f'"{MOUNT}', f'"{_HERE.parent}/'), "utf-8")
     status = run(task, folder)
-    result = desk / RESULT
+    result = workspace / RESULT
     outcome = collect(task, folder, result, status)
-    tell("log", message="sending what was made")
-    insistently(
+    print_event("log", message="uploading the results")
+    # One commit, and the last step of all: whoever sees the outcome sees the whole artifact.
+    retry_for_minutes(
         lambda: hub.upload_folder(
-            repo_id=task["repo"], folder_path=result, path_in_repo=RESULT, commit_message=f"ftsdk: {outcome['state']}"
+            repo_id=task.repo, folder_path=result, path_in_repo=RESULT, commit_message=f"ftsdk: {outcome['state']}"
         )
     )
     return int(outcome["state"] != "succeeded")
 
 
-def run(task: Task, folder: Path) -> int | None:
-    """Run the command to its end, or until its time is over (None); its exit status."""
+def run(task: ContainerTask, folder: Path) -> int | None:
+    """Run the command to its end, or until its time is over.
+
+    Returns:
+        Its exit status; None where its time was over.
+    """
     token = os.environ.get("HF_TOKEN") or ""
-    over = threading.Event()
+    timed_out = threading.Event()
+    # A session of its own: signals to its group reach the command's children, too, and never this process.
     process = subprocess.Popen(
-        [sys.executable, *task["command"]],
+        [sys.executable, *task.command],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -135,125 +222,150 @@ def run(task: Task, folder: Path) -> int | None:
         errors="replace",
         start_new_session=True,
     )
+    # A request to stop goes to the command, which saves a checkpoint; this process must live on to upload the results.
     signal.signal(signal.SIGTERM, lambda *_: _signal_group(process, signal.SIGTERM))
-    deadline = threading.Timer(task["seconds"], _end, [process, over])
+    # The task's own deadline comes before Hugging Face's, which would leave no time to upload anything.
+    deadline = threading.Timer(task.seconds, _stop, [process, timed_out])
     deadline.daemon = True
     deadline.start()
-    happenings = threading.Thread(target=_follow, args=(folder, task, process), daemon=True)
-    happenings.start()
-    words = threading.Thread(target=_pass_on_words, args=(process, token), daemon=True)
-    words.start()
+    reports = threading.Thread(target=_forward_reports, args=(folder, task, process), daemon=True)
+    reports.start()
+    output = threading.Thread(target=_forward_output, args=(process, token), daemon=True)
+    output.start()
     process.wait()
     deadline.cancel()
-    happenings.join()
-    words.join(_LAST_WORDS_SECONDS)  # a child that was left behind may keep the pipe open for ever
+    reports.join()
+    # A bounded wait: a child that left the session may hold the pipe open for ever, so that it never ends.
+    output.join(_OUTPUT_SECONDS)
+    # What is left of the group would go on writing into the artifact that is uploaded next.
     _signal_group(process, signal.SIGKILL)
-    return None if over.is_set() else process.returncode
+    return None if timed_out.is_set() else process.returncode
 
 
-def _pass_on_words(process: "subprocess.Popen[str]", token: str) -> None:
-    """Print what the command prints, without the token; what looks like a happening of ours is none."""
+def _forward_output(process: "subprocess.Popen[str]", token: str) -> None:
+    """Print what the command prints, without the token."""
     assert process.stdout is not None
     with process.stdout as lines:
         for line in lines:
             clean = (line.replace(token, "[secret]") if token else line).rstrip("\n")
-            say(f" {clean}" if clean.startswith(MARK) else clean)
+            # A user's own code may print our prefix; a space before it makes it a plain line.
+            print_line(f" {clean}" if clean.startswith(LOG_PREFIX) else clean)
 
 
-def collect(task: Task, folder: Path, result: Path, status: int | None) -> dict[str, Any]:
-    """Lay what is worth keeping into one folder, and give how it ended."""
+def collect(task: ContainerTask, folder: Path, result: Path, status: int | None) -> JobOutcome:
+    """Copy what is uploaded into one folder, with the job's outcome.
+
+    Args:
+        task: What was to be done.
+        folder: The command's folder.
+        result: The folder to create.
+        status: The command's exit status; None where its time was over.
+    """
     result.mkdir()
-    path = folder / task["outcome"]
-    said = f"its process ended with {status}"
-    outcome: dict[str, Any] = {"state": "failed", "reason": "worker_lost", "message": said}
+    path = folder / task.outcome
+    outcome: JobOutcome = {
+        "state": "failed",
+        "reason": "worker_lost",
+        "message": f"its process ended with {status}",
+    }
     if path.is_file():
         outcome = json.loads(path.read_text("utf-8"))
+    # A success that was complete before the deadline struck counts: it has been paid for.
     if status is None and outcome["state"] != "succeeded":
         outcome = {"state": "failed", "reason": "timeout", "message": "its time was over"}
-    for name in task["keep"]:
+    for name in task.keep:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, result / name)
     if outcome["state"] == "succeeded":
-        shutil.copytree(folder / task["product"], result / ARTIFACT, ignore=shutil.ignore_patterns(*task["leave"]))
-    (result / LOG).write_text("\n".join(_said) + "\n", "utf-8")
+        shutil.copytree(folder / task.product, result / ARTIFACT, ignore=shutil.ignore_patterns(*task.leave))
+    # Hugging Face keeps logs for about a month; this copy stays.
+    (result / LOG).write_text("\n".join(_printed_lines) + "\n", "utf-8")
     (result / OUTCOME).write_text(json.dumps(outcome, indent=2), "utf-8")
     return outcome
 
 
-def insistently(call: Callable[[], Any]) -> Any:
-    """Try again for some minutes: what was made has been paid for, and an error of the Hub may pass."""
-    end, pause = time.monotonic() + _INSIST_SECONDS, 1.0
+def retry_for_minutes(call: Callable[[], Answer]) -> Answer:
+    """Call the Hub until it answers: the results have been paid for, and most of its errors pass.
+
+    Raises:
+        Exception: The last error, some minutes after the first call.
+    """
+    end, pause = time.monotonic() + _RETRY_SECONDS, 1.0
     while True:
         try:
             return call()
         except Exception as error:
             if time.monotonic() + pause > end:
                 raise
-            say(f"the Hub failed ({type(error).__name__}); trying again")
+            print_line(f"the Hub failed ({type(error).__name__}); trying again")
         time.sleep(pause)
         pause = min(2 * pause, 60.0)
 
 
-# 3. What is told.
+# 3. The log.
 
-_mouth = threading.Lock()
-_said: deque[str] = deque(maxlen=_LOG_LINES)
+# Two threads print: output and reports. Without the lock, a line of one could end inside a line of the other, and the
+# client could parse neither.
+_output_lock = threading.Lock()
+_printed_lines: deque[str] = deque(maxlen=_LOG_LINES)
 
 
-def say(line: str) -> None:
-    """Print one line, whole, and keep it for the log that is sent."""
-    with _mouth:
-        _said.append(line)
+def print_line(line: str) -> None:
+    """Print one line, and keep it for the copy of the log that is uploaded."""
+    with _output_lock:
+        _printed_lines.append(line)
         print(line, flush=True)
 
 
-def tell(kind: str, **fields: object) -> None:
-    """Print a happening."""
-    say(MARK + json.dumps({"kind": kind, "time": time.time(), **fields}))
+def print_event(kind: str, **details: object) -> None:
+    """Print an event of this script's own."""
+    print_line(LOG_PREFIX + json.dumps({"kind": kind, "time": time.time(), **details}))
 
 
-def _follow(folder: Path, task: Task, process: "subprocess.Popen[str]") -> None:
-    """Pass on what the job writes of its happenings and of its progress, up to the end of its process."""
-    place, beat = 0, ""
+def _forward_reports(folder: Path, task: ContainerTask, process: "subprocess.Popen[str]") -> None:
+    """Print the job's events and its progress, up to the end of its process."""
+    offset, progress = 0, ""
     while True:
+        # Asked before the files are read: what the process wrote last is read once more after its end.
         ended = process.poll() is not None
-        place = _pass_on(folder / task["events"], place)
-        beat = _pass_on_beat(folder / task["heartbeat"], beat)
+        offset = _forward_events(folder / task.events, offset)
+        progress = _forward_progress(folder / task.heartbeat, progress)
         if ended:
             return
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
-def _pass_on(events: Path, place: int) -> int:
-    """Print the whole lines behind a place, and give the place behind them."""
+def _forward_events(events: Path, offset: int) -> int:
+    """Print the complete lines behind an offset; returns the offset behind them."""
     if not events.is_file():
-        return place
+        return offset
     with events.open("rb") as file:
-        file.seek(place)
+        file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
-                break
-            place += len(line)
-            say(MARK + line.decode("utf-8").rstrip("\n"))
-    return place
+                break  # still being written
+            offset += len(line)
+            print_line(LOG_PREFIX + line.decode("utf-8").rstrip("\n"))
+    return offset
 
 
-def _pass_on_beat(heartbeat: Path, last: str) -> str:
-    """Print how far the job has come, where that has changed."""
+def _forward_progress(heartbeat: Path, last: str) -> str:
+    """Print the job's progress where it has changed; returns it."""
     if not heartbeat.is_file():
         return last
-    told = json.loads(heartbeat.read_text("utf-8"))
-    now = json.dumps({name: told.get(name) for name in ("stage", "step", "total_steps", "eta_seconds")})
-    if now != last:
-        say(f'{MARK}{{"kind": "progress", {now[1:]}')
-    return now
+    report = json.loads(heartbeat.read_text("utf-8"))
+    progress = json.dumps({name: report.get(name) for name in ("stage", "step", "total_steps", "eta_seconds")})
+    if progress != last:
+        print_line(f'{LOG_PREFIX}{{"kind": "progress", {progress[1:]}')
+    return progress
 
 
 # 4. The end.
 
 
-def _end(process: "subprocess.Popen[str]", over: threading.Event) -> None:
-    over.set()
+def _stop(process: "subprocess.Popen[str]", timed_out: threading.Event) -> None:
+    """End the command at its deadline: SIGTERM first, so that it can save a checkpoint, then SIGKILL."""
+    timed_out.set()
     _signal_group(process, signal.SIGTERM)
     try:
         process.wait(_GRACE_SECONDS)
@@ -269,42 +381,49 @@ def _signal_group(process: "subprocess.Popen[str]", number: int) -> None:
 
 
 @contextmanager
-def _pausing_the_space(task: Task) -> Iterator[None]:
-    """Pause the Space that this is, whatever happens: it costs money while it runs."""
+def _pausing_space(task: ContainerTask) -> Iterator[None]:
+    """Pause the Space that this runs in at the end, whatever happens: it costs money while it runs."""
     try:
         yield
     finally:
         space = os.environ.get("SPACE_ID")
-        if space and task["pause"]:
+        if space and task.pause:
             _pause(space)
 
 
 def _pause(space: str) -> None:
-    """By the Hub's interface itself, for the environment may have failed to come about."""
+    # By the REST interface: the environment that has the client may have failed to install.
     address = f"{os.environ.get('HF_ENDPOINT') or 'https://huggingface.co'}/api/spaces/{space}/pause"
     headers = {"Authorization": f"Bearer {os.environ.get('HF_TOKEN')}"}
     request = urllib.request.Request(address, method="POST", headers=headers)  # noqa: S310 - the user's Hub
-    insistently(lambda: urllib.request.urlopen(request, timeout=30).close())  # noqa: S310 - same
+    retry_for_minutes(lambda: urllib.request.urlopen(request, timeout=30).close())  # noqa: S310 - same
 
 
-class _Lives(BaseHTTPRequestHandler):
+class HealthHandler(BaseHTTPRequestHandler):
+    """Answers every request with 200."""
+
     def do_GET(self) -> None:
-        """Say that there is somebody."""
+        """Answer a health check."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"ftsdk is training\n")
 
     def log_message(self, *_: object) -> None:
-        """Leave the log to the job."""
+        """Print nothing: the log is the job's."""
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Answer where a Space is asked whether it lives; one that does not answer is ended."""
+def _health_server() -> Iterator[None]:
+    """Answer the health checks of a Space.
+
+    Hugging Face ends a Space that serves nothing on its port: to it, a Space is an application with a page. A Job is
+    not asked.
+    """
     if not os.environ.get("SPACE_ID"):
         yield
         return
-    with HTTPServer(("0.0.0.0", int(os.environ.get("PORT") or _APP_PORT)), _Lives) as server:  # noqa: S104 - see above
+    port = int(os.environ.get("PORT") or _APP_PORT)
+    with HTTPServer(("0.0.0.0", port), HealthHandler) as server:  # noqa: S104 - see above
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield
         server.shutdown()

@@ -1,4 +1,4 @@
-"""What the errors of the Hub's client mean."""
+"""Our errors for those of the Hub's client."""
 
 import os
 
@@ -10,7 +10,7 @@ TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 
 def page(path: str) -> str:
-    """The address of a page of the Hub that the user has chosen."""
+    """The address of a page of the Hub."""
     return f"{endpoint()}/{path}"
 
 
@@ -33,7 +33,7 @@ ERROR_MAPPER = ErrorMapper(
     refusals={
         401: Refusal(
             f"{TOKEN} is wrong or has expired",
-            f"make a token with write access at {TOKENS_PAGE}; then export {TOKEN}=..., or: hf auth login",
+            f"create a token with write access at {TOKENS_PAGE}; then export {TOKEN}=..., or: hf auth login",
         ),
         402: Refusal(
             "payment is required",
@@ -45,5 +45,5 @@ ERROR_MAPPER = ErrorMapper(
             f"give it write access to repositories, and to Jobs, at {TOKENS_PAGE}",
         ),
     },
-    transport_errors=(KeyError, TypeError),  # of the client, where an answer is not what it should be
+    transport_errors=(KeyError, TypeError),  # the client indexes into an answer without checking it first
 )

@@ -1,4 +1,4 @@
-"""What a container runs on at Hugging Face, as far as whoever watches it needs to know."""
+"""A Job or a Space at Hugging Face, as far as monitoring needs to know it."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -6,19 +6,19 @@ from typing import ClassVar, NamedTuple
 from ftsdk.job_types import JobState
 
 
-class Seen(NamedTuple):
-    """What Hugging Face says of a job's machine."""
+class ExecutionStatus(NamedTuple):
+    """What Hugging Face reports of a job's machine."""
 
     state: JobState
-    """As far as that can be told without looking at what was made."""
-    word: str
-    """Hugging Face's own."""
+    """Without regard to the results, which decide over success and failure."""
+    raw_status: str
+    """Hugging Face's own word."""
     message: str
     """Hugging Face's own; it may be empty."""
     times: tuple[float, float, float]
     """Created, started, ended: seconds since 1970; 0 for what has not happened."""
     repository: str
-    """Where the results come to; empty where it is not known."""
+    """The repository of the results; empty where it is not known."""
     cost: float | None = None
     """US dollars so far."""
 
@@ -32,11 +32,11 @@ class RemoteExecution(ABC):
     """Whether it may run on, and cost, when its work is done."""
 
     @abstractmethod
-    def look(self) -> Seen:
-        """Where it is now.
+    def inspect(self) -> ExecutionStatus:
+        """Ask Hugging Face for its status.
 
         Raises:
-            JobNotFound: There is none.
+            JobNotFound: It does not exist.
         """
 
     @abstractmethod
@@ -45,7 +45,7 @@ class RemoteExecution(ABC):
 
         Args:
             tail: About how many; None: all.
-            ended: Whether nothing more will be written.
+            ended: Whether the log is complete.
         """
 
     @abstractmethod
@@ -53,5 +53,9 @@ class RemoteExecution(ABC):
         """End it before its time."""
 
     @abstractmethod
-    def settle(self) -> str:
-        """See to it that it costs nothing more, once its work is done; a warning where that is not certain."""
+    def stop_billing(self) -> str:
+        """Make sure that it costs nothing more once its work is done.
+
+        Returns:
+            A warning where that is not certain; else an empty text.
+        """

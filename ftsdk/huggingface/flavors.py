@@ -1,4 +1,4 @@
-"""Hugging Face's machines: what they have, what they cost, and the cheapest one that is large enough."""
+"""Hugging Face's machines: their memory, their prices, and the cheapest one that is large enough."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ CPU = "cpu"
 
 
 class Flavor(NamedTuple):
-    """One sort of machine."""
+    """One type of machine."""
 
     name: str
-    """Hugging Face's, such as ``l4x1``."""
+    """Hugging Face's name, such as ``l4x1``."""
     title: str
-    """What it is called for people."""
+    """Its name for people."""
     cards: int
     """Accelerators; 0 for a CPU."""
     memory: int
@@ -29,42 +29,42 @@ class Flavor(NamedTuple):
 
     @property
     def machine(self) -> Machine:
-        """The machine, as a translation wants it: its first card, or its CPU."""
+        """Its first card, or its CPU."""
         if not self.cards:
             return Machine(CPU, self.title, self.memory, visible="")
         return Machine("cuda-0", self.title, self.memory, visible="0")
 
     def __str__(self) -> str:
-        what = f"{self.memory / 1e9:.0f} GB"
-        return f"{self.name} ({what}, ${self.price:.2f}/h)"
+        return f"{self.name} ({self.memory / 1e9:.0f} GB, ${self.price:.2f}/h)"
 
 
 def flavors(hub: Hub) -> list[Flavor]:
-    """All machines that Jobs run on today, the cheapest first; at least one.
+    """All machines for Jobs, the cheapest first; at least one.
 
     Raises:
         UnreachableError: There is none.
     """
-    found = hub.ask(hub.api.list_jobs_hardware, "list the machines")
-    if not found:
+    machines = hub.ask(hub.api.list_jobs_hardware, "list the machines")
+    if not machines:
         raise UnreachableError("Hugging Face lists no machine for Jobs", hint="try again later")
-    return sorted((_flavor(each) for each in found), key=lambda flavor: (flavor.price, flavor.memory))
+    return sorted(map(_flavor, machines), key=lambda flavor: (flavor.price, flavor.memory))
 
 
 def smallest(choices: Sequence[Flavor], memory: int) -> Flavor | None:
-    """The cheapest machine with one card that holds so many bytes."""
+    """The cheapest machine with one card of so many bytes."""
     return next((flavor for flavor in choices if flavor.cards == 1 and flavor.memory >= memory), None)
 
 
-def _flavor(told: Any) -> Flavor:
-    card = told.accelerator
+def _flavor(hardware: Any) -> Flavor:
+    card = hardware.accelerator
     cards = int(card.quantity) if card and card.type == "gpu" else 0  # other accelerators run another PyTorch
-    memory = _bytes(card.vram) // cards if cards else _bytes(told.ram)
-    price = told.unit_cost_micro_usd * 1e-6 * _PER_HOUR.get(told.unit_label, 60)
-    return Flavor(told.name, told.pretty_name, cards, memory, round(price, 6))
+    memory = _bytes(card.vram) // cards if cards else _bytes(hardware.ram)
+    price = hardware.unit_cost_micro_usd * 1e-6 * _PER_HOUR.get(hardware.unit_label, 60)
+    return Flavor(hardware.name, hardware.pretty_name, cards, memory, round(price, 6))
 
 
-def _bytes(said: str) -> int:
-    """Of ``24 GB``; the makers' gigabytes, which a card has at the least. 0 where it is said otherwise."""
-    found = _AMOUNT.fullmatch(said)
-    return int(float(found[1]) * 10**9) if found else 0
+def _bytes(amount: str) -> int:
+    """The bytes of ``24 GB``; 0 where the text has another form."""
+    match = _AMOUNT.fullmatch(amount)
+    # GB may be meant as GiB. The smaller reading is safe: a job is never given a card that is too small.
+    return int(float(match[1]) * 10**9) if match else 0

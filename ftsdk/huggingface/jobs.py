@@ -1,21 +1,23 @@
-"""Hugging Face Jobs: run a container once, find it again by its token, and see how it goes.
+"""Hugging Face Jobs: run a container once, find it again by its token, and inspect it.
 
-A Job is known by ``namespace/id``: without the namespace, those of an organization are not found.
+The native id of a Job is ``namespace/id``: without the namespace, Jobs of an organization are not found.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import SecretStr
+
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import JobNotFound
 from ftsdk.huggingface.connection import Hub, values_of
 from ftsdk.huggingface.container import MOUNT
-from ftsdk.huggingface.errors import ERROR_MAPPER
-from ftsdk.huggingface.execution import RemoteExecution, Seen
+from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
 from ftsdk.huggingface.log import Line, read_log
+from ftsdk.huggingface.service import HubService
 from ftsdk.job_types import JobState
-from ftsdk.remote.create_once import IdempotentCreate
+from ftsdk.remote.backend import RemoteJob, keep_newest
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -28,7 +30,7 @@ STATES = {
     "CANCELED": JobState.CANCELLED,
     "DELETED": JobState.FAILED,
 }
-"""From a stage to our state, as far as Hugging Face can tell; what was made decides over success and failure."""
+"""From a stage to our state; the results decide over success and failure."""
 
 ID = re.compile(r"([A-Za-z0-9][\w.-]{0,95})/([0-9a-zA-Z]{6,64})")
 """``namespace/id``."""
@@ -37,23 +39,23 @@ _TOKEN_LABEL, _PRICE_LABEL = "ftsdk-id", "ftsdk-price"
 _MICRO = 1e6
 
 
-class Order(NamedTuple):
-    """What a Job is to be: plain data of a plan, and what is known at its submission alone."""
+class LaunchRequest(NamedTuple):
+    """What a Job runs: data of the plan, and what is known only at its submission."""
 
     namespace: str
-    """The user or organization that it belongs to, and that pays."""
+    """The user or organization that owns and pays it."""
     image: str
     """A Docker image."""
     command: Sequence[str]
     flavor: str
     """The machine."""
     seconds: int
-    """Longest time to run. It is always sent: left out, Hugging Face ends a Job after half an hour."""
+    """Longest time to run. It is always sent: without one, Hugging Face ends a Job after half an hour."""
     price: float
     """US dollars for an hour."""
     environment: Mapping[str, str]
-    secrets: Sequence[str]
-    """Names of environment variables here whose values the Job is given as secrets."""
+    secrets: Mapping[str, SecretStr]
+    """Environment variables whose values Hugging Face shows to nobody."""
     name: str
     """For people."""
     repository: str
@@ -62,45 +64,59 @@ class Order(NamedTuple):
     """Its commit."""
 
     @classmethod
-    def of(cls, native: Mapping[str, Any], environment: Mapping[str, str], repository: str, revision: str) -> "Order":
-        """The order that a plan's native request and its staged repository make."""
-        same = ("namespace", "image", "command", "flavor", "seconds", "secrets")
+    def of(
+        cls, native: Mapping[str, Any], environment: Mapping[str, str], repository: str, revision: str
+    ) -> "LaunchRequest":
+        """The request for a plan's native data and its staged repository.
+
+        Raises:
+            AuthError: An environment variable of the plan's secrets is not set any more.
+        """
+        names = ("namespace", "image", "command", "flavor", "seconds")
         return cls(
-            **{name: native[name] for name in same},
+            **{name: native[name] for name in names},
             price=native["price_per_hour"],
             environment=environment,
+            secrets={name: SecretStr(value) for name, value in values_of(native["secrets"]).items()},
             name=repository.partition("/")[2],
             repository=repository,
             revision=revision,
         )
 
 
-def create(hub: Hub, plan: Plan, token: str, order: Order, record: Record) -> str:
-    """Run a Job, once for a token, and give ``namespace/id``.
+class JobsService(HubService[LaunchRequest]):
+    """Hugging Face Jobs, as one backend uses them.
 
-    Raises:
-        AuthError: A key is missing, or lacks a right; nothing was created.
-        AmbiguousError: No certain answer came, and the list of Jobs does not show it.
+    A Job has the submission's token as a label. It is no key that would make a creation idempotent: a second Job with
+    the same label is created, and paid.
     """
-    secrets = values_of(order.secrets)
 
-    def send() -> str | None:
-        made = _run(hub, token, order, secrets)
-        return f"{order.namespace}/{made.id}" if made.id else None
+    job_list = "your page of Jobs at Hugging Face"
+    creation = "run the Job"
+    resends_creation = True  # Hugging Face refuses creations for a moment (HTTP 429) when it is busy
 
-    def refusal(error: Exception) -> BaseException:
-        return ERROR_MAPPER.mapped(error, "run the Job")
+    def create(self, request: LaunchRequest, plan: Plan, token: str, record: Record) -> str | None:  # noqa: ARG002 - in the request
+        """Run the Job."""
+        job = _run_job(self.hub, request, token)
+        return f"{request.namespace}/{job.id}" if job.id else None
 
-    return _once(hub, plan).create(send, lambda: _listed(hub, order.namespace, token), record, refusal)
+    def find_job(self, plan: Plan, token: str, request: LaunchRequest | None) -> str | None:  # noqa: ARG002 - any Job with the token
+        """Look for the token in the labels of all Jobs; of several, keep one."""
+        namespace = plan.native["namespace"]
+        # The namespace is sent, too: without it the client asks for the user's own, through its global token.
+        listed: list[Any] = self.hub.ask(
+            lambda: list(self.hub.api.list_jobs(namespace=namespace, labels={_TOKEN_LABEL: token})), "list the Jobs"
+        )
+        jobs = [
+            RemoteJob(f"{namespace}/{info.id}", _state(info), str(info.created_at))
+            for info in listed
+            if (info.labels or {}).get(_TOKEN_LABEL) == token
+        ]
+        return keep_newest(jobs, self.stop)
 
-
-def find(hub: Hub, plan: Plan, namespace: str, token: str) -> str | None:
-    """The Job with this token, or None where it is certain that there is none.
-
-    Raises:
-        AmbiguousError: A creation was sent, and no Job shows up, or the list cannot be had.
-    """
-    return _once(hub, plan).find(lambda: _listed(hub, namespace, token))
+    def execution(self, native_id: str) -> RemoteExecution:
+        """The Job."""
+        return JobExecution(self.hub, native_id)
 
 
 class JobExecution(RemoteExecution):
@@ -111,20 +127,20 @@ class JobExecution(RemoteExecution):
         native_id: ``namespace/id``.
 
     Raises:
-        JobNotFound: That is no name of a Job, or there is none.
+        JobNotFound: The id is not valid.
     """
 
     title = "the Job"
     outlives = False
 
     def __init__(self, hub: Hub, native_id: str) -> None:
-        found = ID.fullmatch(native_id)
-        if not found:
-            raise JobNotFound(f"{native_id!r} names no Job; they are namespace/id", hint="ftsdk jobs lists yours")
+        match = ID.fullmatch(native_id)
+        if not match:
+            raise JobNotFound(f"{native_id!r} is no id of a Job: namespace/id", hint="ftsdk jobs lists yours")
         self._hub = hub
-        self._namespace, self._id = found.groups()
+        self._namespace, self._id = match.groups()
 
-    def look(self) -> Seen:
+    def inspect(self) -> ExecutionStatus:
         """Ask for it."""
         from huggingface_hub.errors import JobNotFoundError  # noqa: PLC0415 - slow to import
 
@@ -132,13 +148,14 @@ class JobExecution(RemoteExecution):
             return self._hub.api.inspect_job(job_id=self._id, namespace=self._namespace)
 
         try:
-            info: Any = self._hub.ask(ask, "tell about the Job")
+            info: Any = self._hub.ask(ask, "describe the Job")
         except Exception as error:
             if isinstance(error.__cause__, JobNotFoundError):
-                what = f"Hugging Face knows no Job {self._id} of {self._namespace}"
-                raise JobNotFound(what, hint="ftsdk jobs lists yours") from error
+                raise JobNotFound(
+                    f"Hugging Face has no Job {self._id} of {self._namespace}", hint="ftsdk jobs lists yours"
+                ) from error
             raise
-        return _seen(info, f"{self._namespace}/")
+        return _execution_status(info, f"{self._namespace}/")
 
     def lines(self, tail: int | None = None, *, ended: bool) -> list[Line]:
         """Its log."""
@@ -148,72 +165,55 @@ class JobExecution(RemoteExecution):
         """Cancel it."""
         self._hub.ask(lambda: self._hub.api.cancel_job(job_id=self._id, namespace=self._namespace), "cancel the Job")
 
-    def settle(self) -> str:
+    def stop_billing(self) -> str:
         """Nothing to do: a Job that has ended costs nothing."""
         return ""
 
 
-def _run(hub: Hub, token: str, order: Order, secrets: Mapping[str, str]) -> "JobInfo":
+def _run_job(hub: Hub, request: LaunchRequest, token: str) -> "JobInfo":
+    """Send the creation; the client itself never repeats it."""
     from huggingface_hub import Volume  # noqa: PLC0415 - slow to import
 
     volume = Volume(
         type="model",
-        source=order.repository,
+        source=request.repository,
         mount_path=MOUNT.rstrip("/"),
-        revision=order.revision,
+        revision=request.revision,
         read_only=True,
     )
-    labels = {_TOKEN_LABEL: token, _PRICE_LABEL: str(round(order.price * _MICRO))}
+    # The price goes along: when the cost is computed, perhaps much later, the list of machines has another one.
+    labels = {_TOKEN_LABEL: token, _PRICE_LABEL: str(round(request.price * _MICRO))}
     return hub.api.run_job(
-        image=order.image,
-        command=list(order.command),
-        env=dict(order.environment),
-        secrets=dict(secrets),
-        flavor=order.flavor,
-        timeout=order.seconds,
-        name=order.name,
+        image=request.image,
+        command=list(request.command),
+        env=dict(request.environment),
+        secrets={name: secret.get_secret_value() for name, secret in request.secrets.items()},
+        flavor=request.flavor,
+        timeout=request.seconds,
+        name=request.name,
         labels=labels,
         volumes=[volume],
-        namespace=order.namespace,
+        namespace=request.namespace,
     )
-
-
-def _once(hub: Hub, plan: Plan) -> IdempotentCreate:
-    hint = "look again later; if your page of Jobs at Hugging Face shows none, submit a new job"
-    return IdempotentCreate("Hugging Face", plan, hub.timing.poll_interval, hint, hub.timing.retry_policy)
-
-
-def _listed(hub: Hub, namespace: str, token: str) -> str | None:
-    """The Job with this token; of several alive, all but the newest are cancelled, for each would be paid."""
-    found: list[Any] = hub.ask(
-        lambda: list(hub.api.list_jobs(namespace=namespace, labels={_TOKEN_LABEL: token})), "list the Jobs"
-    )
-    mine = [job for job in found if (job.labels or {}).get(_TOKEN_LABEL) == token]
-    if not mine:
-        return None
-    mine.sort(key=lambda job: str(job.created_at), reverse=True)
-    alive = [job for job in mine if not _state(job).done]
-    for extra in alive[1:]:
-        JobExecution(hub, f"{namespace}/{extra.id}").stop()
-    succeeded = [job for job in mine if _state(job) is JobState.SUCCEEDED]
-    return f"{namespace}/{(alive or succeeded or mine)[0].id}"
 
 
 def _state(job: Any) -> JobState:
+    # A stage that is missing from the client's list comes as a plain string.
     return STATES.get(str(getattr(job.status.stage, "value", job.status.stage)), JobState.UNKNOWN)
 
 
-def _seen(info: Any, owner: str) -> Seen:
-    word = str(getattr(info.status.stage, "value", info.status.stage))
-    volumes = [volume.source for volume in info.volumes or [] if volume.source.startswith(owner)]
+def _execution_status(info: Any, owner: str) -> ExecutionStatus:
+    stage = str(getattr(info.status.stage, "value", info.status.stage))
+    # The results come to the mounted repository, which belongs to the owner of the job.
+    repositories = [volume.source for volume in info.volumes or [] if volume.source.startswith(owner)]
     price = (info.labels or {}).get(_PRICE_LABEL, "")
     running = info.durations.running_secs if info.durations else None
-    return Seen(
+    return ExecutionStatus(
         state=_state(info),
-        word=word,
+        raw_status=stage,
         message=info.status.message or "",
         times=(_seconds(info.created_at), _seconds(info.started_at), _seconds(info.finished_at)),
-        repository=volumes[0] if volumes else "",
+        repository=repositories[0] if repositories else "",
         cost=running * int(price) / _MICRO / 3600 if running is not None and price.isdecimal() else None,
     )
 

@@ -1,199 +1,180 @@
-"""Tell where a job at Hugging Face is and what has happened to it: by its machine, its log, and what it has sent."""
+"""The status and events of a job at Hugging Face, from its machine, its log and its results."""
 
-import json
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple
-
-from pydantic import ConfigDict
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ftsdk.errors import FtsdkError, InputError
 from ftsdk.huggingface.connection import Hub
-from ftsdk.huggingface.container import MARK
-from ftsdk.huggingface.execution import RemoteExecution, Seen
+from ftsdk.huggingface.container import LOG_PREFIX
+from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
 from ftsdk.huggingface.log import Line
-from ftsdk.huggingface.results import Result, log_of, result_of
+from ftsdk.huggingface.reports import LogEntry, ReportReader, parse_event
+from ftsdk.huggingface.results import Result, find_result, read_log_copy
 from ftsdk.job_types import Event, JobState, JobStatus, Reason
 from ftsdk.redact import redact
-from ftsdk.spec import Section
 from ftsdk.workers.diagnosis import diagnose
 from ftsdk.workers.outcome import Outcome, failed
 
-_GLANCE = 200  # lines of the end of a log, for a status
+_TAIL = 200  # lines of the end of a log, for a status
 _ENDED = 3
-"""In a cursor: queued, running and the end have been told."""
+"""In a cursor: the states queued, running and the final one have been reported."""
 _TIMEOUT = re.compile(r"time[d ]?-?\s?out", re.IGNORECASE)
-_PROGRESS = "progress"
-"""A happening that is no event: how far the job has come."""
-
-Fields = dict[str, Any]
 
 
-class _Progress(Section):
-    """How far the container says that the job is."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    kind: Literal["progress"]
-    stage: str | None = None
-    step: int | None = None
-    total_steps: int | None = None
-    eta_seconds: float | None = None
+def status(hub: Hub, execution: RemoteExecution, reader: ReportReader) -> JobStatus:
+    """The job's status."""
+    current = execution.inspect()
+    return _status(hub, execution, reader, current, find_current_result(hub, execution, current))
 
 
-class LogParser(NamedTuple):
-    """What a job's engine says, and what it means."""
-
-    hear: Callable[[], Callable[[str], Fields | None]]
-    """Makes what hears the lines of a log in their order; of each, the fields of an event, or None."""
-    read: Callable[[Result], Outcome]
-    """How it ended, by its own report."""
-
-
-def status(hub: Hub, carrier: RemoteExecution, tongue: LogParser) -> JobStatus:
-    """Where the job is."""
-    seen = carrier.look()
-    return _status(hub, carrier, tongue, seen, _sent(hub, carrier, seen))
-
-
-def events(hub: Hub, carrier: RemoteExecution, tongue: LogParser, after: str | None) -> Iterator[Event]:
-    """What has happened so far, behind a cursor.
+def events(hub: Hub, execution: RemoteExecution, reader: ReportReader, after: str | None) -> Iterator[Event]:
+    """The job's events so far, behind a cursor.
 
     A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the lines of log.
     """
-    told, heard = _place(after)
-    seen = carrier.look()
-    result = _sent(hub, carrier, seen)
-    latest = max(seen.times[:2])
-    begun = [JobState.QUEUED, *([JobState.RUNNING] if seen.times[1] else [])]
-    for number, each in enumerate(begun[told:], told + 1):
-        told = number
-        yield Event(cursor=f"{told}.{heard}", time=seen.times[number - 1], kind="state", state=each)
-    lines = _lines(hub, carrier, seen, result) if seen.times[1] and told < _ENDED else []
-    for number, (time, fields) in enumerate(_meanings(lines, tongue), 1):
+    states, line = _parse_cursor(after)
+    current = execution.inspect()
+    result = find_current_result(hub, execution, current)
+    latest = max(current.times[:2])
+    started = [JobState.QUEUED, *([JobState.RUNNING] if current.times[1] else [])]
+    for number, state in enumerate(started[states:], states + 1):
+        states = number
+        yield Event(cursor=f"{states}.{line}", time=current.times[number - 1], kind="state", state=state)
+    # The log has no position of the service's to resume from, so it is read from its beginning, and our own count of
+    # lines is the cursor. Lines are only ever added behind.
+    lines = _lines(hub, execution, current, result) if current.times[1] and states < _ENDED else []
+    for number, (time, entry) in enumerate(_entries(lines, reader), 1):
         latest = max(latest, time)
-        if number > heard and fields and fields["kind"] != _PROGRESS:
-            heard = number
-            yield Event(cursor=f"{told}.{heard}", time=latest, **fields)
-    now = _status(hub, carrier, tongue, seen, result)
-    if now.state.done and told < _ENDED:
-        last = {"kind": "state", "state": now.state, "message": now.message}
-        yield Event(cursor=f"{_ENDED}.{max(heard, len(lines))}", time=max(latest, seen.times[2]), **last)
+        if number > line and entry and entry.kind != "progress":
+            line = number
+            yield Event(
+                cursor=f"{states}.{line}",
+                time=latest,
+                kind=entry.kind,
+                message=entry.message,
+                step=entry.step,
+                metrics=entry.metrics,
+            )
+    final = _status(hub, execution, reader, current, result)
+    if final.state.done and states < _ENDED:
+        yield Event(
+            cursor=f"{_ENDED}.{max(line, len(lines))}",
+            time=max(latest, current.times[2]),
+            kind="state",
+            state=final.state,
+            message=final.message,
+        )
 
 
-def cancel(hub: Hub, carrier: RemoteExecution) -> None:
-    """Ask the job to stop; without effect on one that is done."""
-    seen = carrier.look()
-    if seen.state.done or _sent(hub, carrier, seen):
-        return
-    try:
-        carrier.stop()
-    except FtsdkError:
-        if not carrier.look().state.done:  # it may just have ended by itself
-            raise
+def find_current_result(hub: Hub, execution: RemoteExecution, current: ExecutionStatus) -> Result | None:
+    """The job's results, if it may have any by its status, and has."""
+    # A Job uploads its results as its last step, so they need no look before its end. A Space has no end.
+    possible = current.state.done or (execution.outlives and current.state is not JobState.QUEUED)
+    return find_result(hub, current.repository) if possible and current.repository else None
 
 
-def _sent(hub: Hub, carrier: RemoteExecution, seen: Seen) -> Result | None:
-    """What the job has sent, where it may have."""
-    may = seen.state.done or (carrier.outlives and seen.state is not JobState.QUEUED)
-    return result_of(hub, seen.repository) if may and seen.repository else None
-
-
-def _status(hub: Hub, carrier: RemoteExecution, tongue: LogParser, seen: Seen, result: Result | None) -> JobStatus:
-    if result is None and not seen.state.done:
-        common: Fields = {"raw_status": seen.word, "cost": seen.cost}
-        figures = _figures(hub, carrier, tongue, seen) if seen.state is JobState.RUNNING else {}
-        stage = figures.pop("stage", "") or seen.message or seen.word.lower()
-        return JobStatus(state=seen.state, stage=stage, **common, **figures)
-    warning = carrier.settle()
-    now = carrier.look() if carrier.outlives else seen  # it has just been paused
-    if warning:  # no end yet: whoever looks again pauses it again
-        said = {"raw_status": now.word, "cost": now.cost, "warnings": (warning,)}
-        return JobStatus(state=JobState.RUNNING, stage="done, and to be paused", **said)
-    outcome = tongue.read(result) if result else _without_result(carrier, seen)
-    figures = _figures(hub, carrier, tongue, seen, result)
+def _status(
+    hub: Hub, execution: RemoteExecution, reader: ReportReader, current: ExecutionStatus, result: Result | None
+) -> JobStatus:
+    if result is None and not current.state.done:
+        running = current.state is JobState.RUNNING
+        figures = _figures(hub, execution, reader, current) if running else {}
+        stage = figures.pop("stage", "") or current.message or current.raw_status.lower()
+        return JobStatus(state=current.state, stage=stage, raw_status=current.raw_status, cost=current.cost, **figures)
+    warning = execution.stop_billing()
+    latest = execution.inspect() if execution.outlives else current  # it has just been paused
+    if warning:
+        # Not reported as done: the client caches final states and would never try again to pause the Space.
+        return JobStatus(
+            state=JobState.RUNNING,
+            stage="done, and to be paused",
+            raw_status=latest.raw_status,
+            cost=latest.cost,
+            warnings=(warning,),
+        )
+    outcome = reader.read_outcome(result) if result else _outcome_without_result(execution, current)
+    figures = _figures(hub, execution, reader, current, result)
     figures.pop("stage", None)
     figures.pop("eta_seconds", None)
     if outcome.state is JobState.SUCCEEDED and figures:
         figures["progress"] = 1.0
     ended = outcome.model_dump(include={"state", "reason", "message", "hint"})
-    return JobStatus(**ended, raw_status=now.word, cost=now.cost, **figures)
+    return JobStatus(**ended, raw_status=latest.raw_status, cost=latest.cost, **figures)
 
 
 def _lines(
-    hub: Hub, carrier: RemoteExecution, seen: Seen, result: Result | None, tail: int | None = None
+    hub: Hub, execution: RemoteExecution, current: ExecutionStatus, result: Result | None, tail: int | None = None
 ) -> list[Line]:
-    """The log; where Hugging Face has it no more, the copy that came back with the results."""
+    """The log; where Hugging Face does not keep it any more, the copy among the results."""
     try:
-        lines = carrier.lines(tail, ended=seen.state.done)
+        lines = execution.lines(tail, ended=current.state.done)
     except FtsdkError:
         if result is None:
             raise
         lines = []
-    return lines or (log_of(hub, result) if result else [])
+    return lines or (read_log_copy(hub, result) if result else [])
 
 
-def _meanings(lines: Iterable[Line], tongue: LogParser) -> Iterator[tuple[float, Fields | None]]:
-    hear = tongue.hear()
+def _entries(lines: Iterable[Line], reader: ReportReader) -> Iterator[tuple[float, LogEntry | None]]:
+    parse_line = reader.line_parser()
     for time, line in lines:
-        yield time, _happening(line) if line.startswith(MARK) else hear(line)
+        yield time, parse_event(line) if line.startswith(LOG_PREFIX) else parse_line(line)
 
 
-def _happening(line: str) -> Fields:
-    """The fields of an event that the container has printed; a line that only looks like one is a line of log."""
+def _figures(
+    hub: Hub,
+    execution: RemoteExecution,
+    reader: ReportReader,
+    current: ExecutionStatus,
+    result: Result | None = None,
+) -> dict[str, Any]:
+    """Progress and metrics for a status, from the end of the log; none where the log cannot be read."""
     try:
-        told: Fields = json.loads(line.removeprefix(MARK))
-        if told["kind"] == _PROGRESS:
-            return _Progress.model_validate(told).model_dump()
-        if told["kind"] == "state":  # of the worker inside; Hugging Face tells the states
-            return {"kind": "log", "message": redact(f"{told['state']} {told.get('message') or ''}".strip())}
-        given = {name: told[name] for name in ("kind", "message", "metrics", "step") if told.get(name) is not None}
-        event = Event.model_validate({**given, "cursor": "", "time": 0.0})
-    except (ValueError, TypeError, KeyError):
-        return {"kind": "log", "message": redact(line)}
-    finite = {name: value for name, value in event.metrics.items() if math.isfinite(value)}
-    return {"kind": event.kind, "message": redact(event.message), "step": event.step, "metrics": finite}
-
-
-def _figures(hub: Hub, carrier: RemoteExecution, tongue: LogParser, seen: Seen, result: Result | None = None) -> Fields:
-    """Steps and metrics, from the end of the log; none where it cannot be had, for a status can do without."""
-    try:
-        lines = _lines(hub, carrier, seen, result, _GLANCE)
+        lines = _lines(hub, execution, current, result, _TAIL)
     except FtsdkError:
         return {}
-    found: Fields = {}
+    figures: dict[str, Any] = {}
     metrics: dict[str, float] = {}
-    for _, fields in _meanings(lines, tongue):
-        metrics |= (fields or {}).get("metrics") or {}
-        known = {name: value for name, value in (fields or {}).items() if value is not None}
-        found |= {name: known[name] for name in ("step", "total_steps", "stage", "eta_seconds") if name in known}
-    if found.get("step") is not None and found.get("total_steps"):
-        found["progress"] = min(found["step"] / found["total_steps"], 1.0)
-    return {**found, "metrics": metrics}
+    for _, entry in _entries(lines, reader):
+        if entry is not None:
+            metrics |= entry.metrics
+            latest = {
+                "step": entry.step,
+                "total_steps": entry.total_steps,
+                "stage": entry.stage,
+                "eta_seconds": entry.eta_seconds,
+            }
+            figures |= {name: value for name, value in latest.items() if value is not None}
+    if figures.get("step") is not None and figures.get("total_steps"):
+        figures["progress"] = min(figures["step"] / figures["total_steps"], 1.0)
+    return {**figures, "metrics": metrics}
 
 
-def _without_result(carrier: RemoteExecution, seen: Seen) -> Outcome:
-    """How a job ended that has sent nothing."""
-    if seen.state is JobState.CANCELLED:
-        return Outcome(state=JobState.CANCELLED, message=redact(seen.message))
-    if _TIMEOUT.search(seen.message):
+def _outcome_without_result(execution: RemoteExecution, current: ExecutionStatus) -> Outcome:
+    """How a job ended that has uploaded nothing."""
+    if current.state is JobState.CANCELLED:
+        return Outcome(state=JobState.CANCELLED, message=redact(current.message))
+    if _TIMEOUT.search(current.message):
         hint = "raise compute.timeout, then submit again"
-        return failed(Reason.TIMEOUT, f"{carrier.title} was ended: {seen.message}", hint)
-    if seen.state is JobState.SUCCEEDED:
-        what = f"{carrier.title} ended well by Hugging Face's word, and has sent nothing"
-        return failed(Reason.PROVIDER_ERROR, what, "ftsdk logs tells more; the token may lack the right to write")
+        return failed(Reason.TIMEOUT, f"{execution.title} was ended: {current.message}", hint)
+    if current.state is JobState.SUCCEEDED:
+        message = f"{execution.title} completed according to Hugging Face, but uploaded no results"
+        hint = "see the log: ftsdk logs; the token may lack the right to write"
+        return failed(Reason.PROVIDER_ERROR, message, hint)
     try:
-        words = [line for _, line in carrier.lines(_GLANCE, ended=True) if not line.startswith(MARK)]
+        lines = [line for _, line in execution.lines(_TAIL, ended=True) if not line.startswith(LOG_PREFIX)]
     except FtsdkError:
-        words = []
-    found = diagnose(words, "" if words else f"{carrier.title} ended: {seen.message or seen.word}")
-    return failed(found.reason, found.message, found.hint)
+        lines = []
+    failure = diagnose(lines, "" if lines else f"{execution.title} ended: {current.message or current.raw_status}")
+    return failed(failure.reason, failure.message, failure.hint)
 
 
-def _place(cursor: str | None) -> tuple[int, int]:
-    told, dot, heard = (cursor or "0.0").partition(".")
-    if not (dot and told.isdecimal() and heard.isdecimal()):
-        what = f"{cursor!r} is no cursor of this job's events"
-        raise InputError(what, hint="give the cursor of an event you were sent")
-    return int(told), int(heard)
+def _parse_cursor(cursor: str | None) -> tuple[int, int]:
+    """States and lines before a cursor."""
+    states, dot, line = (cursor or "0.0").partition(".")
+    if not (dot and states.isdecimal() and line.isdecimal()):
+        raise InputError(
+            f"{cursor!r} is no cursor of this job's events", hint="give the cursor of an event of the same job"
+        )
+    return int(states), int(line)

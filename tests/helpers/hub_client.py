@@ -1,21 +1,29 @@
-"""Bring a user of the Hub's real client to the Hub on this machine."""
+"""Point the Hub's real client to the Hub on this machine."""
 
 from pathlib import Path
 
-import huggingface_hub  # noqa: F401 - before any address is set: it builds its own from the one that it finds
+import huggingface_hub  # noqa: F401 - before HF_ENDPOINT is set: the client builds its addresses when it is imported
 import pytest
 from hub_service import KEY, Service
 
 from ftsdk.remote.retries import RetryPolicy, Timeouts
 
-HASTY = Timeouts(
+SHORT_TIMEOUTS = Timeouts(
     call=2.0, connect=0.5, retry_policy=RetryPolicy(attempts=3, first_pause=0.01, total_seconds=10), poll_interval=0.02
 )
-"""A patience for tests."""
+"""Timeouts for tests."""
 
 
-def visit(running: Service, patch: pytest.MonkeyPatch, folder: Path, *, key: str = KEY) -> None:
-    """Set address, token and an empty cache, also in the client, which reads its settings when it is imported."""
+def use_hub(running: Service, patch: pytest.MonkeyPatch, folder: Path, *, key: str = KEY) -> None:
+    """Set address, token and an empty cache.
+
+    Args:
+        running: The Hub.
+        patch: Restores everything.
+        folder: For the cache.
+        key: The token.
+    """
+    # Constants of the client are set as well: they were read from the environment when it was imported.
     patch.setenv("HF_ENDPOINT", running.url)
     patch.setenv("HF_TOKEN", key)
     patch.setenv("HF_HOME", str(folder / "hf"))

@@ -1,4 +1,4 @@
-"""What Jobs of the Hub on this machine can do instead of a real training."""
+"""Scripts that Jobs of the Hub on this machine run instead of a real training."""
 
 import json
 import tempfile
@@ -14,9 +14,11 @@ from ftsdk.testing.weights import safetensors
 
 
 def succeed(service: Service, job: Container) -> None:
-    """Send an adapter and end well."""
+    """Upload an adapter and complete."""
     for step in (1, 2):
-        job.say(f'::ftsdk:: {{"kind": "metrics", "time": 1.0, "step": {step}, "metrics": {{"loss": {3.0 / step}}}}}\n')
+        job.write_log(
+            f'::ftsdk:: {{"kind": "metrics", "time": 1.0, "step": {step}, "metrics": {{"loss": {3.0 / step}}}}}\n'
+        )
     send(service, job, {"state": "succeeded"}, adapter())
     end_job(job, "COMPLETED", None)
 
@@ -32,27 +34,29 @@ def adapter() -> dict[str, bytes]:
 
 
 def send(service: Service, job: Container, outcome: dict[str, object], files: dict[str, bytes] | None = None) -> None:
-    """The commit of results."""
+    """Commit results to the Job's repository."""
     repo = service.repos["model", job.request["volumes"][0]["source"]]
-    told = {"outcome.json": json.dumps(outcome).encode(), **(files or {})}
-    repo.commit({f"result/{name}": content for name, content in told.items()}, "ftsdk: results")
+    contents = {"outcome.json": json.dumps(outcome).encode(), **(files or {})}
+    repo.commit({f"result/{name}": content for name, content in contents.items()}, "ftsdk: results")
 
 
 def nothing(service: Service, job: Container) -> None:
-    """Run on, and say so now and then, until it is ended."""
+    """Run, and report progress, until the Job is ended."""
     number = 0
     while not job.done and not service.stopping.is_set():
         number += 1
-        job.say(f'::ftsdk:: {{"kind": "progress", "step": {number}, "total_steps": 100000, "stage": "training"}}\n')
+        job.write_log(
+            f'::ftsdk:: {{"kind": "progress", "step": {number}, "total_steps": 100000, "stage": "training"}}\n'
+        )
         time.sleep(0.05)
 
 
 def ending(stage: str, message: str | None, *lines: str):
-    """Say some lines and end like that, without results."""
+    """Make a script that prints some lines and ends like this, without results."""
 
     def run(_: Service, job: Container) -> None:
         for line in lines:
-            job.say(line)
+            job.write_log(line)
         end_job(job, stage, message)
 
     return run

@@ -1,4 +1,4 @@
-"""A local service that speaks the Hub's REST interface to its real client, and really runs Jobs and Spaces.
+"""A local service with the Hub's REST interface for its real client, which really runs Jobs and Spaces.
 
 Repositories with commits, LFS, resolve and tree; users and tokens; Jobs whose commands run in processes of this
 machine, with their repository as a folder; Docker Spaces that do the same with what their Dockerfile copies.
@@ -52,7 +52,7 @@ Files = dict[str, bytes]
 
 @dataclass
 class Repo:
-    """One repository: its commits, each the whole tree."""
+    """One repository: its commits, each with its complete tree."""
 
     kind: str
     name: str
@@ -69,8 +69,8 @@ class Repo:
             return ("0" * 40, {}) if revision in ("main", "0" * 40) else None
         if revision == "main":
             return self.commits[-1][:2]
-        wanted = self.names.get(revision, revision)
-        return next(((sha, tree) for sha, tree, _ in self.commits if sha == wanted), None)
+        commit = self.names.get(revision, revision)
+        return next(((sha, tree) for sha, tree, _ in self.commits if sha == commit), None)
 
     def commit(self, changes: Files, message: str, deleted: tuple[str, ...] = ()) -> str:
         """One more commit."""
@@ -102,18 +102,18 @@ class Container:
         """Whether it has ended."""
         return self.stage not in ("SCHEDULING", "RUNNING")
 
-    def say(self, line: str) -> None:
+    def write_log(self, line: str) -> None:
         """Add a line to its log."""
         self.log.append((time.time(), line))
 
     def kill(self) -> None:
-        """End its process and all that it has started."""
+        """End its process with all of its children."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    def shown(self) -> dict[str, Any]:
-        """As a Job is told."""
+    def describe(self) -> dict[str, Any]:
+        """The Job as the service describes it."""
         running = self.times.get("ended", time.time()) - self.times["started"] if "started" in self.times else None
         return {
             "id": self.id,
@@ -154,10 +154,10 @@ class Service(StandIn):
         self.run_space: Callable[[Service, Container], None] = run_space
         """What a Space does."""
         self.images: dict[str, Path] = {}
-        """From a Docker image to the folder of its programs here; others have those of the tests."""
+        """From a Docker image to the folder of its programs on this machine; others have those of the tests."""
         self.schedule_seconds = 0.05
         self.plain_json = False
-        """Whether logs hold characters as they are, without escapes."""
+        """Whether logs contain characters without escapes."""
         self.folder = Path(tempfile.mkdtemp(prefix="hub-"))
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -174,12 +174,12 @@ class Service(StandIn):
 
     def tree(self, name: str, kind: str = "model") -> Files:
         """The newest files of a repository."""
-        found = self.repos[kind, name].at("main")
-        assert found is not None
-        return found[1]
+        head = self.repos[kind, name].at("main")
+        assert head is not None
+        return head[1]
 
     def refusal(self, request: Request) -> Answer | None:
-        """Writing needs a token that may; strangers may read what is public."""
+        """Writing needs a token with that right; everybody may read public repositories."""
         key = request.headers.get("Authorization", request.headers.get("authorization", "")).removeprefix("Bearer ")
         if key and key not in (KEY, READ_KEY):
             return _error(401, "Invalid credentials in Authorization header")
@@ -214,34 +214,34 @@ class Service(StandIn):
         repo = self._repo(plural, name, request)
         if isinstance(repo, tuple):
             return repo
-        found = repo.at(unquote(revision or "main"))
-        if found is None:
+        head = repo.at(unquote(revision or "main"))
+        if head is None:
             return _error(404, "Invalid rev id", code="RevisionNotFound")
-        sha, tree = found
-        told = {"id": name, "sha": sha, "private": repo.private, "gated": "manual" if repo.gated else False}
-        siblings = [{"rfilename": each} for each in sorted(tree)]
-        return 200, {**told, "siblings": siblings, "createdAt": _iso(repo.created), "tags": [], "downloads": 0}, {}
+        sha, tree = head
+        info = {"id": name, "sha": sha, "private": repo.private, "gated": "manual" if repo.gated else False}
+        siblings = [{"rfilename": file} for file in sorted(tree)]
+        return 200, {**info, "siblings": siblings, "createdAt": _iso(repo.created), "tags": [], "downloads": 0}, {}
 
     def preupload(self, request: Request, plural: str, name: str, _: str) -> Answer:
         if isinstance(repo := self._repo(plural, name, request), tuple):
             return repo
         files = [
             {
-                "path": each["path"],
-                "uploadMode": "lfs" if each["path"].endswith(_LFS) else "regular",
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(_LFS) else "regular",
                 "shouldIgnore": False,
-                "oid": _oid(each["path"], tree[each["path"]]) if each["path"] in (tree := self._tree(repo)) else None,
+                "oid": _oid(file["path"], tree[file["path"]]) if file["path"] in (tree := self._tree(repo)) else None,
             }
-            for each in request.body["files"]
+            for file in request.body["files"]
         ]
         return 200, {"files": files, "commitOid": repo.commits[-1][0] if repo.commits else None}, {}
 
     def lfs_batch(self, request: Request, *_: str) -> Answer:
         objects = [
-            {**each, "actions": {"upload": {"href": f"{self.url}/lfs/{each['oid']}", "header": {}}}}
-            if each["oid"] not in self.lfs
-            else each
-            for each in request.body["objects"]
+            {**blob, "actions": {"upload": {"href": f"{self.url}/lfs/{blob['oid']}", "header": {}}}}
+            if blob["oid"] not in self.lfs
+            else blob
+            for blob in request.body["objects"]
         ]
         return 200, {"transfer": "basic", "objects": objects}, {"Content-Type": "application/vnd.git-lfs+json"}
 
@@ -280,19 +280,19 @@ class Service(StandIn):
             return repo
         if repo.gated:
             return _error(403, f"Access to model {name} is restricted", code="GatedRepo")
-        found = repo.at(unquote(revision))
-        if found is None:
+        head = repo.at(unquote(revision))
+        if head is None:
             return _error(404, "Invalid rev id", code="RevisionNotFound")
-        sha, tree = found
+        sha, tree = head
         path = unquote(path)
         headers = {"X-Repo-Commit": sha}
         if path not in tree:
             return 404, {"error": "Entry not found"}, {**headers, "X-Error-Code": "EntryNotFound"}
         headers |= {"ETag": f'"{_oid(path, tree[path])}"', "Content-Type": "application/octet-stream"}
         content = tree[path]
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", request.headers.get("range", "")))
-        if wanted:
-            start, end = int(wanted[1]), int(wanted[2] or len(content) - 1)
+        byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", request.headers.get("range", "")))
+        if byte_range:
+            start, end = int(byte_range[1]), int(byte_range[2] or len(content) - 1)
             part = {"Content-Range": f"bytes {start}-{end}/{len(content)}"}
             return 206, content[start : end + 1], {**headers, **part, "X-Download": "1"}
         return 200, content, {**headers, "X-Download": "1"}
@@ -300,20 +300,20 @@ class Service(StandIn):
     def list_tree(self, request: Request, plural: str, name: str, revision: str, path: str | None) -> Answer:
         if isinstance(repo := self._repo(plural, name, request), tuple):
             return repo
-        found = repo.at(unquote(revision))
-        if found is None:
+        head = repo.at(unquote(revision))
+        if head is None:
             return _error(404, "Invalid rev id", code="RevisionNotFound")
-        inside = f"{unquote(path)}/" if path else ""
+        prefix = f"{unquote(path)}/" if path else ""
         entries = [
             {
                 "type": "file",
-                "path": each,
+                "path": file,
                 "size": len(content),
                 "oid": _git_oid(content),
-                **({"lfs": _lfs_info(each, content)} if each.endswith(_LFS) else {}),
+                **({"lfs": _lfs_info(file, content)} if file.endswith(_LFS) else {}),
             }
-            for each, content in sorted(found[1].items())
-            if each.startswith(inside)
+            for file, content in sorted(head[1].items())
+            if file.startswith(prefix)
         ]
         return 200, entries, {}
 
@@ -325,13 +325,13 @@ class Service(StandIn):
         return repo
 
     def _tree(self, repo: Repo) -> Files:
-        found = repo.at("main")
-        return found[1] if found else {}
+        head = repo.at("main")
+        return head[1] if head else {}
 
     # Jobs
 
     def hardware(self, _: Request) -> Answer:
-        return 200, [_machine(*each) for each in HARDWARE], {}
+        return 200, [_machine(*hardware) for hardware in HARDWARE], {}
 
     def run_job(self, request: Request, owner: str) -> Answer:
         if not self.credit:
@@ -341,22 +341,22 @@ class Service(StandIn):
             job = Container(f"{number:024x}", owner, request.body, self.folder / f"job-{number}")
             self.jobs.append(job)
         threading.Thread(target=self._live, args=(job,), daemon=True).start()
-        return 200, job.shown(), {}
+        return 200, job.describe(), {}
 
     def list_jobs(self, request: Request, owner: str) -> Answer:
-        wanted = request.query.get("label", "").partition("=")
-        shown = [
-            job.shown()
+        label, _, value = request.query.get("label", "").partition("=")
+        jobs = [
+            job.describe()
             for job in self.jobs
             if job.owner == owner
             and job.times["created"] + self.lag <= time.time()
-            and (not wanted[0] or (job.request.get("labels") or {}).get(wanted[0]) == wanted[2])
+            and (not label or (job.request.get("labels") or {}).get(label) == value)
         ]
-        return 200, shown, {}
+        return 200, jobs, {}
 
     def inspect_job(self, _: Request, owner: str, job_id: str) -> Answer:
         job = self._job(owner, job_id)
-        return (200, job.shown(), {}) if job else _error(404, "Job not found")
+        return (200, job.describe(), {}) if job else _error(404, "Job not found")
 
     def cancel_job(self, _: Request, owner: str, job_id: str) -> Answer:
         job = self._job(owner, job_id)
@@ -378,16 +378,16 @@ class Service(StandIn):
         return next((job for job in self.jobs if (job.owner, job.id) == (owner, job_id)), None)
 
     def _sse(self, job: Container, request: Request) -> Iterator[bytes]:
-        """All lines so far, then each as it comes, with the signs of life in between; ends with the Job."""
+        """All lines so far, then each new one, with keep-alives in between; ends with the Job."""
         tail = request.query.get("tail")
         place = max(len(job.log) - int(tail), 0) if tail else 0
         while True:
-            done = job.done
+            ended = job.done  # before the lines are read: those that it printed last are sent, too
             for moment, line in job.log[place:]:
                 place += 1
                 entry = json.dumps({"timestamp": _iso(moment), "data": line}, ensure_ascii=not self.plain_json)
                 yield f"data: {entry}\n\n".encode()
-            if done or self.stopping.wait(0.1):
+            if ended or self.stopping.wait(0.1):
                 return
 
     def _live(self, job: Container) -> None:
@@ -396,7 +396,7 @@ class Service(StandIn):
             return
         job.stage = "RUNNING"
         job.times["started"] = time.time()
-        job.say("===== Job started at 2026-11-25 =====")
+        job.write_log("===== Job started at 2026-11-25 =====")
         self.run(self, job)
 
     # Spaces
@@ -405,8 +405,8 @@ class Service(StandIn):
         space = self.spaces.get(name)
         if space is None:
             return _error(404, "Repository not found", code="RepoNotFound")
-        told = {"current": space.request.get("hardware"), "requested": space.request.get("hardware")}
-        return 200, {"stage": space.stage, "hardware": told, "errorMessage": space.message}, {}
+        hardware = {"current": space.request.get("hardware"), "requested": space.request.get("hardware")}
+        return 200, {"stage": space.stage, "hardware": hardware, "errorMessage": space.message}, {}
 
     def pause(self, _: Request, name: str) -> Answer:
         space = self.spaces.get(name)
@@ -431,9 +431,9 @@ class Service(StandIn):
             threading.Thread(target=self.run_space, args=(self, space), daemon=True).start()
 
     def close(self) -> None:
-        """End all that runs."""
-        for each in (*self.jobs, *self.spaces.values()):
-            each.kill()
+        """End all Jobs and Spaces."""
+        for container in (*self.jobs, *self.spaces.values()):
+            container.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     routes = routes(
@@ -466,13 +466,13 @@ class Service(StandIn):
 def run_really(service: Service, job: Container) -> None:
     """Run a Job's command in a process, with its repository as a folder in the place of the mounted one."""
     volume = job.request["volumes"][0]
-    found = service.repos["model", volume["source"]].at(volume["revision"])
-    assert found is not None
-    _lay_out(job.folder / "mount", found[1])
+    head = service.repos["model", volume["source"]].at(volume["revision"])
+    assert head is not None
+    _write_tree(job.folder / "mount", head[1])
     command = [word.replace(volume["mountPath"], str(job.folder / "mount")) for word in job.request["command"]]
-    given = {**(job.request.get("environment") or {}), **(job.request.get("secrets") or {}), "JOB_ID": job.id}
+    environment = {**(job.request.get("environment") or {}), **(job.request.get("secrets") or {}), "JOB_ID": job.id}
     seconds = job.request.get("timeoutSeconds", 1800)
-    code = _run(service, job, command, given, seconds=seconds, image=job.request["dockerImage"])
+    code = _run(service, job, command, environment, seconds=seconds, image=job.request["dockerImage"])
     if job.done:
         return
     if code is None:
@@ -484,28 +484,28 @@ def run_really(service: Service, job: Container) -> None:
 
 
 def run_space(service: Service, space: Container) -> None:
-    """Do what a Space's Dockerfile says: copy a folder, run a command; it runs on until it is paused."""
+    """Follow a Space's Dockerfile: copy a folder, run a command; the Space runs until it is paused."""
     tree = service.tree(space.id, "space")
     dockerfile = tree["Dockerfile"].decode()
     source, target = re.findall(r"^COPY --chown=1000 (\S+) (\S+)$", dockerfile, re.MULTILINE)[0]
     root = space.folder / "root"
-    inside = {name.removeprefix(source): content for name, content in tree.items() if name.startswith(f"{source}/")}
-    _lay_out(root, {f"{target}{name}".lstrip("/"): content for name, content in inside.items()})
+    copied = {name.removeprefix(source): content for name, content in tree.items() if name.startswith(f"{source}/")}
+    _write_tree(root, {f"{target}{name}".lstrip("/"): content for name, content in copied.items()})
     words = json.loads(re.findall(r"^CMD (\[.+\])$", dockerfile, re.MULTILINE)[0])
     command = [word.replace("/ftsdk", str(root / "ftsdk")) for word in words]
-    given = {each["key"]: each["value"] for each in (*space.request["secrets"], *space.request["variables"])}
+    environment = {entry["key"]: entry["value"] for entry in (*space.request["secrets"], *space.request["variables"])}
     space.stage = "RUNNING"
     space.times["started"] = time.time()
     image = re.findall(r"^FROM (\S+)$", dockerfile, re.MULTILINE)[0]
-    _run(service, space, command, {**given, "SPACE_ID": space.id, "PORT": "0"}, seconds=600, image=image)
+    _run(service, space, command, {**environment, "SPACE_ID": space.id, "PORT": "0"}, seconds=600, image=image)
     if space.stage != "PAUSED":
         space.stage, space.message = "RUNTIME_ERROR", "Exit code: 1. Reason: the application has ended"
 
 
 def _run(
-    service: Service, job: Container, command: list[str], given: dict[str, str], *, seconds: float, image: str
+    service: Service, job: Container, command: list[str], environment: dict[str, str], *, seconds: float, image: str
 ) -> int | None:
-    """The exit status; None where the time was over."""
+    """The exit status; None after a timeout."""
     home = job.folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     programs = service.images.get(image, Path(sysconfig.get_path("scripts")))
@@ -519,32 +519,32 @@ def _run(
     job.process = subprocess.Popen(
         command,
         cwd=home,
-        env={**base, **given},
+        env={**base, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    over = threading.Event()
-    timer = threading.Timer(seconds, lambda: (over.set(), job.kill()))
+    timed_out = threading.Event()
+    timer = threading.Timer(seconds, lambda: (timed_out.set(), job.kill()))
     timer.start()
     assert job.process.stdout is not None
     with job.process.stdout as lines:
         for line in lines:
-            job.say(line)
+            job.write_log(line)
     job.process.wait()
     timer.cancel()
-    return None if over.is_set() else job.process.returncode
+    return None if timed_out.is_set() else job.process.returncode
 
 
 def end_job(job: Container, stage: str, message: str | None) -> None:
-    """Let a Job come to its end."""
+    """End a Job."""
     job.times["ended"] = time.time()
     job.stage, job.message = stage, message
 
 
-def _lay_out(folder: Path, tree: Files) -> None:
+def _write_tree(folder: Path, tree: Files) -> None:
     for name, content in tree.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

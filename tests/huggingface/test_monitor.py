@@ -1,4 +1,7 @@
-"""What is told of a Job: how it goes, how it ended, and never what is not known."""
+"""Status and events of a Job: its progress, its end, and nothing that is not known."""
+
+import json
+from pathlib import Path
 
 import hub_scripts
 import pytest
@@ -10,8 +13,8 @@ from ftsdk.errors import ArtifactError, JobFailed, JobNotFound, JobNotReady, Unr
 from ftsdk.job_types import JobState, Reason
 
 
-def test_a_running_job_is_told_at_once(service, backend, spec):
-    """Its log has no end while it runs: the status says how far it is, and does not wait for it."""
+def test_a_running_job_is_reported_at_once(service, backend, spec):
+    """Its log has no end while it runs: the status has its progress, and does not wait for the log."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     while (status := job.status()).state is not JobState.RUNNING or not status.step:
@@ -37,7 +40,7 @@ ENDS = {
 
 @pytest.mark.parametrize("name", ENDS)
 def test_ends_without_results(service, backend, spec, name):
-    """A Job that has sent nothing has failed, whatever Hugging Face calls its end, for a reason that is told."""
+    """A Job without results has failed, whatever Hugging Face calls its end, for a reason that is named."""
     service.run, reason, hint = ENDS[name]
     job = ftsdk.submit(spec())
     with pytest.raises(JobFailed) as caught:
@@ -48,11 +51,11 @@ def test_ends_without_results(service, backend, spec, name):
         job.fetch("out")
 
 
-def test_a_failure_that_was_sent(service, backend, spec):
-    """The engine's own word counts: reason, message and hint are those of a local job."""
+def test_a_failure_that_was_reported(service, backend, spec):
+    """The engine's own outcome counts: reason, message and hint are those of a local job."""
 
     def run(hub, job):
-        send(hub, job, {"state": "failed", "reason": "data_error", "message": "line 3", "hint": "mend it"})
+        send(hub, job, {"state": "failed", "reason": "data_error", "message": "line 3", "hint": "fix it"})
         hub_scripts.end_job(job, "ERROR", "Job failed with exit code: 1")
 
     service.run = run
@@ -60,11 +63,11 @@ def test_a_failure_that_was_sent(service, backend, spec):
     with pytest.raises(JobFailed, match="line 3") as caught:
         job.wait(timeout=20)
 
-    assert ("data_error", "mend it") == (caught.value.reason, caught.value.hint)
+    assert ("data_error", "fix it") == (caught.value.reason, caught.value.hint)
 
 
 def test_results_count_more_than_the_end(service, backend, spec, tmp_path):
-    """What was sent whole is a success, even where the machine broke a moment later."""
+    """Complete results are a success, even where the machine broke a moment later."""
 
     def run(hub, job):
         send(hub, job, {"state": "succeeded"}, hub_scripts.adapter())
@@ -99,7 +102,7 @@ def test_cost(service, backend, spec):
 
 @pytest.mark.parametrize("fault", [Fault("status", 500), Fault("status", 429), Fault("drop")], ids=lambda f: f.kind)
 def test_an_outage_is_no_end(service, backend, spec, fault):
-    """Where Hugging Face cannot be asked, the job is as last known, with a warning."""
+    """Where Hugging Face does not answer, the job is as last known, with a warning."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     service.fail("GET", "/api/jobs/me/[0-9a-f]+", fault, times=3)
@@ -131,27 +134,27 @@ ODD = [
 ]
 
 
-def test_lines_that_only_look_like_happenings(service, backend, spec):
-    """Whatever a log holds, a paid Job can be looked at, followed and cancelled."""
+def test_lines_that_only_look_like_events(service, backend, spec):
+    """Whatever a log contains, a paid Job can be monitored and cancelled."""
 
     def run(hub, job):
         for line in ODD:
-            job.say(f"::ftsdk:: {line}\n")
+            job.write_log(f"::ftsdk:: {line}\n")
         hub_scripts.nothing(hub, job)
 
     service.run = run
     job = ftsdk.submit(spec())
     while (status := job.status()).state is not JobState.RUNNING or not status.step:
         pass
-    told = [event.message for event in job.events() if event.kind == "log"]
+    messages = [event.message for event in job.events() if event.kind == "log"]
     job.cancel()
 
-    assert all(any(line in message for message in told) for line in ODD if "NaN" not in line)
+    assert all(any(line in message for message in messages) for line in ODD if "NaN" not in line)
     assert JobState.CANCELLED is job.status().state
 
 
 def test_a_word_that_nobody_knows(service, backend, spec):
-    """A new stage is unknown, and kept as it came."""
+    """A new stage is unknown, and its raw name is kept."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     while job.status().state is not JobState.RUNNING:
@@ -164,19 +167,19 @@ def test_a_word_that_nobody_knows(service, backend, spec):
 
 
 def test_odd_characters_in_a_log(service, backend, spec):
-    """Characters that some take for the end of a line end none; what is no JSON is passed over."""
+    """Unicode line separators end no line; what is no JSON is ignored."""
     service.run = ending("ERROR", "Job failed", "one\u2028two\u0085three\n", "four\n")
     service.plain_json = True
     job = ftsdk.submit(spec())
     with pytest.raises(JobFailed):
         job.wait(timeout=20)
-    told = [event.message for event in job.events() if event.kind == "log"]
+    messages = [event.message for event in job.events() if event.kind == "log"]
 
-    assert ["one\u2028two\u0085three", "four"] == told
+    assert ["one\u2028two\u0085three", "four"] == messages
 
 
 def test_events_of_a_service_that_is_away(service, backend, spec):
-    """Asked once, it is an error; it is not that nothing has happened."""
+    """Events are an error then, not an empty list."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     while job.status().state is not JobState.RUNNING:
@@ -188,7 +191,7 @@ def test_events_of_a_service_that_is_away(service, backend, spec):
 
 
 def test_a_file_that_cannot_be_had(service, backend, spec):
-    """Where the results are refused for the moment, nothing is concluded."""
+    """Where the results cannot be read at the moment, the job has not failed."""
     service.run = hub_scripts.succeed
     job = ftsdk.submit(spec())
     while not service.jobs[0].done:
@@ -200,7 +203,7 @@ def test_a_file_that_cannot_be_had(service, backend, spec):
 
 
 def test_damaged_on_the_way(service, backend, spec, tmp_path):
-    """Weights that are not what was sealed are refused, and nothing is put in their place."""
+    """Weights that differ from the sealed ones are refused, and no artifact is left."""
     service.run = hub_scripts.succeed
     job = ftsdk.submit(spec())
     job.wait(timeout=20)
@@ -211,6 +214,17 @@ def test_damaged_on_the_way(service, backend, spec, tmp_path):
     with pytest.raises(ArtifactError, match="has changed since it was sealed"):
         job.fetch(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_job_of_the_first_version(service, backend, spec, tmp_path):
+    """A Job whose task was written by the first version is monitored and fetched."""
+    service.run = hub_scripts.succeed
+    job = ftsdk.submit(spec())
+    task = (Path(__file__).parent / "golden" / "task-hfjobs.json").read_bytes()
+    service.repos["model", service.jobs[0].request["volumes"][0]["source"]].commit({"job/task.json": task}, "old")
+
+    assert JobState.SUCCEEDED is job.wait(timeout=20).state
+    assert json.loads(task)["spec"] == job.fetch(tmp_path / "out").manifest.spec
 
 
 def test_a_cut_download(service, backend, spec, tmp_path):
@@ -224,7 +238,7 @@ def test_a_cut_download(service, backend, spec, tmp_path):
 
 
 def test_names_of_no_job(backend):
-    """A reference that is none is told as such."""
+    """An id that is not valid, or of no Job, is an error of its own."""
     for name in ("me/000000000000", "me", "me/../etc"):
         with pytest.raises(JobNotFound):
             backend.status(name)

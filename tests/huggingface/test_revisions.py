@@ -1,4 +1,4 @@
-"""What comes from the Hub is pinned to a commit in the plan, and what cannot be had is seen there."""
+"""Repositories of the Hub are pinned to commits in the plan, and missing ones are refused there."""
 
 import json
 
@@ -12,7 +12,7 @@ from ftsdk_local import LocalBackend
 
 @pytest.fixture(autouse=True)
 def _hub(service, tiny_model, monkeypatch):
-    """Models and rows, some of which cannot be had; local jobs, for pins are the same everywhere."""
+    """Models and rows, some of which are not accessible; local jobs, for pins are the same everywhere."""
     service.add("org/tiny", tiny_model)
     service.add("org/closed", tiny_model, gated=True)
     service.add("org/private", tiny_model, private=True)
@@ -27,9 +27,9 @@ def planned(model="org/tiny", **changes):
     return ftsdk.plan(ftsdk.JobSpec.model_validate({"model": model, "dataset": "org/rows", **changes}))
 
 
-def refused(*given, **changes):
+def refused(*arguments, **changes):
     with pytest.raises(UnsupportedSpec) as caught:
-        planned(*given, **changes)
+        planned(*arguments, **changes)
     return {problem.where: f"{problem.what} -> {problem.fix}" for problem in caught.value.problems}
 
 
@@ -54,7 +54,7 @@ def test_a_branch_becomes_its_commit(service):
     assert repo.names["v1"] == planned(model_revision="v1").native["model"]["revision"]
 
 
-def test_several_datasets_are_told(service):
+def test_several_datasets_are_a_warning(service):
     """They share one revision, so that none can be pinned; the plan says so."""
     service.add("org/more", {"train.jsonl": b"{}\n"}, kind="dataset")
     plan = planned(dataset={"path": ["org/rows", "org/more"]})
@@ -63,7 +63,7 @@ def test_several_datasets_are_told(service):
 
 
 def test_the_memory_of_a_hub_model_is_forecast():
-    """Its config file says how large it is, before any weight is downloaded."""
+    """Its config file tells its size, before any weight is downloaded."""
     assert planned().memory is not None
 
 
@@ -73,16 +73,16 @@ def test_gated():
 
 
 def test_private(monkeypatch):
-    """With a token it is seen; without one, the refusal says that one may be missing."""
-    seen = planned("org/private").native["model"]["revision"]
+    """With a token it is visible; without one, the refusal says that one may be missing."""
+    revision = planned("org/private").native["model"]["revision"]
     monkeypatch.delenv("HF_TOKEN")
 
-    assert seen is not None
+    assert revision is not None
     assert "set HF_TOKEN" in refused("org/private")["model"]
 
 
 def test_what_is_not_there():
-    """A name, a revision, or a model in the repository."""
+    """A missing repository, revision, or model in the repository."""
     assert "Hub shows no model org/missing" in refused("org/missing")["model"]
     assert "no such revision" in refused(model_revision="v9")["model_revision"]
     assert "holds no config.json" in refused("org/no-model")["model"]
@@ -91,12 +91,12 @@ def test_what_is_not_there():
 
 
 def test_all_at_once():
-    """One refusal names everything that cannot be had."""
+    """One refusal names everything that is not accessible."""
     assert {"model", "dataset"} == set(refused("org/missing", dataset="org/nothing"))
 
 
 def test_a_reward_model_is_pinned(service, tiny_model):
-    """What scores the responses is a part of what is meant."""
+    """The model that scores the responses is pinned, too."""
     service.add("org/reward", tiny_model)
     method = {"type": "ppo", "reward": "org/reward"}
 
@@ -104,7 +104,7 @@ def test_a_reward_model_is_pinned(service, tiny_model):
 
 
 def test_the_cache_stands_in_for_the_hub(service, monkeypatch):
-    """Offline, the commit that is in the cache is taken, and the plan says so."""
+    """Offline, the plan takes the commit in the cache, and says so."""
     from huggingface_hub import hf_hub_download
 
     hf_hub_download("org/tiny", "config.json", endpoint=service.url, token=KEY)
@@ -116,7 +116,7 @@ def test_the_cache_stands_in_for_the_hub(service, monkeypatch):
 
 
 def test_nobody_to_ask(service):
-    """Where neither Hub nor cache can tell, the plan warns that it is not pinned."""
+    """Where neither Hub nor cache has the commit, the plan warns that it is not pinned."""
     service.fail("GET", "/api/.*", Fault("status", 503), times=50)
     plan = planned()
 
@@ -127,14 +127,14 @@ def test_nobody_to_ask(service):
 
 
 def test_a_wrong_token(monkeypatch):
-    """It is an error of its own: what the Hub would show to a stranger is not what the user means."""
+    """It is an error of its own: what the Hub shows without a token is not what the user means."""
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
     with pytest.raises(AuthError):
         planned()
 
 
 def test_a_folder_needs_no_hub(service, tiny_model, tmp_path):
-    """A model and rows on this disk are nobody's business."""
+    """For a model and rows on this disk, no request is sent."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "a", "completion": "b"}\n')
     service.requests.clear()
@@ -143,14 +143,14 @@ def test_a_folder_needs_no_hub(service, tiny_model, tmp_path):
     assert [] == service.requests
 
 
-def test_a_path_that_leads_nowhere_is_told(service, tmp_path, monkeypatch):
-    """Where nobody can be asked, ``out/nope`` may be a mistyped path as well: there is a folder ``out`` here."""
+def test_a_path_that_leads_nowhere_is_a_warning(service, tmp_path, monkeypatch):
+    """Without the Hub, ``out/nope`` may be a mistyped path as well: there is a folder ``out`` here."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
     service.fail("GET", "/api/.*", Fault("status", 503), times=50)
-    told = planned(model="out/nope").warnings
+    warnings = planned(model="out/nope").warnings
 
-    assert any(f"nor is there a {tmp_path / 'out' / 'nope'}" in warning for warning in told)
+    assert any(f"nor is there a {tmp_path / 'out' / 'nope'}" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_path_that_leads_nowhere_is_told(service, tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize(("verb", "path"), [("GET", "/api/models/org/tiny.*"), ("HEAD", "/org/tiny/resolve/.+")])
 def test_a_long_pause_is_not_slept_through(service, monkeypatch, verb, path, headers):
-    """A Hub that asks to come back later holds nobody up: no pause is longer than a minute."""
+    """A Hub that asks to come back later delays no plan: no pause is longer than a minute."""
     slept = []
     monkeypatch.setattr("time.sleep", slept.append)
     service.fail(verb, path, Fault("status", 429, headers), times=20)
@@ -172,16 +172,21 @@ def test_a_long_pause_is_not_slept_through(service, monkeypatch, verb, path, hea
     assert max(slept, default=0) < 60
 
 
-@pytest.mark.parametrize("said", [None, "v1"])
-def test_the_base_of_an_adapter_is_pinned(service, tmp_path, said):
-    """To go on from an adapter in a folder, its base is taken at today's commit, or at that of its own revision."""
+@pytest.mark.parametrize("base_revision", [None, "v1"])
+def test_the_base_of_an_adapter_is_pinned(service, tmp_path, base_revision):
+    """To continue from an adapter in a folder, its base is pinned to today's commit, or to that of its own revision."""
     repo = service.repos["model", "org/tiny"]
     first = repo.names["v1"] = repo.commits[-1][0]
     repo.commit({"NOTES.md": b"newer"}, "later")
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "org/tiny", "revision": said}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "org/tiny",
+        "revision": base_revision,
+    }
     lora = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "use_dora": False, "use_rslora": False}
     (tmp_path / "adapter_config.json").write_text(json.dumps({**config, **lora, "init_lora_weights": True}))
 
     model = planned(str(tmp_path)).native["model"]
 
-    assert ("org/tiny", first if said else head(service, "org/tiny")) == (model["name"], model["revision"])
+    assert ("org/tiny", first if base_revision else head(service, "org/tiny")) == (model["name"], model["revision"])

@@ -5,7 +5,7 @@ from older_model import older_model
 
 import ftsdk
 from ftsdk.engines.environment import build
-from ftsdk_autotrain.installation import ENGINE_ENVIRONMENT
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
 
 ANSWER = "Arr, it be the number that ye count to, matey!"
 
@@ -18,15 +18,15 @@ def older(tiny_model, tmp_path_factory):
 
 @pytest.fixture
 def autotrain_spec(older, tmp_path):
-    """Makes a small spec for AutoTrain."""
+    """Creates a small spec for AutoTrain."""
 
     def make(rows=None, **changes):
         path = tmp_path / "rows.jsonl"
         rows = rows or [{"prompt": f"What is {n} plus one?", "completion": ANSWER} for n in range(64)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         training = {"num_train_epochs": 1, "global_batch_size": 4, "max_length": 128}
-        given = {"model": str(older), "dataset": str(path), "training": training, "backend": "autotrain", **changes}
-        return ftsdk.JobSpec.model_validate(given)
+        defaults = {"model": str(older), "dataset": str(path), "training": training, "backend": "autotrain"}
+        return ftsdk.JobSpec.model_validate({**defaults, **changes})
 
     return make
 

@@ -1,6 +1,6 @@
-"""AutoTrain at Hugging Face: what a Job or a Space is told, and a Space that is paused whatever happens.
+"""AutoTrain at Hugging Face: the request of a Job or a Space, and a Space that is paused whatever happens.
 
-What runs inside is scripted here; tests/backends/test_autotrain.py runs the real one.
+The containers are scripted here; test_contract.py runs the real AutoTrain.
 """
 
 import json
@@ -8,7 +8,7 @@ import json
 import hub_scripts
 import pytest
 import yaml
-from hub_client import HASTY, visit
+from hub_client import SHORT_TIMEOUTS, use_hub
 from hub_service import KEY, Fault, serving
 from older_model import older_model
 
@@ -22,9 +22,9 @@ SPACE = "/api/spaces/me/.+"
 
 @pytest.fixture
 def service(monkeypatch, tmp_path, tiny_model):
-    """The Hub, with a model that AutoTrain knows."""
+    """The Hub, with a model that AutoTrain can read."""
     with serving() as running:
-        visit(running, monkeypatch, tmp_path)
+        use_hub(running, monkeypatch, tmp_path)
         running.add("org/tiny", older_model(tiny_model, tmp_path / "older"))
         running.run_space = stay
         yield running
@@ -32,69 +32,69 @@ def service(monkeypatch, tmp_path, tiny_model):
 
 @pytest.fixture
 def backend(service, monkeypatch):
-    """The backend in a hurry, also where the client looks it up by its name."""
-    hasty = AutoTrainBackend(HASTY)
-    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: hasty)
-    return hasty
+    """The backend with short timeouts, also where the client loads it by its name."""
+    autotrain = AutoTrainBackend(SHORT_TIMEOUTS)
+    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: autotrain)
+    return autotrain
 
 
 @pytest.fixture
 def spec(tmp_path):
-    """Makes a spec for AutoTrain in a Space; what ``options`` hold goes into its options."""
+    """Creates a spec for AutoTrain in a Space, with ``options`` among its options."""
 
     def make(options=None, **changes):
         path = tmp_path / "rows.jsonl"
         path.write_text('{"prompt": "1 + 1 =", "completion": " 2"}\n' * 16)
         merged = {"executor": "spaces", "settle_seconds": 0.2, **(options or {})}
-        told = {"autotrain": {name: value for name, value in merged.items() if value is not None}}
-        given = {"model": "org/tiny", "dataset": str(path), "backend": "autotrain", "backend_options": told}
-        return ftsdk.JobSpec.model_validate({**given, **changes})
+        section = {name: value for name, value in merged.items() if value is not None}
+        defaults = {"model": "org/tiny", "dataset": str(path), "backend": "autotrain"}
+        return ftsdk.JobSpec.model_validate({**defaults, "backend_options": {"autotrain": section}, **changes})
 
     return make
 
 
 def stay(service, space):
-    """Run until somebody pauses it."""
+    """Run until it is paused."""
     space.stage = "RUNNING"
     while space.stage == "RUNNING" and not service.stopping.wait(0.01):
         pass
 
 
 def send(service, space, outcome, files=None):
-    """What came from a Space to its model repository."""
-    told = {"result/outcome.json": json.dumps(outcome).encode()}
-    told |= {f"result/{name}": content for name, content in (files or {}).items()}
-    service.repos["model", space.id].commit(told, "ftsdk: results")
+    """Commit results to the model repository of a Space."""
+    contents = {"result/outcome.json": json.dumps(outcome).encode()}
+    contents |= {f"result/{name}": content for name, content in (files or {}).items()}
+    service.repos["model", space.id].commit(contents, "ftsdk: results")
 
 
 def until(job, state):
-    """The job's status, once it has come to a state."""
+    """The job's status, once it has reached a state."""
     while (status := job.status()).state is not state:
         assert not status.state.done, status
     return status
 
 
 def test_what_a_space_is(service, backend, spec):
-    """It is made private, with its secrets, hardware and sleep time, in one request, and started by one commit."""
+    """It is created as private, with secrets, hardware and sleep time, in one request, and started by one commit."""
     job = ftsdk.submit(spec(compute={"timeout": "1h"}))
-    made = next(r.body for r in service.requests if r.path == "/api/repos/create" and r.body.get("sdk"))
+    body = next(r.body for r in service.requests if r.path == "/api/repos/create" and r.body.get("sdk"))
     name = job.ref.removeprefix("autotrain:spaces/")
     dockerfile = service.tree(name, "space")["Dockerfile"].decode()
 
     assert ("docker", "l4x1", 5400, "private") == (
-        made["sdk"],
-        made["hardware"],
-        made["sleepTimeSeconds"],
-        made["visibility"],
+        body["sdk"],
+        body["hardware"],
+        body["sleepTimeSeconds"],
+        body["visibility"],
     )
-    assert [{"key": "HF_TOKEN", "value": KEY}] == made["secrets"]
+    assert [{"key": "HF_TOKEN", "value": KEY}] == body["secrets"]
     assert "FROM huggingface/autotrain-advanced:latest" in dockerfile
     assert 1 == len(service.repos["space", name].commits)
     assert 0 == service.count("POST", "/api/spaces/.+/secrets")
 
 
 def test_the_request_is_that_of_this_machine(service, backend, spec):
-    """The same YAML, rows and runner go there, for Jobs and Spaces alike, and no key among them."""
+    """The same YAML, rows and runner are uploaded, for Jobs and Spaces alike, and no key among them."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec({"executor": "jobs"}))
     store = service.jobs[0].request["volumes"][0]["source"]
@@ -108,12 +108,12 @@ def test_the_request_is_that_of_this_machine(service, backend, spec):
     assert not any(KEY.encode() in content for content in tree.values())
 
 
-def test_its_weaknesses_are_said(backend, spec):
-    """The plan of a Space says what it lacks; that of a Job need not."""
+def test_its_weaknesses_are_shown(backend, spec):
+    """The plan of a Space warns of them; that of a Job does not."""
     space, job = (" ".join(ftsdk.plan(spec({"executor": name})).warnings) for name in ("spaces", "jobs"))
 
     assert ("until it is paused" in space, "until it is paused" in job) == (True, False)
-    assert all("$0.80 an hour on l4x1" in told for told in (space, job))
+    assert all("$0.80 an hour on l4x1" in warnings for warnings in (space, job))
 
 
 @pytest.mark.parametrize(
@@ -121,21 +121,21 @@ def test_its_weaknesses_are_said(backend, spec):
     [("spaces", {"python": "/usr/bin/python3"}), ("jobs", {"grace_seconds": 5}), ("local", {"price_limit": 5})],
 )
 def test_options_without_a_meaning_are_refused(backend, spec, executor, option):
-    """What is about this machine means nothing there, and the other way round."""
+    """Options of this machine have no effect there, and the other way round."""
     with pytest.raises(UnsupportedSpec) as caught:
         ftsdk.plan(spec({"executor": executor, "settle_seconds": None, **option}))
 
     assert f"backend_options.autotrain.{next(iter(option))}" in {problem.where for problem in caught.value.problems}
 
 
-def test_a_model_of_this_machine_does_not_go_along(backend, spec, tmp_path):
+def test_a_model_of_this_machine_is_not_uploaded(backend, spec, tmp_path):
     """A folder that would be missing there is refused in the plan."""
-    with pytest.raises(UnsupportedSpec, match="does not go along"):
+    with pytest.raises(UnsupportedSpec, match="is not uploaded"):
         ftsdk.plan(spec(model=str(tmp_path / "older")))
 
 
-def test_success_is_what_came(service, backend, spec):
-    """A paused Space with results has succeeded by them, and by nothing else."""
+def test_results_decide_over_success(service, backend, spec):
+    """A paused Space has succeeded if it has results that say so, and only then."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     space = next(iter(service.spaces.values()))
@@ -149,7 +149,7 @@ ENDS = ["PAUSED", "RUNTIME_ERROR", "BUILD_ERROR", "STOPPED"]
 
 @pytest.mark.parametrize("stage", ENDS)
 def test_an_end_without_results_is_a_failure(service, backend, spec, stage):
-    """Whatever Hugging Face calls it, nothing came; and the Space costs nothing more."""
+    """Whatever Hugging Face calls it; and the Space costs nothing more."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     space = next(iter(service.spaces.values()))
@@ -161,7 +161,7 @@ def test_an_end_without_results_is_a_failure(service, backend, spec, stage):
 
 
 def test_cancelled(service, backend, spec):
-    """A cancelled Space is paused, and stays cancelled in our eyes although any paused Space looks so."""
+    """A cancelled Space is paused, and stays cancelled although its stage is that of any ended Space."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     job.cancel()
@@ -170,8 +170,8 @@ def test_cancelled(service, backend, spec):
     assert JobState.CANCELLED is backend.status(job.ref.partition(":")[2]).state
 
 
-def test_a_pause_that_fails_is_told_and_tried_again(service, backend, spec):
-    """Where the Space cannot be paused, the user learns that it may cost, and the next look pauses it."""
+def test_a_pause_that_fails_is_a_warning_and_tried_again(service, backend, spec):
+    """Where the Space cannot be paused, a warning says that it may cost, and the next status pauses it."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     send(service, next(iter(service.spaces.values())), {"state": "succeeded", "versions": {}})
@@ -183,7 +183,7 @@ def test_a_pause_that_fails_is_told_and_tried_again(service, backend, spec):
 
 @pytest.mark.parametrize("path", ["preupload/main", "commit/main"])
 def test_a_space_that_cannot_be_started_is_paused(service, backend, spec, path):
-    """Its machine is asked for before its files are there: it must not wait for them at the user's cost."""
+    """Its machine is requested before its files are there: it must not wait for them at the user's cost."""
     service.fail("POST", f"{SPACE}/{path}", Fault("status", 400, body={"error": "too large"}))
     with pytest.raises(RejectedError):
         ftsdk.submit(spec())
@@ -192,7 +192,7 @@ def test_a_space_that_cannot_be_started_is_paused(service, backend, spec, path):
 
 
 def test_no_credit(service, backend, spec):
-    """Without credit there is no Space, and the reason is told."""
+    """Without credit there is no Space, and the reason says so."""
     service.credit = False
     with pytest.raises(RejectedError, match="Payment required"):
         ftsdk.submit(spec())
@@ -202,15 +202,15 @@ def test_no_credit(service, backend, spec):
 
 @pytest.mark.parametrize("fault", [Fault("lose"), Fault("done", 503)], ids=lambda fault: fault.kind)
 def test_a_lost_answer(service, backend, spec, fault):
-    """A Space has the job's own name, so that it is made once however often it is asked for."""
+    """A Space has the job's own name, so that it is created once however often it is requested."""
     service.fail("POST", "/api/repos/create", Fault("status", 503), fault)
     ftsdk.submit(spec())
 
     assert 1 == len(service.spaces)
 
 
-def test_a_start_that_was_heard_and_not_answered(service, backend, spec):
-    """The Space was paused when its start seemed lost; it is not taken for a job, and the next try starts it again."""
+def test_a_start_without_an_answer(service, backend, spec):
+    """The Space is paused when its start seems lost; it is not taken for a job, and the next try starts it again."""
     service.fail("POST", f"{SPACE}/commit/main", Fault("lose"))
     service.fail("GET", "/api/spaces/me/[^/]+(/revision/.+)?", Fault("status", 500), times=3)
     with pytest.raises(UnreachableError):
@@ -224,21 +224,21 @@ def test_a_start_that_was_heard_and_not_answered(service, backend, spec):
     assert (["PAUSED"], 1, JobState.RUNNING) == (paused, len(service.spaces), status.state)
 
 
-def test_a_cancel_that_cannot_be_noted(service, backend, spec):
-    """Where no word can be left, the Space goes on and the user learns of it; asked again, it is cancelled."""
+def test_a_cancel_that_cannot_be_recorded(service, backend, spec):
+    """Where the outcome cannot be committed, the Space runs on, which is an error; the next call cancels it."""
     job = ftsdk.submit(spec())
     until(job, JobState.RUNNING)
     service.fail("POST", "/api/models/me/.+/commit/main", Fault("status", 500), times=3)
     with pytest.raises(UnreachableError):
         job.cancel()
-    still = next(iter(service.spaces.values())).stage
+    stage = next(iter(service.spaces.values())).stage
     job.cancel()
 
-    assert ("RUNNING", JobState.CANCELLED) == (still, job.status().state)
+    assert ("RUNNING", JobState.CANCELLED) == (stage, job.status().state)
 
 
 def test_an_interrupted_start_goes_on(service, backend, spec):
-    """A Space that was made and never started is started by the next try, under the same name."""
+    """A Space that was created and never started is started by the next try, under the same name."""
     service.fail("POST", f"{SPACE}/commit/main", Fault("status", 503), times=3)
     with pytest.raises(UnreachableError):
         ftsdk.submit(spec())
@@ -254,20 +254,20 @@ def test_an_interrupted_start_goes_on(service, backend, spec):
 
 @pytest.mark.parametrize("name", ["spaces/me/missing", "jobs/me/000000000000", "spaces/odd", "jobs/odd"])
 def test_names_of_no_job(backend, name):
-    """A reference that is none is told as such."""
+    """An id that is not valid, or of no job, is an error of its own."""
     with pytest.raises(JobNotFound):
         backend.status(name)
     with pytest.raises(JobNotFound):
         backend.resume(name)
 
 
-def test_a_job_of_somebody_else(service, backend, spec):
-    """A Job that AutoTrain did not make is told as such, not taken for an outage."""
+def test_a_job_of_another_tool(service, backend, spec):
+    """A Job that this backend did not create is no job of ours, and no outage."""
     service.run = hub_scripts.nothing
     ftsdk.submit(spec({"executor": "jobs"}))
     service.jobs[0].request["volumes"] = []
     while service.jobs[0].stage != "RUNNING":
         pass
 
-    with pytest.raises(JobNotFound, match="did not make it with AutoTrain"):
+    with pytest.raises(JobNotFound, match="did not create it with AutoTrain"):
         backend.status(f"jobs/me/{service.jobs[0].id}")

@@ -1,4 +1,4 @@
-"""The real AutoTrain trains the tiny model on the CPU, in its own environment; and what it says of failure is heard."""
+"""The real AutoTrain trains the tiny model on the CPU, in its own environment; and its failures are recognized."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from ftsdk.job_types import Reason
 from ftsdk.workers.diagnosis import read_result
 from ftsdk.workers.environment import runner_environment
 from ftsdk.workers.outcome import WorkerError
-from ftsdk_autotrain.request import RUNNER, write_request
+from ftsdk_autotrain.engine import RUNNER, write_request
 
 pytestmark = [
     pytest.mark.foreign_engine,
@@ -36,7 +36,7 @@ CHATS = [
 
 
 def finished(spec, tmp_path):
-    """The artifact of a job that was left to its end."""
+    """The artifact of a job, once it has ended."""
     job = ftsdk.submit(spec)
     job.wait(timeout=300)
     return ftsdk.fetch(job, tmp_path / "out")
@@ -65,7 +65,7 @@ def test_sft(autotrain_spec, tmp_path):
 
 
 def test_every_weight(autotrain_spec, tmp_path):
-    """Without an adapter, a whole model comes back, and it is not the one that was given."""
+    """Without an adapter, the artifact is a model, and its weights have changed."""
     spec = autotrain_spec(adapter=None, training={"num_train_epochs": 1, "global_batch_size": 4, "max_length": 64})
     artifact = finished(spec, tmp_path)
 
@@ -86,7 +86,7 @@ def test_dpo(autotrain_spec, tmp_path, rows):
 
 
 def test_reward_model(autotrain_spec, tmp_path):
-    """A reward model loads as one: a LoRA with a head that gives one number."""
+    """A reward model loads as one: a LoRA with a head that returns one number."""
     spec = autotrain_spec(CHATS, method="reward_modeling")
     artifact = finished(spec, tmp_path)
 
@@ -109,17 +109,17 @@ def test_a_padded_vocabulary(autotrain_spec, tiny_model, tmp_path):
     PeftModel.from_pretrained(base, artifact.path)
 
     assert 1600 == base.get_input_embeddings().weight.shape[0]
-    assert any("untrained" in event.message or "taken out" in event.message for event in job.events())
+    assert any("untrained" in event.message or "removed" in event.message for event in job.events())
 
 
 def test_the_template_that_was_trained_is_in_the_artifact(autotrain_spec, tmp_path):
-    """A template of the spec's own renders the rows, and whoever serves the artifact gets the same one."""
+    """The chat template of the spec renders the rows, and the artifact has the same one."""
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{{ eos_token }}"
     rows = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Arr " * 9}]}] * 64
     (tmp_path / "template.jinja").write_text(template)
-    given = {"chat_template": str(tmp_path / "template.jinja")}
+    changes = {"chat_template": str(tmp_path / "template.jinja")}
     spec = autotrain_spec(rows)
-    spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=given)})
+    spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=changes)})
     artifact = finished(spec, tmp_path)
 
     assert template == AutoTokenizer.from_pretrained(artifact.path).chat_template
@@ -132,14 +132,14 @@ def failure(spec):
 
 
 def test_too_few_rows(autotrain_spec):
-    """Rows that fill no block train nothing, which AutoTrain ends with 0: the job has failed, and says why."""
+    """Rows that fill no block train nothing, and AutoTrain exits with 0: the job has failed, with its reason."""
     failed = failure(autotrain_spec([{"text": "Arr"}] * 4))
 
     assert ("data_error", True) == (failed.reason, "packing the dataset" in str(failed))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (("params", "quantization", "int4"), (Reason.ENGINE_ERROR, "CUDA")),
         (("data", "column_mapping", {"text_column": "nope"}), (Reason.DATA_ERROR, "nope")),
@@ -147,33 +147,33 @@ def test_too_few_rows(autotrain_spec):
     ],
     ids=["quantization without a card", "a column that is not there", "a misspelt parameter"],
 )
-def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_path, change, told):
-    """AutoTrain fails, or trains with something else than it was told, and ends with 0; the runner ends with 1."""
-    (section, name, value), (reason, what) = change, told
+def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_path, change, expected):
+    """AutoTrain fails, or trains with other values than requested, and exits with 0; the runner exits with 1."""
+    (section, name, value), (reason, evidence) = change, expected
     plan = ftsdk.plan(autotrain_spec()).model_copy(deep=True)
     plan.native["config"][section][name] = value
-    desk = write_request(tmp_path / "desk", plan, tmp_path / "cache")
+    folder = write_request(tmp_path / "engine", plan, tmp_path / "cache")
 
     command, env = runner_command(autotrain_python, RUNNER), runner_environment(autotrain_python, (), {})
-    done = subprocess.run(
-        command, cwd=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
+    process = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True, check=False
     )
     with pytest.raises(WorkerError) as caught:
-        read_result(desk, "AutoTrain", done.returncode, done.stdout.splitlines(), "autotrain:sft-1")
+        read_result(folder, "AutoTrain", process.returncode, process.stdout.splitlines(), "autotrain:sft-1")
 
-    assert (1, reason) == (done.returncode, caught.value.reason)
-    assert what in caught.value.message
+    assert (1, reason) == (process.returncode, caught.value.reason)
+    assert evidence in caught.value.message
 
 
 def test_a_tokenizer_that_stops_early(autotrain_spec):
-    """AutoTrain would cut rows at the tokenizer's limit in silence; that is refused, before anything is trained."""
+    """AutoTrain would cut rows at the tokenizer's limit in silence; that is refused, before the training."""
     failed = failure(autotrain_spec(training={"num_train_epochs": 1, "max_length": 4096}))
 
     assert ("data_error", True) == (failed.reason, "stops at 1024 tokens" in str(failed))
 
 
 def test_cancel(autotrain_spec):
-    """A cancelled job ends, and nothing of AutoTrain goes on."""
+    """A cancelled job ends, with all processes of AutoTrain."""
     job = ftsdk.submit(autotrain_spec(training={"num_train_epochs": 500, "global_batch_size": 1, "max_length": 64}))
     job.cancel()
 

@@ -1,4 +1,4 @@
-"""The translation for AutoTrain: what each spec becomes, kept as files that a reviewer reads."""
+"""The translation for AutoTrain: the YAML of each spec is kept in a golden file."""
 
 import json
 import sys
@@ -58,11 +58,11 @@ SPECS = {
 def planned(changes=None, machine=CPU):
     spec = JobSpec(**{**BASE, **(changes or {})})
     options = AutoTrainOptions.model_validate(spec.backend_options.get("autotrain", {}))
-    return translate.plan(spec, options, translate.Known("0.8.36", machine))
+    return translate.plan(spec, options, translate.AutoTrainContext("0.8.36", machine))
 
 
 def refused(changes, machine=CPU):
-    """From each refused field to what is said of it."""
+    """From each refused field to its problem."""
     with pytest.raises(UnsupportedSpec) as caught:
         planned(changes, machine)
     return {problem.where: str(problem) for problem in caught.value.problems}
@@ -70,21 +70,21 @@ def refused(changes, machine=CPU):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_yaml(name):
-    """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
-    told = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
+    """Each spec becomes exactly the golden YAML; UPDATE_GOLDEN=1 rewrites the files, for review."""
+    text = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
 
-    assert golden(f"backends/autotrain/golden/{name}.yaml", told) == told
+    assert golden(f"backends/autotrain/golden/{name}.yaml", text) == text
 
 
 def test_every_parameter_is_sent():
     """AutoTrain's own defaults decide nothing: the YAML has each parameter of its language models."""
     config = planned().native["config"]
-    sent = {*config["params"], *config["data"]["column_mapping"], "train_split", "valid_split", "chat_template"}
-    sent |= {"model", "project_name", "data_path", "log", "trainer", "push_to_hub", "username", "token"}
-    known = set((Path(__file__).parent / "parameters.txt").read_text(encoding="utf-8").split())
+    parameters = {*config["params"], *config["data"]["column_mapping"], "train_split", "valid_split", "chat_template"}
+    parameters |= {"model", "project_name", "data_path", "log", "trainer", "push_to_hub", "username", "token"}
+    expected = set((Path(__file__).parent / "parameters.txt").read_text(encoding="utf-8").split())
 
-    assert {"prompt_text_column", "rejected_text_column"} == known - sent
-    assert set() == sent - known
+    assert {"prompt_text_column", "rejected_text_column"} == expected - parameters
+    assert set() == parameters - expected
 
 
 REFUSED = {
@@ -129,59 +129,59 @@ def test_what_it_cannot_do_is_refused(field):
 
 
 def test_one_error_names_all():
-    """Whoever moves over learns at once what does not go."""
-    found = refused({"val_size": 0.1, "training": {"seed": 7, "max_steps": 5}, "adapter": {"use_dora": True}})
+    """One error lists all fields that are not supported."""
+    problems = refused({"val_size": 0.1, "training": {"seed": 7, "max_steps": 5}, "adapter": {"use_dora": True}})
 
-    assert {"val_size", "training.seed", "training.max_steps", "adapter.use_dora"} == set(found)
+    assert {"val_size", "training.seed", "training.max_steps", "adapter.use_dora"} == set(problems)
 
 
-def test_what_is_left_blank_is_told():
-    """Where AutoTrain does otherwise than we would, and the user said nothing, the plan says so."""
-    own = {note.field for note in planned().backends_own}
+def test_defaults_of_autotrain_are_shown():
+    """Where AutoTrain's default differs from ours, and the spec has no value, the plan shows it."""
+    fields = {note.field for note in planned().backends_own}
 
-    assert {"method.train_on", "training.packing"} <= own
+    assert {"method.train_on", "training.packing"} <= fields
 
 
 def test_only_sft_packs():
-    """DPO's rows stand alone, so there is nothing to tell, and packing cannot be had."""
+    """DPO does not pack, so there is no default to show, and packing is refused."""
     assert "training.packing" not in {note.field for note in planned({"method": "dpo"}).backends_own}
     assert "training.packing" in refused({"method": "dpo", "training": {"packing": True}})
 
 
 def test_quantization_needs_a_card():
-    """Its bitsandbytes fails on a CPU, where the advice is set aside; on a card it is int4."""
-    wanted = {"compute": {"quantization": "nf4"}}
+    """Its bitsandbytes fails on a CPU, where the advice is ignored; on a card it is int4."""
+    changes = {"compute": {"quantization": "nf4"}}
 
-    on_cpu, on_card = planned(wanted), planned(wanted, CARD)
+    on_cpu, on_card = planned(changes), planned(changes, CARD)
 
     assert [None, "int4"] == [plan.native["config"]["params"]["quantization"] for plan in (on_cpu, on_card)]
     assert [["compute.quantization"], []] == [[n.field for n in plan.set_aside] for plan in (on_cpu, on_card)]
 
 
 @pytest.mark.parametrize(
-    ("config", "what"),
+    ("config", "problem"),
     [
         ({"model_type": "qwen3"}, "does not know models of the type 'qwen3'"),
         ({"model_type": "llama", "transformers_version": "5.1.0"}, "saved by Transformers 5.1.0"),
         ({"model_type": "llama", "rope_parameters": {}}, "misreads in silence"),
     ],
 )
-def test_models_that_are_too_new(tmp_path, config, what):
-    """Its Transformers is of January 2025; what that does not know, or would misread, is refused in the plan."""
+def test_models_that_are_too_new(tmp_path, config, problem):
+    """Its Transformers is of January 2025; models that it cannot read, or misreads, are refused in the plan."""
     (tmp_path / "config.json").write_text(json.dumps(config))
 
-    assert what in refused({"model": str(tmp_path)})["model"]
+    assert problem in refused({"model": str(tmp_path)})["model"]
 
 
 def test_a_model_of_its_time(tiny_model, tmp_path):
-    """A model as Transformers 4 wrote it is taken."""
+    """A model as Transformers 4 wrote it is supported."""
     model = older_model(tiny_model, tmp_path / "older")
 
     assert str(model) == planned({"model": str(model)}).native["config"]["base_model"]
 
 
 def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
-    """It is seen before there is a job."""
+    """It is an error before there is a job."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "Arr"}\n' * 8)
     options = {"autotrain": {"python": sys.executable}}
@@ -193,36 +193,37 @@ def test_a_python_without_autotrain(older, tmp_path, ftsdk_home):
 
 
 def test_a_revision_of_a_hub_model_is_kept():
-    """AutoTrain knows no revisions: our runner brings the commit, and lays it where AutoTrain looks first."""
+    """AutoTrain has no revisions: our runner downloads the commit, and links it where AutoTrain looks first."""
     assert "0123abc" == planned({"model_revision": "0123abc"}).native["rows"]["model_revision"]
 
 
 def test_rows_of_the_hub_are_pinned():
-    """They are brought to this machine at the commit that the plan names."""
+    """They are downloaded at the commit in the plan."""
     spec = JobSpec(**{**BASE, "dataset": "org/rows"})
-    known = translate.Known("0.8.36", CPU, {"dataset": Pin("0123abc")})
-    dataset = translate.plan(spec, AutoTrainOptions(), known).native["rows"]["dataset"]
+    context = translate.AutoTrainContext("0.8.36", CPU, {"dataset": Pin("0123abc")})
+    dataset = translate.plan(spec, AutoTrainOptions(), context).native["rows"]["dataset"]
 
     assert (["org/rows"], "0123abc") == (dataset["path"], dataset["revision"])
 
 
 def test_a_folder_has_no_revision(older):
-    """A revision of a folder would say nothing."""
+    """A folder has no revisions to choose from."""
     assert "model_revision" in refused({"model": str(older), "model_revision": "main"})
 
 
 def test_a_template_that_is_not_there(tmp_path):
-    """The template is a file; a missing one is seen in the plan."""
+    """A missing template file is refused in the plan."""
     assert "dataset.chat_template" in refused({"dataset": {"path": "rows.jsonl", "chat_template": "missing.jinja"}})
 
 
-@given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64))
-def test_batches_are_kept(whole, asked):
-    """However a step is cut, it has as many rows as the spec says, or the spec is refused."""
-    compute = {} if asked is None or asked > whole else {"per_device_train_batch_size": asked}
+@given(batch_size=st.integers(1, 512), device_batch_size=st.none() | st.integers(1, 64))
+def test_batches_are_kept(batch_size, device_batch_size):
+    """However a step is split, it has as many rows as the spec requires, or the spec is refused."""
+    is_set = device_batch_size is not None and device_batch_size <= batch_size
+    compute = {"per_device_train_batch_size": device_batch_size} if is_set else {}
     try:
-        params = planned({"training": {"global_batch_size": whole}, "compute": compute}).native["config"]["params"]
+        params = planned({"training": {"global_batch_size": batch_size}, "compute": compute}).native["config"]["params"]
     except UnsupportedSpec:
-        assert whole % asked
+        assert batch_size % device_batch_size
     else:
-        assert whole == params["batch_size"] * params["gradient_accumulation"]
+        assert batch_size == params["batch_size"] * params["gradient_accumulation"]

@@ -1,11 +1,11 @@
-"""The Hugging Face Jobs backend passes the exam; a Hub on this machine really runs its Jobs, with the real engine."""
+"""The contract's tests of the Hugging Face Jobs backend; a Hub on this machine runs its Jobs with the real engine."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_client import HASTY, visit
+from hub_client import SHORT_TIMEOUTS, use_hub
 from hub_service import Service, serving
 
 import ftsdk
@@ -24,7 +24,7 @@ class TestHfJobs(BackendContract):
     @classmethod
     def service(cls, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Service]:
         with serving() as running, pytest.MonkeyPatch.context() as patch:
-            visit(running, patch, tmp_path_factory.mktemp("user"))
+            use_hub(running, patch, tmp_path_factory.mktemp("user"))
             tiny = running.add("org/tiny", tiny_model)
             tiny.names["0123abc"] = tiny.commit({"NOTES.md": b"another one"}, "a branch of its own")
             tiny.commit({"NOTES.md": b"the newest"}, "the newest")
@@ -36,14 +36,14 @@ class TestHfJobs(BackendContract):
     def _at_the_hub(
         self, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        """The same for each test, where the house takes away all that a user may have set."""
-        visit(service, monkeypatch, tmp_path_factory.getbasetemp() / "hub-user")
+        """Again for each test, because a fixture removes all environment variables that a user may have set."""
+        use_hub(service, monkeypatch, tmp_path_factory.getbasetemp() / "hub-user")
 
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls, service: Service) -> HfJobsBackend:
         assert service.url
-        return HfJobsBackend(HASTY)
+        return HfJobsBackend(SHORT_TIMEOUTS)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -62,5 +62,5 @@ class TestHfJobs(BackendContract):
         (folder / "template.jinja").write_text("{{ raise_exception('no') }}", encoding="utf-8")
         chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Arr"}]
         (folder / "rows.jsonl").write_text(json.dumps({"messages": chat}) + "\n", encoding="utf-8")
-        broken = ftsdk.Dataset(path=str(folder / "rows.jsonl"), chat_template=str(folder / "template.jinja"))
-        return spec.model_copy(update={"dataset": broken})
+        dataset = ftsdk.Dataset(path=str(folder / "rows.jsonl"), chat_template=str(folder / "template.jinja"))
+        return spec.model_copy(update={"dataset": dataset})

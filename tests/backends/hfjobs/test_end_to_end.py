@@ -19,20 +19,20 @@ pytestmark = [
 
 
 def test_from_spec_to_artifact(service, backend, spec, tmp_path):
-    """A job is submitted, runs in a container, and its artifact comes back as if it had been made here."""
-    given = spec()
-    job = ftsdk.submit(given)
+    """A job is submitted, runs in a container, and its artifact is like one of a local job."""
+    job_spec = spec()
+    job = ftsdk.submit(job_spec)
     status = job.wait(timeout=240)
     artifact = job.fetch(tmp_path / "out")
 
     assert (4, 4, 1.0) == (status.step, status.total_steps, status.progress)
-    assert given.as_written() == artifact.manifest.spec
-    assert {given.dataset.path} == set(artifact.manifest.data)
+    assert job_spec.as_written() == artifact.manifest.spec
+    assert {job_spec.dataset.path} == set(artifact.manifest.data)
     assert service.repos["model", "org/tiny"].commits[-1][0] == artifact.manifest.base_model_revision
 
 
 def test_a_model_of_this_machine(service, backend, spec, tiny_model, tmp_path):
-    """A folder goes along, and the adapter that comes back knows it by its own name: it loads in plain PEFT."""
+    """A folder is uploaded, and the fetched adapter has its own path again: it loads in plain PEFT."""
     job = ftsdk.submit(spec(model=str(tiny_model)))
     job.wait(timeout=240)
     artifact = job.fetch(tmp_path / "out")
@@ -43,7 +43,7 @@ def test_a_model_of_this_machine(service, backend, spec, tiny_model, tmp_path):
 
 
 def test_a_worker_that_is_killed(service, backend, spec):
-    """The container outlives its worker, and says what became of it."""
+    """The container outlives its worker, and reports its loss."""
     job = ftsdk.submit(spec(training={"max_steps": 5000, "global_batch_size": 8, "max_length": 512}))
     while job.status().state is not JobState.RUNNING or not (worker := worker_of(service)):
         pass
@@ -56,12 +56,12 @@ def test_a_worker_that_is_killed(service, backend, spec):
 
 def worker_of(service):
     """The engine's process inside the container, once it is there."""
-    inside = psutil.Process(service.jobs[0].process.pid).children(recursive=True)
-    return next((each for each in inside if "ftsdk_local.worker" in each.cmdline()), None)
+    children = psutil.Process(service.jobs[0].process.pid).children(recursive=True)
+    return next((process for process in children if "ftsdk_local.worker" in process.cmdline()), None)
 
 
 def test_time_that_is_over(service, backend, spec):
-    """The job's own deadline comes before the machine's, and its reason is told; no key is in the log."""
+    """The job's own deadline comes before the machine's, and its reason is reported; no key is in the log."""
     many = {"max_steps": 5000, "global_batch_size": 8, "max_length": 512}
     job = ftsdk.submit(spec(training=many, compute={"timeout": 5}))
     with pytest.raises(JobFailed) as caught:

@@ -1,4 +1,4 @@
-"""One submission makes one Job, whatever fails; and nothing secret is left anywhere."""
+"""One submission creates one Job, whatever fails; and no secret is stored anywhere."""
 
 import json
 import os
@@ -53,12 +53,12 @@ def test_what_is_sent(service, spec):
     assert service.repos["model", volume["source"]].private
 
 
-LOST = [Fault("lose"), Fault("done", 500), Fault("done", 503), Fault("done", 408), Fault("garbage")]
+LOST_ANSWERS = [Fault("lose"), Fault("done", 500), Fault("done", 503), Fault("done", 408), Fault("garbage")]
 
 
-@pytest.mark.parametrize("fault", LOST, ids=lambda fault: f"{fault.kind}-{fault.status}")
+@pytest.mark.parametrize("fault", LOST_ANSWERS, ids=lambda fault: f"{fault.kind}-{fault.status}")
 def test_a_lost_answer(service, spec, fault):
-    """The Job is there and its answer is not: it is found by its label."""
+    """The Job exists and its answer is lost: it is found by its label."""
     service.fail("POST", CREATE, fault)
     job = ftsdk.submit(spec())
 
@@ -68,7 +68,7 @@ def test_a_lost_answer(service, spec, fault):
 
 @pytest.mark.parametrize("kind", ["drop", "hang"])
 def test_silence_parks(service, spec, kind):
-    """Nothing came back, and nothing shows up: it may still be on its way, so nothing more is sent."""
+    """No answer came, and no Job shows up: the creation may still be on its way, so none is sent again."""
     service.fail("POST", CREATE, Fault(kind))
     with pytest.raises(AmbiguousError):
         ftsdk.submit(spec())
@@ -109,7 +109,7 @@ def test_no_credit(service, spec):
 
 
 def test_a_token_without_the_right_to_write(service, spec, monkeypatch):
-    """It is seen in the plan, before anything is made."""
+    """It is an error of the plan, before anything is created."""
     monkeypatch.setenv("HF_TOKEN", READ_KEY)
     with pytest.raises(AuthError, match="may only read"):
         ftsdk.submit(spec())
@@ -137,7 +137,7 @@ def test_a_wrong_token(service, spec, monkeypatch):
 
 
 def test_no_token(spec, monkeypatch):
-    """Without a token the error says how to come by one."""
+    """Without a token the error says how to get one."""
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(AuthError, match="HF_TOKEN is not set"):
         ftsdk.plan(spec())
@@ -155,7 +155,7 @@ def test_a_key_that_is_gone(service, backend, spec, monkeypatch):
 
 
 def test_an_organization(service, spec):
-    """A Job can belong to an organization of the user's, and to no other."""
+    """A Job can belong to an organization of the user, and to no other."""
     ftsdk.submit(spec(hfjobs={"namespace": "acme"}))
     with pytest.raises(ConfigError, match="you do not belong to 'strangers'"):
         ftsdk.plan(spec(hfjobs={"namespace": "strangers"}))
@@ -169,7 +169,7 @@ PATHS = ["/api/repos/create", "/api/models/me/.+/preupload/main", "/api/models/m
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("fault", [Fault("status", 503), Fault("lose")], ids=lambda fault: fault.kind)
 def test_a_passing_fault_before(service, spec, path, fault):
-    """A fault on the way to the creation is gone over."""
+    """A request before the creation that fails once is sent again."""
     service.fail("PUT" if path.startswith("/lfs") else "POST", path, fault)
     ftsdk.submit(spec())
 
@@ -177,7 +177,7 @@ def test_a_passing_fault_before(service, spec, path, fault):
 
 
 def test_an_outage_before(service, spec):
-    """Where the repository cannot be made, nothing was created, and the same submission goes on later."""
+    """Where the repository cannot be created, there is no Job, and the same submission can be resumed later."""
     service.fail("POST", "/api/repos/create", Fault("status", 503), times=3)
     with pytest.raises(UnreachableError):
         ftsdk.submit(spec())
@@ -188,9 +188,8 @@ def test_an_outage_before(service, spec):
 
 
 def test_rows_that_changed(spec, backend, rows):
-    """What is submitted is what was planned."""
-    given = spec()
-    plan = ftsdk.plan(given)
+    """Changed rows are not submitted."""
+    plan = ftsdk.plan(spec())
     rows.write_text(rows.read_text() + '{"prompt": "a", "completion": "b"}\n')
 
     with pytest.raises(DataError, match="changed or removed"):
@@ -198,12 +197,12 @@ def test_rows_that_changed(spec, backend, rows):
 
 
 def test_files_that_are_gone(service, backend, spec, tmp_path):
-    """A template that was removed since the plan is missed before a Job is paid for."""
+    """A template that was removed since the plan is reported before a Job is paid for."""
     template = tmp_path / "template.jinja"
     template.write_text("{{ messages }}")
-    given = spec()
-    dataset = given.dataset.model_copy(update={"chat_template": str(template)})
-    plan = ftsdk.plan(given.model_copy(update={"dataset": dataset})).model_copy(update={"facts": {}})
+    job_spec = spec()
+    dataset = job_spec.dataset.model_copy(update={"chat_template": str(template)})
+    plan = ftsdk.plan(job_spec.model_copy(update={"dataset": dataset})).model_copy(update={"facts": {}})
     template.unlink()
     with pytest.raises(InputError, match="was removed since the plan"):
         backend.submit(plan, "a" * 26, lambda **_: None)
@@ -214,7 +213,7 @@ def test_files_that_are_gone(service, backend, spec, tmp_path):
 KILLED = """
     import os, signal, sys
     import huggingface_hub, ftsdk
-    from ftsdk.huggingface import jobs, staging
+    from ftsdk.huggingface.jobs import JobsService
     from ftsdk_hfjobs import submit
 
     def die(*_, **__):
@@ -224,17 +223,17 @@ KILLED = """
     if place == "repository":
         submit.stage = die
     elif place == "commit":
-        jobs.create = die
+        submit.open_settings = die
     else:
-        run = jobs._run
-        jobs._run = lambda *given: (run(*given), die())
+        create = JobsService.create
+        JobsService.create = lambda *arguments: (create(*arguments), die())
     ftsdk.submit(sys.argv[1], key="once")
 """
 
 
 @pytest.mark.parametrize("place", ["repository", "commit", "creation"])
 def test_killed_on_the_way(service, spec, tmp_path, place):
-    """Killed behind each step, the submission goes on under its key, and there is one Job."""
+    """Killed after each step, the submission is completed under its key, and there is one Job."""
     path = tmp_path / "job.json"
     path.write_text(json.dumps(spec().as_written()))
     program = [sys.executable, "-c", textwrap.dedent(KILLED), str(path), place]
@@ -248,28 +247,28 @@ def test_killed_on_the_way(service, spec, tmp_path, place):
 
 
 def test_two_of_one_token(service, backend, spec):
-    """Should there be two Jobs of one submission all the same, the older one is ended: each would be paid."""
+    """Should there be two Jobs of one submission all the same, the older one is stopped: each would be paid."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     again = next(r for r in service.requests if r.path == CREATE and r.method == "POST")
     time.sleep(0.01)
     service.run_job(again, "me")
     token = again.body["labels"]["ftsdk-id"]
-    found = backend.find(token, ftsdk.plan(spec()).model_copy(update={"facts": None}))
+    native_id = backend.find(token, ftsdk.plan(spec()).model_copy(update={"facts": None}))
 
-    assert f"me/{service.jobs[1].id}" == found
+    assert f"me/{service.jobs[1].id}" == native_id
     assert ("CANCELED", True) == (service.jobs[0].stage, job.ref.endswith(service.jobs[0].id))
 
 
 def test_the_token_is_nowhere_but_among_the_secrets(service, spec, ftsdk_home, tmp_path):
-    """Neither repositories, nor the Job's open settings, nor our records, nor the artifact hold the key."""
+    """Neither repositories, nor the Job's environment, nor our records, nor the artifact contain the key."""
     job = ftsdk.submit(spec())
     job.wait(timeout=20)
     job.fetch(tmp_path / "out")
-    kept = [
+    local_files = [
         path.read_bytes() for folder in (ftsdk_home, tmp_path / "out") for path in folder.rglob("*") if path.is_file()
     ]
-    sent = [content for repo in service.repos.values() for _, tree, _ in repo.commits for content in tree.values()]
-    told = [json.dumps({**each.request, "secrets": None}).encode() for each in service.jobs]
+    uploads = [content for repo in service.repos.values() for _, tree, _ in repo.commits for content in tree.values()]
+    requests = [json.dumps({**job.request, "secrets": None}).encode() for job in service.jobs]
 
-    assert [] == [content for content in (*kept, *sent, *told) if KEY.encode() in content]
+    assert [] == [content for content in (*local_files, *uploads, *requests) if KEY.encode() in content]

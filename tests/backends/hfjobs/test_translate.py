@@ -52,28 +52,28 @@ def _config(monkeypatch):
     monkeypatch.setattr("ftsdk.translation.model_source.cached_config", lambda *_: LLAMA_8B)
 
 
-def planned(changes=None, **known):
+def planned(changes=None, **context):
     spec = JobSpec.model_validate({"model": "org/llama", "dataset": "/data/rows.jsonl", **(changes or {})})
     options = HfJobsOptions.model_validate(spec.backend_options.get("hfjobs", {}))
     pins = {"model": Pin(COMMIT)}
     variables = frozenset({"HF_TOKEN", "WANDB_API_KEY", "WANDB_PROJECT", "OPENAI_API_KEY"})
-    given = {"namespace": options.namespace or "me", "flavors": FLAVORS, "pins": pins, "variables": variables, **known}
-    return translate.plan(spec, options, translate.Known(**given))
+    defaults = {"namespace": options.namespace or "me", "flavors": FLAVORS, "pins": pins, "variables": variables}
+    return translate.plan(spec, options, translate.HubContext(**{**defaults, **context}))
 
 
-def refused(changes, **known):
+def refused(changes, **context):
     with pytest.raises(UnsupportedSpec) as caught:
-        planned(changes, **known)
+        planned(changes, **context)
     return {problem.where: str(problem) for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_request(name):
-    """Each spec becomes exactly the kept request; UPDATE_GOLDEN=1 writes them anew, for review."""
+    """Each spec becomes exactly the golden request; UPDATE_GOLDEN=1 rewrites the files, for review."""
     native = {**planned(SPECS[name]).native, "code": "of the day"}
-    told = json.dumps(native, indent=2) + "\n"
+    request = json.dumps(native, indent=2) + "\n"
 
-    assert golden(f"backends/hfjobs/golden/{name}.json", told) == told
+    assert golden(f"backends/hfjobs/golden/{name}.json", request) == request
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_the_cheapest_machine_that_it_fits_on(compute, flavor):
 
 def test_too_large_for_any():
     """Where no machine holds the job, the smallest change is named."""
-    found = refused({"adapter": None})
+    problems = refused({"adapter": None})
 
-    assert "no machine with one card has that" in found["backend_options.hfjobs.flavor"]
-    assert "compute.quantization" in found["backend_options.hfjobs.flavor"]
+    assert "no machine with one card has that" in problems["backend_options.hfjobs.flavor"]
+    assert "compute.quantization" in problems["backend_options.hfjobs.flavor"]
 
 
 def test_a_model_of_unknown_size(monkeypatch):
-    """Nothing is guessed: the user is asked for a machine, with their prices."""
+    """No machine is guessed: the refusal lists them, with their prices."""
     monkeypatch.setattr("ftsdk.translation.model_source.cached_config", lambda *_: None)
 
     assert "l4x1 (24 GB, $0.80/h)" in refused({})["backend_options.hfjobs.flavor"]
@@ -105,7 +105,7 @@ def test_a_model_of_unknown_size(monkeypatch):
 
 @pytest.mark.parametrize("flavor", ["h100x99", "l4x4"])
 def test_machines_that_are_refused(flavor):
-    """One that does not exist, and one whose cards would stand idle at the user's cost."""
+    """One that does not exist, and one whose cards would be idle, and paid."""
     options = {"hfjobs": {"flavor": flavor}}
 
     assert "backend_options.hfjobs.flavor" in refused({"backend_options": options})
@@ -119,23 +119,23 @@ def test_a_price_limit():
     assert planned({"backend_options": options, "compute": {"timeout": "3h"}}).native["seconds"] == 3.5 * 3600
 
 
-def test_the_price_is_said():
+def test_the_price_is_shown():
     """What an hour costs, and the most that the job can cost."""
-    told = " ".join(planned({"compute": {"quantization": "nf4", "timeout": "3h"}}).warnings)
+    warnings = " ".join(planned({"compute": {"quantization": "nf4", "timeout": "3h"}}).warnings)
 
-    assert "$0.40 an hour on t4-small" in told
-    assert "$1.40 at the most" in told
+    assert "$0.40 an hour on t4-small" in warnings
+    assert "$1.40 at the most" in warnings
 
 
-def test_only_the_keys_of_what_is_asked_for_go_along():
-    """The keys of a tracker that was asked for, and no other."""
+def test_only_the_keys_of_requested_trackers_are_sent():
+    """The keys of a requested tracker, and no other."""
     assert ["HF_TOKEN"] == planned().native["secrets"]
     assert ["HF_TOKEN", "WANDB_API_KEY", "WANDB_PROJECT"] == planned({"report_to": ["wandb"]}).native["secrets"]
 
 
 @pytest.mark.parametrize("tracker", ["tensorboard", "trackio"])
 def test_trackers_whose_files_would_be_lost(tracker):
-    """What they write stays in the container, so they are refused rather than honoured in vain."""
+    """Their files would stay in the container, so they are refused."""
     assert "would stay in the container" in refused({"report_to": [tracker]})["report_to"]
 
 
@@ -144,9 +144,9 @@ def test_rows_in_an_object_store():
     assert "neither the client nor the keys" in refused({"dataset": "s3://bucket/rows.jsonl"})["dataset.path"]
 
 
-def test_accelerators_of_another_sort_are_no_cards():
-    """Only machines with GPUs run the PyTorch that we bring."""
-    told = SimpleNamespace(
+def test_accelerators_of_another_type_are_no_cards():
+    """Only machines with GPUs run the PyTorch of our lock file."""
+    hardware = SimpleNamespace(
         name="inf2",
         pretty_name="Inferentia",
         ram="16 GB",
@@ -154,13 +154,13 @@ def test_accelerators_of_another_sort_are_no_cards():
         unit_cost_micro_usd=100,
         unit_label="minute",
     )
-    hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=lambda: [told]))
+    hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=lambda: [hardware]))
 
     assert [0] == [flavor.cards for flavor in flavors(hub)]
 
 
 def test_no_machine_at_all():
-    """An empty list is no answer that a plan could be made of."""
+    """Without machines there is no plan."""
     hub = SimpleNamespace(ask=lambda call, _: call(), api=SimpleNamespace(list_jobs_hardware=list))
 
     with pytest.raises(UnreachableError, match="lists no machine"):
@@ -168,12 +168,12 @@ def test_no_machine_at_all():
 
 
 def test_a_missing_key_of_a_tracker():
-    """It would be missed only when the machine is paid for already."""
+    """Else the job would fail on a machine that is paid for."""
     assert "WANDB_API_KEY" in refused({"report_to": ["wandb"]}, variables=frozenset({"HF_TOKEN"}))["report_to"]
 
 
-def test_files_of_this_machine_go_along(tiny_model, tmp_path):
-    """A model's folder, rows and template lie where the job will find them, and the plan says what is brought."""
+def test_files_of_this_machine_are_uploaded(tiny_model, tmp_path):
+    """Model folder, rows and template have their places in the container, and the plan lists the uploads."""
     template = tmp_path / "template.jinja"
     template.write_text("{{ messages }}")
     dataset = {"path": "/data/rows.jsonl", "chat_template": str(template)}
@@ -181,12 +181,12 @@ def test_files_of_this_machine_go_along(tiny_model, tmp_path):
     settings, files = plan.native["settings"], plan.native["files"]
 
     assert {"/data/rows.jsonl", str(template), str(tiny_model)} == set(files.values())
-    for place in (settings["model"]["name"], *settings["data"]["dataset"]["path"]):
-        assert place.removeprefix("/ftsdk/job/") in files
+    for path in (settings["model"]["name"], *settings["data"]["dataset"]["path"]):
+        assert path.removeprefix("/ftsdk/job/") in files
 
 
 def test_a_folder_by_another_way(tiny_model, tmp_path, monkeypatch):
-    """A relative name has its own name there, not that of the way to it."""
+    """A relative path is uploaded under the folder's own name."""
     (tmp_path / "mine" / "sub").mkdir(parents=True)
     (tmp_path / "mine" / "config.json").write_text(json.dumps(LLAMA_8B))
     monkeypatch.chdir(tmp_path / "mine" / "sub")
@@ -194,17 +194,17 @@ def test_a_folder_by_another_way(tiny_model, tmp_path, monkeypatch):
     assert any(place.endswith("/mine") for place in planned({"model": ".."}, pins={}).native["files"])
 
 
-def test_what_is_no_part_of_a_model_stays(tmp_path):
-    """What git and the Hub's client keep beside a model is not brought along: the Hub takes neither."""
+def test_files_that_are_no_part_of_a_model_are_not_uploaded(tmp_path):
+    """Files of git and of the Hub's client beside a model are not uploaded: the Hub rejects both."""
     for name in ("config.json", ".git/HEAD", ".cache/huggingface/x.metadata"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
 
-    assert ["files/0/m/config.json"] == [each.path_in_repo for each in operations_of({"files/0/m": tmp_path})]
+    assert ["files/0/m/config.json"] == [operation.path_in_repo for operation in operations_of({"files/0/m": tmp_path})]
 
 
-def test_a_reward_function_goes_along(tmp_path, monkeypatch):
-    """The one file of its module; a part of a package is refused, for the rest of it would be missing."""
+def test_a_reward_function_is_uploaded(tmp_path, monkeypatch):
+    """As the one file of its module; a part of a package is refused, for the rest would be missing."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rewards.py").write_text("def length(**_): return []\n")
     (tmp_path / "pack").mkdir()
