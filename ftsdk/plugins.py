@@ -111,10 +111,10 @@ def _entry(group: PluginGroup, name: str) -> EntryPoint:
     # One distribution may be listed twice (an editable install over a wheel): only different targets are a conflict.
     entries = {entry.value: entry for entry in entry_points(group=group.name, name=name)}
     if not entries:
-        names = listed_backend_names() if group == BACKENDS else plugin_names(group)
+        listed = listed_backend_names() if group == BACKENDS else plugin_names(group)
         raise group.not_found(
-            f"no installed {group.noun} is named {name!r}; installed: {', '.join(names)}",
-            hint=nearest(name, names, f"install the package that has the {group.noun}"),
+            f"no installed {group.noun} is named {name!r}; installed: {', '.join(listed)}",
+            hint=nearest(name, plugin_names(group), f"install the package that has the {group.noun}"),
         )
     if len(entries) > 1:
         what = f"two packages register the {group.noun} {name!r}: {', '.join(sorted(entries))}"
