@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan
 from ftsdk.client import planning, submission
-from ftsdk.client.follow import follow_events, until_done
-from ftsdk.client.job_access import JobAccess, look_up
-from ftsdk.client.output_folder import cleared
+from ftsdk.client.follow import follow_events, wait_until_done
+from ftsdk.client.job_access import JobAccess, find_job
+from ftsdk.client.output_folder import prepared
 from ftsdk.client.planning import SpecLike
 from ftsdk.errors import JobNotReady
 from ftsdk.job_types import Event, JobRef, JobStatus
@@ -114,17 +114,17 @@ class Client:
         return Store()
 
     def plan(self, spec: SpecLike, *, backend: str | None = None, strict: bool = False) -> Plan:
-        """The exact request that ``submit`` would send, and what becomes of every field; nothing is sent or spent.
+        """The exact request that ``submit`` would send, and how every field is used; nothing is sent or spent.
 
         Args:
-            spec: A spec, its fields, or the file that it is in.
-            backend: The backend. None: as the environment, the spec or the configuration say, else ``local``.
-            strict: Refuse advice that would be set aside.
+            spec: A spec, its fields, or a file with it.
+            backend: The backend. None: from the environment, the spec or the configuration, else ``local``.
+            strict: Refuse advice that would be ignored.
 
         Raises:
             SpecError: The spec is wrong, or the backend cannot honour it (``UnsupportedSpec``).
             DataError: The rows are wrong.
-            BackendError: The backend is not there, or not usable.
+            BackendError: The backend is not installed, or not usable.
         """
         return planning.draft(spec, backend=backend, strict=strict)[1]
 
@@ -136,13 +136,13 @@ class Client:
         Args:
             spec: As for :meth:`plan`.
             backend: As for :meth:`plan`.
-            key: Your own name for this submission: with the same key, no second job is ever made.
+            key: Your own name for this submission: the same key never makes a second job.
             strict: As for :meth:`plan`.
 
         Raises:
             KeyMismatch: The key was used for another spec.
-            AmbiguousError: It cannot be told whether the job was created; ``status`` looks again.
-            FtsdkError: As for :meth:`plan`, or why the backend refused.
+            AmbiguousError: It is not known whether the job was created; ``status`` checks again.
+            FtsdkError: As for :meth:`plan`, or the backend refused.
         """
         system, plan = planning.draft(spec, backend=backend, strict=strict)
         record = submission.submit(self.store, system, plan, key)
@@ -152,22 +152,22 @@ class Client:
         """The handle of a job, by its reference.
 
         Raises:
-            JobNotFound: No job is known here by this id.
+            JobNotFound: No job with this id is recorded here.
         """
-        case = self._case(ref)
-        return Job(self, case.ref, case.id)
+        access = self._access(ref)
+        return Job(self, access.ref, access.id)
 
     def jobs(self, *, limit: int | None = None) -> list[JobSummary]:
-        """All jobs recorded here, the newest first, as they were last observed."""
+        """All jobs recorded here, the newest first, in their last observed state."""
         return self.store.summaries(limit)
 
     def status(self, ref: Ref) -> JobStatus:
-        """Where the job is now; as last known, with a warning, when its backend cannot be reached.
+        """The job's present status; the last known one, with a warning, where its backend cannot be reached.
 
         Raises:
-            JobNotFound: Nobody knows the job.
+            JobNotFound: Neither the records nor the backend know the job.
         """
-        return self._case(ref).look()
+        return self._access(ref).observe()
 
     def wait(
         self,
@@ -182,57 +182,57 @@ class Client:
         Args:
             ref: The job.
             timeout: Seconds after which to give up; the job goes on. None: never.
-            poll: Seconds between two looks; they become rarer while nothing changes. None: the backend's own.
+            poll: Seconds between two requests; they become rarer while nothing changes. None: the backend's own.
             on_event: Is called with each event.
 
         Raises:
             JobFailed: With reason, evidence, and the smallest change that helps.
             JobCancelled: It was cancelled.
-            JobNotReady: Its submission broke off; resume it.
-            WaitTimeout: The time is over.
+            JobNotReady: Its submission was interrupted; resume it.
+            WaitTimeout: The timeout has passed; the job goes on.
         """
-        return until_done(self._case(ref), timeout=timeout, poll=poll, on_event=on_event)
+        return wait_until_done(self._access(ref), timeout=timeout, poll=poll, on_event=on_event)
 
     def events(self, ref: Ref, after: str | None = None, follow: bool = False) -> Iterator[Event]:
         """What has happened to the job, in order.
 
         Args:
             ref: The job.
-            after: The cursor of the last event that is known already.
-            follow: Go on until the job is done.
+            after: The cursor of the last event that you have.
+            follow: Continue until the job is done.
 
         Raises:
             BackendError: The backend has no events.
         """
-        return follow_events(self._case(ref), after=after, follow=follow)
+        return follow_events(self._access(ref), after=after, follow=follow)
 
     def logs(self, ref: Ref, follow: bool = False) -> Iterator[str]:
         """The job's lines of log; with ``follow``, until it is done."""
         return (event.message for event in self.events(ref, follow=follow) if event.kind == "log")
 
     def cancel(self, ref: Ref) -> JobStatus:
-        """Ask the job to stop; safe to repeat, and without effect on a job that is done.
+        """Ask the job to stop; safe to repeat, without effect on a finished job.
 
         Raises:
-            JobNotReady: Another process is submitting it at this moment.
+            JobNotReady: Another process is submitting it right now.
             BackendError: The backend cannot cancel.
         """
-        return self._case(ref).cancel()
+        return self._access(ref).cancel()
 
     def resume(self, ref: Ref) -> Job:
-        """Go on with a job that failed or was cancelled, or send one whose submission broke off.
+        """Continue a job that failed or was cancelled, or send one whose submission was interrupted.
 
         Raises:
-            JobNotReady: There is nothing to resume, or another process is at it.
-            AmbiguousError: It cannot be told whether the job was created.
+            JobNotReady: There is nothing to resume, or another process resumes it.
+            AmbiguousError: It is not known whether the job was created.
             BackendError: The backend cannot resume.
         """
-        case = self._case(ref)
-        case.resume()
-        return Job(self, case.ref, case.id)
+        access = self._access(ref)
+        access.resume()
+        return Job(self, access.ref, access.id)
 
     def fetch(self, ref: Ref, folder: str | Path, *, force: bool = False) -> Artifact:
-        """Bring what the job made into a folder, verified; safe to repeat.
+        """Put the job's artifact into a folder, verified; safe to repeat.
 
         Args:
             ref: The job.
@@ -240,18 +240,18 @@ class Client:
             force: Rename a folder that is in the way.
 
         Raises:
-            JobNotReady: The job has made nothing yet.
-            ArtifactError: What came is damaged, or the folder is in use; the folder is as it was.
+            JobNotReady: The job has no artifact yet.
+            ArtifactError: The artifact is damaged, or the folder is in use; the folder is unchanged.
         """
-        case = self._case(ref)
-        status = case.look()
-        if case.native_id is None or not status.state.done:
-            raise JobNotReady(f"{case.ref} is {status}: there is nothing to fetch yet", ref=case.ref)
-        with cleared(Path(folder), force=force) as target:
-            return case.able("fetch").fetch(case.native_id, target)
+        access = self._access(ref)
+        status = access.observe()
+        if access.native_id is None or not status.state.done:
+            raise JobNotReady(f"{access.ref} is {status}: there is nothing to fetch yet", ref=access.ref)
+        with prepared(Path(folder), force=force) as target:
+            return access.require_verb("fetch").fetch(access.native_id, target)
 
-    def _case(self, ref: Ref) -> JobAccess:
-        return look_up(self.store, str(ref))
+    def _access(self, ref: Ref) -> JobAccess:
+        return find_job(self.store, str(ref))
 
 
 # One client for each call: it costs nothing, and follows FTSDK_HOME when that changes.
@@ -319,5 +319,5 @@ def fetch(ref: Ref, folder: str | Path, *, force: bool = False) -> Artifact:
 
 
 def _handle(ref: str, job_id: str) -> Job:
-    """A handle that came from another process, on the jobs as this one sees them."""
+    """Unpickle a handle, on the records that this process uses."""
     return Job(Client(), ref, job_id)

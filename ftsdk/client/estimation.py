@@ -1,4 +1,4 @@
-"""What a job needs on a card, and how it would fit: from the model's configuration alone, before there are any rows."""
+"""The memory that a job needs on a card, and what would make it fit, from the model's configuration alone."""
 
 from typing import Any
 
@@ -10,20 +10,21 @@ from ftsdk.spec import Compute, JobSpec, Section
 
 CARD = "24GiB"
 _SIZE = "a number with its unit, such as 24GiB"
-_SMALLEST = 2**20  # bytes; whoever gives less has left out the unit
+_SMALLEST = 2**20
+"""Bytes; a smaller number has no unit, such as 24."""
 
 
 class Estimate(Section):
     """A job's memory on one card."""
 
     backend: str
-    """Whose way of computing was reckoned with."""
+    """The backend whose training is forecast."""
     model: str
     """The base model."""
     weights: int
-    """How many the base model has."""
+    """The number of the base model's parameters."""
     memory: MemoryForecast
-    """Bytes at the peak, part by part, with so many ``rows`` at a time."""
+    """Bytes at the peak, part by part, with ``rows`` sequences at a time."""
     rows: int
     """The micro-batch."""
     limit: int
@@ -58,67 +59,67 @@ def estimate(spec: SpecLike, memory: str | int | None = None, *, backend: str | 
     """Forecast a job's memory on one NVIDIA card, whatever this machine has; no rows are read, no weights loaded.
 
     Args:
-        spec: A spec, its fields, or the file that it is in.
+        spec: A spec, its fields, or a file with it.
         memory: Of the card, such as ``"24GiB"`` or in bytes. None: ``compute.memory_limit``, or else 24 GiB.
         backend: As for :func:`ftsdk.plan`.
 
     Raises:
         SpecError: The spec is wrong, or its memory cannot be forecast; with the reason.
-        BackendError: The backend is not there, or not usable.
+        BackendError: The backend is not installed, or not usable.
     """
-    wanted = planning.read_spec(spec)
-    limit = _bytes_of(memory, wanted)
-    plan = planning.request(_without_machine(wanted), backend=backend)
+    job_spec = planning.read_spec(spec)
+    limit = _bytes_of(memory, job_spec)
+    plan = planning.request(_without_machine(job_spec), backend=backend)
     if plan.basis is None:
-        why = plan.not_forecast or f"{plan.backend} trains in a way, or on a machine, that is not known here"
-        hint = "give a model's folder, or one that the Hub can be asked for; ftsdk estimate counts by backend=local"
-        raise SpecError("the memory cannot be forecast", problems=[Problem("model", why)], hint=hint)
-    basis = _on_a_card(plan.basis, wanted)
+        reason = plan.not_forecast or f"the engine or machine that {plan.backend} uses is not known here"
+        hint = "give a model's folder, or a model of the Hub; backend=local counts for this machine's engine"
+        raise SpecError("the memory cannot be forecast", problems=[Problem("model", reason)], hint=hint)
+    basis = _on_a_card(plan.basis, job_spec)
     return Estimate(
         backend=plan.backend,
-        model=wanted.model,
+        model=job_spec.model,
         weights=basis.architecture.weights,
-        memory=basis.forecast(wanted),
+        memory=basis.forecast(job_spec),
         rows=basis.rows,
         limit=limit,
-        largest_micro_batch=rows_that_fit(wanted, basis, limit=limit),
-        largest_length=_longest(wanted, basis.replace(rows=1), limit),
-        changes=changes_that_fit(wanted, basis, limit=limit),
+        largest_micro_batch=rows_that_fit(job_spec, basis, limit=limit),
+        largest_length=_longest(job_spec, basis.replace(rows=1), limit),
+        changes=changes_that_fit(job_spec, basis, limit=limit),
     )
 
 
 def _bytes_of(memory: str | int | None, spec: JobSpec) -> int:
     """The card's memory in bytes."""
-    given = (spec.compute.memory_limit or CARD) if memory is None else memory
+    size = (spec.compute.memory_limit or CARD) if memory is None else memory
     try:
-        limit = Compute(memory_limit=given).memory_limit or 0
+        limit = Compute(memory_limit=size).memory_limit or 0
     except SpecError as error:
         problems = [problem._replace(where="memory", fix=_SIZE) for problem in error.problems]
-        raise SpecError("this is no card's memory", problems=problems) from None
+        raise SpecError("this is not a card's memory", problems=problems) from None
     if limit < _SMALLEST:
-        problem = Problem("memory", f"{limit} bytes hold no model", _SIZE)
-        raise SpecError("this is no card's memory", problems=[problem])
+        problem = Problem("memory", f"{limit} bytes cannot hold a model", _SIZE)
+        raise SpecError("this is not a card's memory", problems=[problem])
     return limit
 
 
 def _without_machine(spec: JobSpec) -> JobSpec:
     """The spec without what only a card can do, so that it can be planned where there is none."""
-    freed: dict[str, Any] = {"memory_limit": None}
+    changes: dict[str, Any] = {"memory_limit": None}
     if spec.compute.attention == "flash_attention_2":
-        freed["attention"] = "auto"
+        changes["attention"] = "auto"
     if spec.compute.dtype in ("bfloat16", "float16"):
-        freed["dtype"] = "auto"
-    return spec.model_copy(update={"compute": spec.compute.model_copy(update=freed)})
+        changes["dtype"] = "auto"
+    return spec.model_copy(update={"compute": spec.compute.model_copy(update=changes)})
 
 
 def _longest(spec: JobSpec, basis: MemoryInputs, limit: int) -> int:
-    """What fits, and the model was made for."""
+    """The longest length that fits and that the model has positions for."""
     fits = length_that_fits(spec, basis, limit=limit)
     return min(fits, basis.architecture.positions or fits)
 
 
 def _on_a_card(basis: MemoryInputs, spec: JobSpec) -> MemoryInputs:
-    """The trainer's way, on an NVIDIA card: in 16 bits by mixed precision unless the spec says otherwise."""
+    """The inputs for an NVIDIA card: mixed precision in 16 bits, unless the spec sets float32."""
     return basis.replace(cuda=True, autocast=True, width=4 if spec.compute.dtype == "float32" else 2)
 
 

@@ -1,4 +1,4 @@
-"""Stay with a job while it goes on: wait for its end, and pass on its events."""
+"""Follow a job: wait for its end, and pass on its events."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,86 +8,88 @@ from ftsdk.errors import JobCancelled, JobFailed, JobNotReady, UnreachableError,
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.store.record import INTERRUPTED
 
-_SHORTEST_PAUSE = 0.01  # seconds; no pause at all would keep a processor busy
-_RAREST = 10  # times the pause between two looks; more would keep people waiting at the end of a job
+_SHORTEST_PAUSE = 0.01
+"""Seconds; without any pause, the loop would keep a processor busy."""
+_LONGEST_PAUSE_FACTOR = 10
+"""Times the first pause; longer ones would delay the notice that the job has ended."""
 
 
-def until_done(
-    case: JobAccess, *, timeout: float | None, poll: float | None, on_event: Callable[[Event], object] | None = None
+def wait_until_done(
+    access: JobAccess, *, timeout: float | None, poll: float | None, on_event: Callable[[Event], object] | None = None
 ) -> JobStatus:
-    """Look at a job again and again until it has succeeded.
+    """Poll a job until it has succeeded.
 
     Args:
-        case: The job.
+        access: The job.
         timeout: Seconds after which to give up. None: never.
-        poll: Seconds between two looks; they become rarer while nothing changes. None: the backend's own.
+        poll: Seconds between two requests; they become rarer while nothing changes. None: the backend's own.
         on_event: Is called with each event.
 
     Raises:
         JobFailed: With reason, evidence and the smallest change that helps.
         JobCancelled: It was cancelled.
-        JobNotReady: Its submission broke off, so that nothing would happen by itself.
-        WaitTimeout: The time is over; the job goes on.
+        JobNotReady: Its submission was interrupted, so waiting would never end.
+        WaitTimeout: The timeout has passed; the job goes on.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    stream = _Stream(case)
-    for status in _looks(case, poll, deadline):
+    stream = _EventStream(access)
+    for status in _observations(access, poll, deadline):
         if on_event:
-            for event in stream.news():
+            for event in stream.new_events():
                 on_event(event)
         if status.state is JobState.PENDING and status.stage == INTERRUPTED:
-            raise JobNotReady(f"{case.ref}: {status.message}", ref=case.ref, hint=status.hint)
+            raise JobNotReady(f"{access.ref}: {status.message}", ref=access.ref, hint=status.hint)
         if status.state.done:
-            return _verdict(case.ref, status)
-    raise WaitTimeout(f"{case.ref} was not done after {timeout:g} seconds", ref=case.ref, hint="the job goes on")
+            return _check_success(access.ref, status)
+    raise WaitTimeout(f"{access.ref} was not done after {timeout:g} seconds", ref=access.ref, hint="the job goes on")
 
 
-def follow_events(case: JobAccess, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
-    """The events of a job behind the cursor ``after``; with ``follow``, until it is done."""
-    case.able("events")
-    stream = _Stream(case, after, patient=follow)
-    for status in _looks(case, poll, None):
-        yield from stream.news()
+def follow_events(access: JobAccess, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
+    """The events of a job after a cursor; with ``follow``, until it is done."""
+    access.require_verb("events")
+    stream = _EventStream(access, after, patient=follow)
+    for status in _observations(access, poll, None):
+        yield from stream.new_events()
         if status.state.done or not follow:
             return
 
 
-def _looks(case: JobAccess, poll: float | None, deadline: float | None) -> Iterator[JobStatus]:
-    """One status after the other, with pauses that grow while nothing changes; ends at the deadline."""
-    pause, before = 0.0, None
+def _observations(access: JobAccess, poll: float | None, deadline: float | None) -> Iterator[JobStatus]:
+    """The job's status again and again, with pauses that grow while nothing changes; ends at the deadline."""
+    pause, previous = 0.0, None
     while True:
-        status = case.look()
+        status = access.observe()
         yield status
-        shortest = max(case.system.pause if poll is None else poll, _SHORTEST_PAUSE)
-        pause = min(pause * 1.5, shortest * _RAREST) if status == before else shortest
-        left = pause if deadline is None else deadline - time.monotonic()
-        if left <= 0:
+        shortest = max(access.system.pause if poll is None else poll, _SHORTEST_PAUSE)
+        pause = min(pause * 1.5, shortest * _LONGEST_PAUSE_FACTOR) if status == previous else shortest
+        remaining = pause if deadline is None else deadline - time.monotonic()
+        if remaining <= 0:
             return
-        time.sleep(min(pause, left))
-        before = status
+        time.sleep(min(pause, remaining))
+        previous = status
 
 
-class _Stream:
+class _EventStream:
     """The events of one job, each of them once.
 
     Args:
-        case: The job.
-        after: The cursor to begin behind.
-        patient: Whether there will be another call, so that one without an answer is no error.
+        access: The job.
+        after: The cursor to start after.
+        patient: Whether there will be another call, so that an unreachable backend is no error.
     """
 
-    def __init__(self, case: JobAccess, after: str | None = None, *, patient: bool = True) -> None:
-        self._case = case
+    def __init__(self, access: JobAccess, after: str | None = None, *, patient: bool = True) -> None:
+        self._access = access
         self._cursor = after
         self._patient = patient
 
-    def news(self) -> Iterator[Event]:
-        """What has happened since the last call."""
-        case = self._case
-        if case.native_id is None or "events" not in case.system.capabilities().verbs:
+    def new_events(self) -> Iterator[Event]:
+        """The events since the last call."""
+        access = self._access
+        if access.native_id is None or "events" not in access.system.capabilities().verbs:
             return
         try:
-            for event in case.system.events(case.native_id, self._cursor):
+            for event in access.system.events(access.native_id, self._cursor):
                 self._cursor = event.cursor
                 yield event
         except UnreachableError:
@@ -96,7 +98,7 @@ class _Stream:
             return  # the status carries the warning
 
 
-def _verdict(ref: str, status: JobStatus) -> JobStatus:
+def _check_success(ref: str, status: JobStatus) -> JobStatus:
     if status.state is JobState.CANCELLED:
         raise JobCancelled(f"{ref} was cancelled", ref=ref, hint=status.hint)
     if status.state is JobState.FAILED:

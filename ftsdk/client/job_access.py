@@ -1,4 +1,4 @@
-"""From a reference to the job: recorded here, or submitted on another machine, so that only its backend knows it."""
+"""From a reference to the job: recorded here, or submitted on another machine and known to its backend alone."""
 
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class JobAccess(ABC):
-    """One job, and the backend that is asked about it.
+    """One job, and its backend.
 
     Args:
         backend: The backend's name.
@@ -31,7 +31,7 @@ class JobAccess(ABC):
 
     @property
     def ref(self) -> str:
-        """The string that finds it."""
+        """The string that finds it from any process."""
         return str(JobRef(self.backend, self.native_id or self.id))
 
     @cached_property
@@ -39,18 +39,18 @@ class JobAccess(ABC):
         """The backend, imported when it is first needed."""
         return plugins.load_backend(self.backend)
 
-    def able(self, verb: Verb) -> Backend:
+    def require_verb(self, verb: Verb) -> Backend:
         """The backend, if it declares the verb.
 
         Raises:
             BackendError: It does not.
         """
-        lifecycle.require(self.system, verb)
+        lifecycle.require_verb(self.system, verb)
         return self.system
 
     @abstractmethod
-    def look(self) -> JobStatus:
-        """Where the job is now."""
+    def observe(self) -> JobStatus:
+        """The job's present status."""
 
     @abstractmethod
     def cancel(self) -> JobStatus:
@@ -58,56 +58,56 @@ class JobAccess(ABC):
 
     @abstractmethod
     def resume(self) -> None:
-        """Go on with it."""
+        """Continue it."""
 
 
 class StoredJob(JobAccess):
-    """A job of this store; everything that is learned about it is kept."""
+    """A job of this store; every observation is stored."""
 
     def __init__(self, store: "Store", record: JobRecord) -> None:
         super().__init__(record.backend, record.native_id, record.id)
         self._store = store
 
-    def look(self) -> JobStatus:
-        """Where the job is; a final state is told without asking the backend, or even importing it."""
+    def observe(self) -> JobStatus:
+        """The job's status; a final one is read from the record, without importing the backend."""
         record = self._store.get(self.id)
-        return self._keep(record if record.state.done else lifecycle.observe(self._store, self.system, record))
+        return self._status_of(record if record.state.done else lifecycle.observe(self._store, self.system, record))
 
     def cancel(self) -> JobStatus:
         """Ask it to stop."""
-        return self._keep(lifecycle.cancel(self._store, self.system, self._store.get(self.id)))
+        return self._status_of(lifecycle.cancel(self._store, self.system, self._store.get(self.id)))
 
     def resume(self) -> None:
-        """Go on with it, or send it at last."""
-        self._keep(lifecycle.resume(self._store, self.system, self._store.get(self.id)))
+        """Continue it, or send it where its submission was interrupted."""
+        self._status_of(lifecycle.resume(self._store, self.system, self._store.get(self.id)))
 
-    def _keep(self, record: JobRecord) -> JobStatus:
+    def _status_of(self, record: JobRecord) -> JobStatus:
         self.native_id = record.native_id
         return record.status.model_copy(update={"facts": record.facts})
 
 
 class UnrecordedJob(JobAccess):
-    """A job of which there is no record here: the backend is asked each time."""
+    """A job without a record here: every call asks the backend."""
 
     def __init__(self, ref: JobRef) -> None:
         super().__init__(ref.backend, ref.native_id, ref.native_id)
         self._native_id = ref.native_id
 
-    def look(self) -> JobStatus:
-        """Where the job is."""
+    def observe(self) -> JobStatus:
+        """The job's present status."""
         return self.system.status(self._native_id)
 
     def cancel(self) -> JobStatus:
         """Ask it to stop."""
-        self.able("cancel").cancel(self._native_id)
-        return self.look()
+        self.require_verb("cancel").cancel(self._native_id)
+        return self.observe()
 
     def resume(self) -> None:
-        """Go on with it."""
-        self.able("resume").resume(self._native_id)
+        """Continue it."""
+        self.require_verb("resume").resume(self._native_id)
 
 
-def look_up(store: "Store", ref: str) -> JobAccess:
+def find_job(store: "Store", ref: str) -> JobAccess:
     """Find a job by ``backend:native-id``, ``backend:id``, or its bare id.
 
     Raises:
@@ -117,5 +117,5 @@ def look_up(store: "Store", ref: str) -> JobAccess:
     if record is not None:
         return StoredJob(store, record)
     if ":" not in ref:
-        raise JobNotFound(f"no job {ref!r} is recorded here", hint="ftsdk jobs lists those that are")
+        raise JobNotFound(f"no job {ref!r} is recorded here", hint="ftsdk jobs lists the recorded ones")
     return UnrecordedJob(JobRef.parse(ref))

@@ -1,86 +1,94 @@
-"""What is done with a job that exists: observe it, cancel it, resume it."""
+"""Observe, cancel and resume a job that is recorded."""
 
 from typing import TYPE_CHECKING
 
 from ftsdk.backend import Backend, Verb
-from ftsdk.client.submission import REFUSALS, claim, finish, if_still, in_hand, refuse_in_hand, settle
+from ftsdk.client.submission import (
+    REFUSALS,
+    claim,
+    is_claimed,
+    refuse_claimed,
+    resolve_submission,
+    send_interrupted,
+    set_status_if_unchanged,
+)
 from ftsdk.errors import AmbiguousError, BackendError, JobNotReady, UnreachableError
 from ftsdk.job_types import JobState, JobStatus
 from ftsdk.redact import redact
 from ftsdk.store.record import RESUMING, JobRecord
 
-if TYPE_CHECKING:  # the database library is slow to import, and not everybody gets as far
+if TYPE_CHECKING:  # the database library is slow to import, and some callers do not need it
     from ftsdk.store.store import Store
 
 _TEXTS = ("stage", "raw_status", "message", "hint")
 
 
 def observe(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Ask the backend about a job, and keep what it says; a final state is not asked about again.
+    """Ask the backend about a job, and store its answer; a final state is not asked about again.
 
-    When the backend cannot be reached, the record comes back as last known, with a warning.
+    Where the backend cannot be reached, the record is the last known one, with a warning.
     """
-    if record.state.done or in_hand(record):
+    if record.state.done or is_claimed(record):
         return record
     if record.native_id is None:
-        return settle(store, system, record)
+        return resolve_submission(store, system, record)
     try:
-        seen = system.status(record.native_id)
+        observation = system.status(record.native_id)
     except UnreachableError as error:
-        return record.but(status=with_warning(record.status, f"as last known: {redact(error.message)}"))
-    return _take_in(store, record, _without_secrets(seen))
+        return record.replace(status=with_warning(record.status, f"as last known: {redact(error.message)}"))
+    return _store_observation(store, record, _without_secrets(observation))
 
 
 def cancel(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Ask a job to stop; without effect on one that is done.
+    """Ask a job to stop; without effect on a finished one.
 
     Raises:
         JobNotReady: Another process is submitting or resuming it.
-        AmbiguousError: It cannot be told whether it was created.
+        AmbiguousError: It is not known whether it was created.
     """
     record = observe(store, system, record)
     if record.state.done:
         return record
-    refuse_in_hand(record)
+    refuse_claimed(record)
     if record.native_id is None:
         return _cancel_unsent(store, record)
-    require(system, "cancel")
+    require_verb(system, "cancel")
     system.cancel(record.native_id)
-    return observe(store, system, store.update(record.id, "cancel", _cancelling))
+    return observe(store, system, store.update(record.id, "cancel", _as_cancelling))
 
 
 def resume(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Go on with a job that failed or was cancelled, or send one whose submission broke off.
+    """Continue a job that failed or was cancelled, or send one whose submission was interrupted.
 
     Raises:
-        JobNotReady: The job is in another state, or another process has it in hand.
-        AmbiguousError: It cannot be told whether it was created.
+        JobNotReady: The job is in another state, or another process has claimed it.
+        AmbiguousError: It is not known whether it was created.
         BackendError: The backend cannot resume.
     """
     record = observe(store, system, record)
     if record.native_id is None:
-        return finish(store, system, record)
-    refuse_in_hand(record)
+        return send_interrupted(store, system, record)
+    refuse_claimed(record)
     if record.state not in (JobState.FAILED, JobState.CANCELLED):
         raise JobNotReady(f"{record.ref} is {record.state.value}: there is nothing to resume", ref=record.ref)
-    require(system, "resume")
+    require_verb(system, "resume")
     return _resume(store, system, claim(store, record, RESUMING), record)
 
 
-def require(system: Backend, verb: Verb) -> None:
-    """Refuse what the backend does not declare.
+def require_verb(system: Backend, verb: Verb) -> None:
+    """Refuse a verb that the backend does not declare.
 
     Raises:
         BackendError: It does not declare the verb.
     """
     if verb not in system.capabilities().verbs:
         raise BackendError(
-            f"the backend {system.name!r} cannot do this: {verb}", hint="ftsdk backends shows what each can do"
+            f"the backend {system.name!r} does not support this: {verb}", hint="ftsdk backends lists what each supports"
         )
 
 
-def successor(old: JobStatus, new: JobStatus) -> JobStatus:
-    """What is known after ``new`` was observed: a final state stays, and a job that shall stop runs on as such."""
+def next_status(old: JobStatus, new: JobStatus) -> JobStatus:
+    """The status after ``new`` was observed: a final state stays, and a job that was asked to stop is cancelling."""
     if old.state.done:
         return old
     if old.state is JobState.CANCELLING and new.state in (JobState.QUEUED, JobState.RUNNING):
@@ -93,17 +101,18 @@ def with_warning(status: JobStatus, warning: str) -> JobStatus:
     return status.model_copy(update={"warnings": (*status.warnings, warning)})
 
 
-def _take_in(store: "Store", record: JobRecord, seen: JobStatus) -> JobRecord:
-    if successor(record.status, seen) == record.status:
+def _store_observation(store: "Store", record: JobRecord, observation: JobStatus) -> JobRecord:
+    if next_status(record.status, observation) == record.status:
         return record
 
     def observed(now: JobRecord) -> JobRecord:
-        stale = now.attempt != record.attempt  # it was resumed since the backend was asked
-        return now if stale else now.but(status=successor(now.status, seen))
+        # The job may have been resumed since the backend was asked; its answer is about the attempt before.
+        stale = now.attempt != record.attempt
+        return now if stale else now.replace(status=next_status(now.status, observation))
 
     now = store.update(record.id, "observed", observed)
-    if now.state is not seen.state and now.state.done:
-        store.note(record.id, "ignored", {"state": seen.state.value, "raw_status": seen.raw_status})
+    if now.state is not observation.state and now.state.done:
+        store.note(record.id, "ignored", {"state": observation.state.value, "raw_status": observation.raw_status})
     return now
 
 
@@ -111,27 +120,30 @@ def _cancel_unsent(store: "Store", record: JobRecord) -> JobRecord:
     if record.state is JobState.UNKNOWN:
         raise AmbiguousError(f"{record.ref}: {record.status.message}", hint=record.status.hint)
     status = JobStatus(state=JobState.CANCELLED, message="it was never sent")
-    return store.update(record.id, "cancelled", if_still(record, status))
+    return store.update(record.id, "cancelled", set_status_if_unchanged(record, status))
 
 
-def _cancelling(record: JobRecord) -> JobRecord:
+def _as_cancelling(record: JobRecord) -> JobRecord:
     if record.state.done:
         return record
-    return record.but(status=record.status.model_copy(update={"state": JobState.CANCELLING}))
+    return record.replace(status=record.status.model_copy(update={"state": JobState.CANCELLING}))
 
 
 def _resume(store: "Store", system: Backend, claimed: JobRecord, before: JobRecord) -> JobRecord:
     try:
         system.resume(before.native_id or "")
     except REFUSALS:
-        store.update(claimed.id, "resume refused", lambda now: now.but(status=before.status, attempt=before.attempt))
+        store.update(
+            claimed.id, "resume refused", lambda now: now.replace(status=before.status, attempt=before.attempt)
+        )
         raise
-    except BaseException:  # it may have begun: let the next observation tell
-        store.update(claimed.id, "resume broke off", lambda now: now.but(submitter=None))
+    except BaseException:
+        # The resume may have begun all the same. Without a submitter the next observation asks the backend.
+        store.update(claimed.id, "resume broke off", lambda now: now.replace(submitter=None))
         raise
-    return store.update(claimed.id, "resumed", lambda now: now.but(status=JobStatus(state=JobState.QUEUED)))
+    return store.update(claimed.id, "resumed", lambda now: now.replace(status=JobStatus(state=JobState.QUEUED)))
 
 
 def _without_secrets(status: JobStatus) -> JobStatus:
-    clean: dict[str, object] = {name: redact(getattr(status, name)) for name in _TEXTS}
-    return status.model_copy(update={**clean, "warnings": tuple(redact(warning) for warning in status.warnings)})
+    texts: dict[str, object] = {name: redact(getattr(status, name)) for name in _TEXTS}
+    return status.model_copy(update={**texts, "warnings": tuple(redact(warning) for warning in status.warnings)})

@@ -10,34 +10,35 @@ from ftsdk.errors import ArtifactError
 
 
 @contextmanager
-def cleared(folder: Path, *, force: bool) -> Iterator[Path]:
-    """The folder, fit to fetch into: missing, empty, or holding an artifact, which the backend compares.
+def prepared(folder: Path, *, force: bool) -> Iterator[Path]:
+    """The folder, ready to fetch into: missing, empty, or holding an artifact, which the backend compares.
 
     Args:
-        folder: Where the artifact shall be.
+        folder: The folder for the artifact.
         force: Rename a folder that is in the way, to ``NAME.before-TIME``; it comes back when the block fails.
 
     Raises:
         ArtifactError: Something is in the way, and ``force`` is not set.
     """
     folder = folder.expanduser().absolute()
-    if not _in_the_way(folder, force=force):
+    if not _is_in_the_way(folder, force=force):
         yield folder
         return
     if not force:
         raise ArtifactError(
             f"{folder} exists and is not empty", hint="give another folder, or force=True (--force) to rename this one"
         )
-    aside = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6}")
-    folder.rename(aside)
+    # The time in nanoseconds keeps apart two fetches in one second.
+    backup = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6}")
+    folder.rename(backup)
     try:
         yield folder
     except BaseException:
-        aside.rename(folder)
+        backup.rename(folder)
         raise
 
 
-def _in_the_way(folder: Path, *, force: bool) -> bool:
+def _is_in_the_way(folder: Path, *, force: bool) -> bool:
     if not folder.is_dir():
         return folder.exists()
     return any(folder.iterdir()) and (force or not (folder / MANIFEST).is_file())

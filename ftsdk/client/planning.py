@@ -1,4 +1,4 @@
-"""From what the user gave to a plan: read the spec, choose the backend, check its options and the rows, translate."""
+"""From a spec to a plan: read the spec, choose the backend, check its options and the rows, translate."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -17,16 +17,16 @@ from ftsdk.spec import GRPO, PPO, Dataset, JobSpec
 from ftsdk.spec.validation_messages import NO_SUCH_FIELD, problems_of
 
 SpecLike = JobSpec | Mapping[str, Any] | str | Path
-"""A spec, its fields, or the file that it is in."""
+"""A spec, its fields, or a file with it."""
 
 
 def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False) -> tuple[Backend, Plan]:
-    """Plan a job on the backend that call, environment, spec and files choose; nothing is sent.
+    """Plan a job on the backend that call, environment, spec or configuration choose; nothing is sent.
 
     Args:
         source: The spec.
-        backend: The backend, over all that is written elsewhere.
-        strict: Refuse advice that would be set aside.
+        backend: The backend; it overrides environment, spec and configuration.
+        strict: Refuse advice that would be ignored.
 
     Raises:
         SpecError: The spec is wrong, or holds a secret.
@@ -35,12 +35,12 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
         BackendNotFound: No installed backend has the name.
         MissingExtra: A package that the backend needs is not installed.
     """
-    system, spec, options = _settled(read_spec(source), backend)
+    system, spec, options = _resolve_backend(read_spec(source), backend)
     name = system.name
     warnings = list(_check_other_options(spec, name))
     report = check_rows(spec, warnings)
-    warnings += _remarks(spec, report)
-    plan = _translated(system, spec, options)
+    warnings += _spec_warnings(spec, report)
+    plan = _translate(system, spec, options)
     if strict and plan.set_aside:
         raise UnsupportedSpec(name, [Problem(note.field, note.text) for note in plan.set_aside])
     plan = plan.model_copy(update={"data": report, "warnings": (*plan.warnings, *warnings)})
@@ -48,43 +48,44 @@ def draft(source: SpecLike, *, backend: str | None = None, strict: bool = False)
     return system, plan
 
 
-def request(spec: JobSpec, *, backend: str | None = None, others: bool = True) -> Plan:
-    """The request alone, without a look at the rows; errors as of :func:`draft`, but for those of the rows.
+def request(spec: JobSpec, *, backend: str | None = None, name_alternatives: bool = True) -> Plan:
+    """The request alone, without reading the rows; errors are those of :func:`draft`, except for the rows.
 
     Args:
         spec: The spec.
         backend: As for :func:`draft`.
-        others: Whether a refusal names the backends that can.
+        name_alternatives: Whether a refusal names the backends that support the spec.
     """
-    system, spec, options = _settled(spec, backend)
-    return _translated(system, spec, options) if others else system.plan(spec, options)
+    system, spec, options = _resolve_backend(spec, backend)
+    return _translate(system, spec, options) if name_alternatives else system.plan(spec, options)
 
 
 def check_rows(spec: JobSpec, warnings: list[str] | None = None) -> DataReport | None:
-    """The report on the rows to train on, where they are on this machine; warnings are added to the list.
+    """The report on the rows, where they are on this machine; warnings are appended to the list.
 
     Raises:
         DataError: The rows are wrong.
-        SpecError: None would be left to train on.
+        SpecError: No rows would be left to train on.
     """
     warnings = [] if warnings is None else warnings
-    report = _checked(spec.dataset, "dataset", spec, warnings)
+    report = _check_dataset(spec.dataset, "dataset", spec, warnings)
     if report is not None and spec.val_size >= max(report.rows, 1):
         problem = Problem("val_size", f"it would hold out {spec.val_size:g} of {report.rows} rows", "lower it")
         raise SpecError("no rows would be left to train on", problems=[problem])
     if spec.eval_dataset is not None:
-        report = _with_files_of(report, _checked(spec.eval_dataset, "eval_dataset", spec, warnings))
+        report = _with_hashes_of(report, _check_dataset(spec.eval_dataset, "eval_dataset", spec, warnings))
     return report
 
 
-def _settled(spec: JobSpec, backend: str | None) -> tuple[Backend, JobSpec, Options]:
-    """The backend, and the spec with its options, wherever they are written."""
-    name, configured = _chosen(spec, backend)
+def _resolve_backend(spec: JobSpec, backend: str | None) -> tuple[Backend, JobSpec, Options]:
+    """The backend, and the spec with the options of spec and configuration."""
+    name, configured = _choose_backend(spec, backend)
     system = plugins.load_backend(name)
-    if configured:  # the spec tells the whole story: what the job is run with is stored with it
+    if configured:
+        # The configuration's options become part of the spec: what a job runs with is stored with it.
         merged = {**configured, **spec.backend_options.get(name, {})}
         spec = spec.model_copy(update={"backend_options": {**spec.backend_options, name: merged}})
-    return system, spec, _validated(system, spec.backend_options.get(name, {}))
+    return system, spec, _validate_options(system, spec.backend_options.get(name, {}))
 
 
 def read_spec(source: SpecLike) -> JobSpec:
@@ -96,7 +97,7 @@ def read_spec(source: SpecLike) -> JobSpec:
     return load_spec(source)
 
 
-def _chosen(spec: JobSpec, backend: str | None) -> tuple[str, Mapping[str, Any]]:
+def _choose_backend(spec: JobSpec, backend: str | None) -> tuple[str, Mapping[str, Any]]:
     """The backend's name, and its options from configuration files."""
     from ftsdk.config import resolve  # noqa: PLC0415 - reads files; those who only ask for a status need none
 
@@ -104,20 +105,21 @@ def _chosen(spec: JobSpec, backend: str | None) -> tuple[str, Mapping[str, Any]]
     return choice.backend, choice.options
 
 
-def _validated(system: Backend, options: Mapping[str, Any]) -> Options:
+def _validate_options(system: Backend, options: Mapping[str, Any]) -> Options:
     try:
         return system.Options.model_validate(dict(options))
     except ValidationError as error:
-        problems = [_of_options(system, problem) for problem in problems_of(error)]
-    # outside the except clause: Pydantic's error holds the values, and one may be a secret in the wrong place
+        problems = [_name_option(system, problem) for problem in problems_of(error)]
+    # Outside the except clause, so that Pydantic's error is not its cause: it holds the values, and one may be a secret
+    # in the wrong place.
     raise SpecError(f"the options of the backend {system.name!r} are wrong", problems=problems)
 
 
-def _of_options(system: Backend, problem: Problem) -> Problem:
-    """With the whole name of the option, and the nearest one where there is none of the name."""
-    known = sorted(system.Options.model_fields)
+def _name_option(system: Backend, problem: Problem) -> Problem:
+    """The problem with the option's full name, and the nearest one where the name does not exist."""
+    names = sorted(system.Options.model_fields)
     fix = (
-        nearest(problem.where, known, f"there are: {', '.join(known)}")
+        nearest(problem.where, names, f"there are: {', '.join(names)}")
         if problem.what == NO_SUCH_FIELD
         else problem.fix
     )
@@ -130,25 +132,25 @@ def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
     for name, options in spec.backend_options.items():
         if name not in names:
             listed = plugins.listed_backend_names()
-            fix = nearest(name, listed, f"installed: {', '.join(listed)}")
+            fix = nearest(name, names, f"installed: {', '.join(listed)}")
             raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
         if name != active:
             try:
-                _validated(plugins.load_backend(name), options)
+                _validate_options(plugins.load_backend(name), options)
             except MissingExtra as error:
                 yield f"backend_options.{name} were not checked: {error.message}"
 
 
-def _remarks(spec: JobSpec, report: DataReport | None) -> Iterator[str]:
-    """What a spec can say, and hardly means."""
+def _spec_warnings(spec: JobSpec, report: DataReport | None) -> Iterator[str]:
+    """Warnings of settings that are valid, but hardly intended."""
     steps = spec.training.max_steps
     if steps is None and report is not None and not isinstance(spec.method, PPO | GRPO):
         steps = math.ceil(steps_of(spec, report.rows))
     if steps and (warmup := spec.training.warmup_steps or 0) >= steps:
-        yield f"training.warmup_steps={warmup}: the learning rate would never come to its peak in {steps} steps"
+        yield f"training.warmup_steps={warmup}: the learning rate would never reach its peak in {steps} steps"
 
 
-def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -> DataReport | None:
+def _check_dataset(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -> DataReport | None:
     """The report on a local dataset's rows; a warning instead for rows that are elsewhere."""
     from ftsdk.data import check, is_local  # noqa: PLC0415 - only a plan reads rows
 
@@ -160,49 +162,49 @@ def _checked(dataset: Dataset, field: str, spec: JobSpec, warnings: list[str]) -
     return report
 
 
-def _with_files_of(report: DataReport | None, second: DataReport | None) -> DataReport | None:
-    """The report on the rows to learn from, with the hashes of the held-out rows' files beside its own."""
+def _with_hashes_of(report: DataReport | None, second: DataReport | None) -> DataReport | None:
+    """The report on the training rows, with the hashes of the held-out rows' files beside its own."""
     if report is None or second is None:
         return report
     return report.model_copy(update={"sha256": {**second.sha256, **report.sha256}})
 
 
-def _translated(system: Backend, spec: JobSpec, options: Options) -> Plan:
+def _translate(system: Backend, spec: JobSpec, options: Options) -> Plan:
     try:
         return system.plan(spec, options)
     except UnsupportedSpec as error:
-        able = _others_that_can(spec, system.name)
-        raise UnsupportedSpec(system.name, error.problems, backends_that_can=able) from error
+        alternatives = _alternatives(spec, system.name)
+        raise UnsupportedSpec(system.name, error.problems, backends_that_can=alternatives) from error
 
 
-def _others_that_can(spec: JobSpec, but: str) -> list[str]:
-    return [name for name in plugins.listed_backend_names() if name != but and _can(name, spec)]
+def _alternatives(spec: JobSpec, excluded: str) -> list[str]:
+    return [name for name in plugins.listed_backend_names() if name != excluded and _supports(name, spec)]
 
 
-def _can(name: str, spec: JobSpec) -> bool:
+def _supports(name: str, spec: JobSpec) -> bool:
     try:
         system = plugins.load_backend(name)
-        system.plan(spec, _validated(system, spec.backend_options.get(name, {})))
+        system.plan(spec, _validate_options(system, spec.backend_options.get(name, {})))
     except FtsdkError:
         return False
     return True
 
 
 def _refuse_secrets(plan: Plan) -> None:
-    """Keep out of the plan, which is stored and shown, what is secret in this environment.
+    """Refuse a plan that contains a secret of this environment: plans are stored and shown.
 
     Raises:
-        SpecError: A secret is in it.
+        SpecError: It contains one.
     """
     leaves = _leaves(plan.model_dump(mode="json", include={"spec", "native", "command"}, exclude_unset=True))
     problems = [
-        Problem(where, "this is a secret of your environment") for where, text in leaves if redact(text) != text
+        Problem(where, "this is a secret from your environment") for where, text in leaves if redact(text) != text
     ]
     if problems:
         raise SpecError(
             "a secret would be stored with the job",
             problems=problems,
-            hint="take it out; backends read keys themselves",
+            hint="remove it; backends read keys from the environment",
         )
 
 

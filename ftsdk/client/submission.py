@@ -1,7 +1,7 @@
 """Submit a job so that a crash at any point neither loses it nor makes it twice.
 
 The record is durable before the backend is called. Whatever then goes wrong, the backend's ``find`` decides, by the
-job's token, whether anything was created; where it cannot tell, the job is parked as ``unknown``, and nothing more is
+job's token, whether anything was created; where it cannot decide, the job is parked as ``unknown``, and nothing is
 created until it can.
 """
 
@@ -27,7 +27,7 @@ from ftsdk.job_types import JobState, JobStatus, Reason
 from ftsdk.redact import redact
 from ftsdk.store.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 
-if TYPE_CHECKING:  # the database library is slow to import, and not everybody gets as far
+if TYPE_CHECKING:  # the database library is slow to import, and some callers do not need it
     from ftsdk.store.store import Store
 
 REFUSALS = (InputError, RejectedError, AuthError, BackendNotFound, MissingExtra)
@@ -35,16 +35,16 @@ REFUSALS = (InputError, RejectedError, AuthError, BackendNotFound, MissingExtra)
 
 
 def submit(store: "Store", system: Backend, plan: Plan, key: str | None = None) -> JobRecord:
-    """Record a job and send it; with a key that was used before, finish that submission instead.
+    """Record a job and send it; with a key that was used before, complete that submission instead.
 
     Raises:
         InputError: The key is no printable line.
         KeyMismatch: The key was used for another spec.
-        AmbiguousError: It cannot be told whether the job was created; it is parked.
-        FtsdkError: Why it was not created.
+        AmbiguousError: It is not known whether the job was created; it is parked.
+        FtsdkError: It was not created, with the reason.
     """
     if key is not None and not (key and key.isprintable()):
-        raise InputError("the submit key is empty or not printable", hint="take a word or a line, such as nightly-42")
+        raise InputError("the submit key is empty or not printable", hint="use a word or a line, such as nightly-42")
     record, is_new = store.create(JobRecord.new(plan, key=key, submitter=mine()))
     if is_new:
         return _send(store, system, record)
@@ -53,37 +53,39 @@ def submit(store: "Store", system: Backend, plan: Plan, key: str | None = None) 
             f"the key {key!r} belongs to the job {record.ref}, which has another spec",
             hint="use another key for another job",
         )
-    record = settle(store, system, record)
-    if record.native_id or in_hand(record) or record.state is JobState.CANCELLED:
+    record = resolve_submission(store, system, record)
+    if record.native_id or is_claimed(record) or record.state is JobState.CANCELLED:
         return record
-    return finish(store, system, record)
+    return send_interrupted(store, system, record)
 
 
-def in_hand(record: JobRecord) -> bool:
-    """Whether a living process is submitting or resuming the job at this moment."""
-    at_it = record.state is JobState.PENDING and record.status.stage in (SUBMITTING, RESUMING)
-    return at_it and record.submitter is not None and is_alive(record.submitter)
+def is_claimed(record: JobRecord) -> bool:
+    """Whether a live process is submitting or resuming the job right now."""
+    claimed = record.state is JobState.PENDING and record.status.stage in (SUBMITTING, RESUMING)
+    return claimed and record.submitter is not None and is_alive(record.submitter)
 
 
-def settle(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Find out what became of a submission that nobody works on any more: adopted, interrupted, or parked."""
-    if record.native_id or record.state.done or in_hand(record):
+def resolve_submission(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
+    """Find out what became of a submission whose process has ended: adopted, interrupted, or parked."""
+    if record.native_id or record.state.done or is_claimed(record):
         return record
+    # Neither the error nor its absence says whether a job exists: a request may have arrived although its answer did
+    # not, or the process may have died between the two. Only the backend's own list can tell, by the token.
     try:
         native_id = system.find(record.token, _plan(record))
     except BackendError as error:
-        return store.update(record.id, "parked", if_still(record, _parked(record, error)))
+        return store.update(record.id, "parked", set_status_if_unchanged(record, _parked_status(record, error)))
     if native_id:
         return _adopt(store, record, native_id)
-    return store.update(record.id, INTERRUPTED, if_still(record, _interrupted(record)))
+    return store.update(record.id, INTERRUPTED, set_status_if_unchanged(record, _interrupted_status(record)))
 
 
-def finish(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Send a job that was never created over there, under the same token.
+def send_interrupted(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
+    """Send a job that was never created, under the same token.
 
     Raises:
-        JobNotReady: Another process is at it.
-        AmbiguousError: It cannot be told whether it was created.
+        JobNotReady: Another process sends it.
+        AmbiguousError: It is not known whether it was created.
     """
     if record.state is JobState.UNKNOWN:
         raise AmbiguousError(f"{record.ref}: {record.status.message}", hint=record.status.hint)
@@ -91,45 +93,48 @@ def finish(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
 
 
 def claim(store: "Store", record: JobRecord, stage: str) -> JobRecord:
-    """Take a job in hand, so that of two processes only one acts.
+    """Claim a job for this process, so that of two processes only one acts.
 
     Raises:
-        JobNotReady: Another process has it in hand, or was faster.
+        JobNotReady: Another process has claimed it, or has changed it since it was read.
     """
 
-    def take(now: JobRecord) -> JobRecord:
-        refuse_in_hand(now)
+    # The store runs this in a write transaction, on the record as it is at that moment. Both checks are needed: the
+    # claim of a process that has died leaves no claim, but a new revision.
+    def set_claim(now: JobRecord) -> JobRecord:
+        refuse_claimed(now)
         if now.rev != record.rev:
-            raise JobNotReady(f"{now.ref} was changed by another process just now", ref=now.ref, hint="look again")
-        return now.but(
+            hint = f"ftsdk status {now.ref}"
+            raise JobNotReady(f"{now.ref} was changed by another process just now", ref=now.ref, hint=hint)
+        return now.replace(
             status=JobStatus(state=JobState.PENDING, stage=stage),
             submitter=mine(),
             attempt=now.attempt + now.state.done,
         )
 
-    return store.update(record.id, stage, take)
+    return store.update(record.id, stage, set_claim)
 
 
-def refuse_in_hand(record: JobRecord) -> None:
-    """Leave a job alone that another process has in hand.
+def refuse_claimed(record: JobRecord) -> None:
+    """Refuse to act on a job that a live process has claimed.
 
     Raises:
         JobNotReady: One has.
     """
-    if in_hand(record) and record.submitter:
+    if is_claimed(record) and record.submitter:
         raise JobNotReady(
-            f"the process {record.submitter.pid} is {record.status.stage} {record.ref} at this moment",
+            f"the process {record.submitter.pid} is {record.status.stage} {record.ref} right now",
             ref=record.ref,
-            hint="wait until it has done so",
+            hint="wait until it has finished",
         )
 
 
-def failure(error: FtsdkError) -> JobStatus:
+def failed_status(error: FtsdkError) -> JobStatus:
     """The status of a job that was refused."""
     reason = getattr(error, "reason", _REASONS.get(type(error), Reason.PROVIDER_ERROR))
-    known = reason if reason in set(Reason) else Reason.PROVIDER_ERROR
+    valid_reason = reason if reason in set(Reason) else Reason.PROVIDER_ERROR
     return JobStatus(
-        state=JobState.FAILED, reason=Reason(known), message=redact(error.message), hint=redact(error.hint)
+        state=JobState.FAILED, reason=Reason(valid_reason), message=redact(error.message), hint=redact(error.hint)
     )
 
 
@@ -137,69 +142,73 @@ _REASONS: dict[type[FtsdkError], Reason] = {AuthError: Reason.AUTH, DataError: R
 
 
 def _send(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Submit a job that this process has in hand."""
+    """Submit a job that this process has claimed."""
     try:
-        native_id = system.submit(_plan(record), record.token, _keeper(store, record))
+        native_id = system.submit(_plan(record), record.token, _fact_recorder(store, record))
     except REFUSALS as error:
-        status = failure(error)
-        store.update(record.id, "refused", lambda now: now.but(status=status))
+        status = failed_status(error)
+        store.update(record.id, "refused", lambda now: now.replace(status=status))
         raise
     except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the request may be on its way
-        return _look_behind(store, system, record, error)
+        return _resolve_after_error(store, system, record, error)
     return _adopt(store, record, native_id)
 
 
 def _plan(record: JobRecord) -> Plan:
-    """The recorded plan, with what earlier attempts to submit it kept."""
+    """The recorded plan, with the facts that earlier attempts recorded."""
     return Plan.model_validate({**record.plan, "facts": record.facts})
 
 
-def _keeper(store: "Store", record: JobRecord) -> Record:
-    def keep(**facts: str) -> None:
-        kept = {name: redact(value) for name, value in facts.items()}
-        store.update(record.id, "facts", lambda now: now.but(facts={**now.facts, **kept}))
+def _fact_recorder(store: "Store", record: JobRecord) -> Record:
+    def record_facts(**facts: str) -> None:
+        redacted = {name: redact(value) for name, value in facts.items()}
+        store.update(record.id, "facts", lambda now: now.replace(facts={**now.facts, **redacted}))
 
-    return keep
+    return record_facts
 
 
-def _look_behind(store: "Store", system: Backend, record: JobRecord, error: BaseException) -> JobRecord:
-    """After a broken submission, let ``find`` tell what there is."""
-    released = store.update(record.id, "broke off", lambda now: now.but(submitter=None))
-    settled = settle(store, system, released)
-    if settled.native_id and isinstance(error, Exception):
+def _resolve_after_error(store: "Store", system: Backend, record: JobRecord, error: BaseException) -> JobRecord:
+    """After an interrupted submission, let ``find`` decide what exists."""
+    # The claim ends first: while this live process holds it, the submission would not be resolved.
+    released = store.update(record.id, "broke off", lambda now: now.replace(submitter=None))
+    resolved = resolve_submission(store, system, released)
+    # Ctrl-C and the like go on to the caller, also where the job exists: it is recorded, and status finds it.
+    if resolved.native_id and isinstance(error, Exception):
         store.note(record.id, "adopted after an error", {"error": type(error).__name__})
-        return settled
+        return resolved
     if isinstance(error, FtsdkError):
-        error.hint = settled.status.hint or error.hint
+        error.hint = resolved.status.hint or error.hint
     else:
-        error.add_note(f"{settled.ref} is {settled.status}. {settled.status.hint}")
+        error.add_note(f"{resolved.ref} is {resolved.status}. {resolved.status.hint}")
     raise error
 
 
 def _adopt(store: "Store", record: JobRecord, native_id: str) -> JobRecord:
     status = JobStatus(state=JobState.QUEUED)
+    # Two processes may find the same job; the first native id stays, with the states that were observed since.
     return store.update(
-        record.id, "created", lambda now: now if now.native_id else now.but(native_id=native_id, status=status)
+        record.id, "created", lambda now: now if now.native_id else now.replace(native_id=native_id, status=status)
     )
 
 
-def _interrupted(record: JobRecord) -> JobStatus:
+def _interrupted_status(record: JobRecord) -> JobStatus:
     return JobStatus(
         state=JobState.PENDING,
         stage=INTERRUPTED,
-        message="its submission broke off before anything was created",
+        message="its submission was interrupted before anything was created",
         hint=f"ftsdk resume {record.id}",
     )
 
 
-def _parked(record: JobRecord, error: FtsdkError) -> JobStatus:
+def _parked_status(record: JobRecord, error: FtsdkError) -> JobStatus:
     return JobStatus(
         state=JobState.UNKNOWN,
-        message=f"it cannot be told whether the job was created: {redact(error.message)}",
-        hint=f"ftsdk status {record.id} looks again; nothing is created twice",
+        message=f"it is not known whether the job was created: {redact(error.message)}",
+        hint=f"ftsdk status {record.id} checks again; nothing is created twice",
     )
 
 
-def if_still(record: JobRecord, status: JobStatus) -> Callable[[JobRecord], JobRecord]:
-    """Set the status, unless the record has changed since it was read."""
-    return lambda now: now.but(status=status) if now.rev == record.rev else now
+def set_status_if_unchanged(record: JobRecord, status: JobStatus) -> Callable[[JobRecord], JobRecord]:
+    """A change for the store: set the status, unless the record has changed since it was read."""
+    # Optimistic: no lock is held while a backend is asked, which may take minutes. Whoever was faster knows more.
+    return lambda now: now.replace(status=status) if now.rev == record.rev else now

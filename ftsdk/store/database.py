@@ -1,4 +1,4 @@
-"""Open the database of job records: SQLite in a file of the user's own, or whatever ``FTSDK_DATABASE_URL`` names."""
+"""Open the database of job records: SQLite in a file, or the database that ``FTSDK_DATABASE_URL`` names."""
 
 import os
 import sqlite3
@@ -72,23 +72,23 @@ CHANGES = Table(
 _SCHEMA = Table("ftsdk_schema", _tables, Column("version", Integer, primary_key=True))
 
 _STEPS = (_tables.create_all,)
-"""From each version of the schema to the next; the first makes it. Add behind, change none."""
+"""From each version of the schema to the next; the first makes it. Append new ones, and never change one."""
 
 # Rollback journal, not WAL: SQLite before 3.51.3 can lose commits in WAL mode, and WAL fails on network folders.
 _PRAGMAS = ("foreign_keys = ON", "journal_mode = TRUNCATE", "synchronous = FULL")
 
 _NEXT_STEPS = {
-    "SQLITE_FULL": "the disk is full: make room, then try again",
-    "SQLITE_IOERR": "the disk cannot be written or read: look for a full or failing disk, then try again",
-    "SQLITE_READONLY": "the file or its folder is read-only for you: change that, or set FTSDK_HOME to another folder",
-    "SQLITE_CANTOPEN": "the file cannot be opened: look at its rights, or set FTSDK_HOME to another folder",
-    "SQLITE_CORRUPT": "the file is damaged: move it aside, and the next command restores the records beside it",
-    "SQLITE_NOTADB": "the file is no database: move it aside, and the next command restores the records beside it",
+    "SQLITE_FULL": "the disk is full: free some space, then try again",
+    "SQLITE_IOERR": "the disk cannot be written or read: check whether it is full or failing, then try again",
+    "SQLITE_READONLY": "the file or its folder is read-only: change that, or set FTSDK_HOME to another folder",
+    "SQLITE_CANTOPEN": "the file cannot be opened: check its permissions, or set FTSDK_HOME to another folder",
+    "SQLITE_CORRUPT": "the file is damaged: rename it, and the next command restores the records from their copies",
+    "SQLITE_NOTADB": "the file is no database: rename it, and the next command restores the records from their copies",
 }
 
 
 class Database:
-    """Transactions on the job records, each on a connection of its own, so that forks and threads are safe.
+    """Transactions on the job records, each on a connection of its own, so that forks and threads can use them.
 
     Args:
         url: An SQLAlchemy URL. None: ``FTSDK_DATABASE_URL``, or SQLite in ``jobs.db`` of the state folder.
@@ -106,26 +106,26 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self._translated(), self._engine.begin() as connection:
+        """A read-only transaction."""
+        with self._translate_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds the one right to write from its start; it is durable when the block has ended.
+        """A transaction that holds the write lock from its start; it is durable when the block has ended.
 
         Raises:
-            StoreBusy: Another process wrote for longer than the patience.
-            StoreError: The database cannot be written, with the next step.
+            StoreBusy: Another process held the lock for longer than the patience.
+            StoreError: The database cannot be written; with the next step.
         """
-        with self._translated(), self._engine.execution_options(ftsdk_writes=True).begin() as connection:
+        with self._translate_errors(), self._engine.execution_options(ftsdk_writes=True).begin() as connection:
             yield connection
 
     def prepare(self, fill: Callable[[Connection], object]) -> None:
-        """Make or renew the tables where needed.
+        """Create or migrate the tables where needed.
 
         Args:
-            fill: Is called when the tables are new, in the transaction that makes them.
+            fill: Called when the tables are new, in the transaction that creates them.
 
         Raises:
             StoreError: A newer ftsdk wrote them.
@@ -141,8 +141,9 @@ class Database:
                 fill(db)
 
     def _migrate(self, db: Connection) -> int:
-        """Take the missing steps, and tell the version before."""
-        version = _version(db)  # once more: another process may have been faster
+        """Run the missing steps, and return the version before them."""
+        # Read again under the write lock: another process may have migrated since the first look.
+        version = _version(db)
         if version > len(_STEPS):
             raise StoreError(
                 f"the job records in {self} have version {version}; this ftsdk knows versions up to {len(_STEPS)}",
@@ -157,15 +158,16 @@ class Database:
         return str(self.file) if self.file is not None else self.url.render_as_string()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except IntegrityError:
-            raise  # a name is taken: the store's own business
+            # A key, token or id is taken. The store expects this and handles it.
+            raise
         except (DBAPIError, sqlite3.Error) as error:
-            raise self._explained(error.orig if isinstance(error, DBAPIError) else error) from error
+            raise self._to_store_error(error.orig if isinstance(error, DBAPIError) else error) from error
 
-    def _explained(self, cause: BaseException | None) -> StoreError:
+    def _to_store_error(self, cause: BaseException | None) -> StoreError:
         code = str(getattr(cause, "sqlite_errorname", ""))
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return StoreBusy(f"another process holds the job records in {self}", hint="try again in a minute")
@@ -190,6 +192,7 @@ def _parse(text: str | None) -> URL:
 def _engine(url: URL, patience: float) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     try:
+        # Without a pool, no connection outlives its transaction: SQLite's must not be carried across a fork.
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": patience} if sqlite else {})
     except ModuleNotFoundError as error:
         raise MissingExtra("postgres", error.name or str(error)) from error
@@ -202,19 +205,21 @@ def _engine(url: URL, patience: float) -> Engine:
 
 
 def _set_up(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver starts no transactions; _begin does
+    # The driver must not start transactions: it would do so as late as the first write, and _begin decides which kind.
+    connection.isolation_level = None
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then writes fails at once when another one wrote in between, however patient.
+    # A transaction that reads first and then writes fails at once, without waiting for the timeout, when another one
+    # wrote in between: its snapshot is out of date. IMMEDIATE takes the write lock at the start, and waits for it.
     writes = connection.get_execution_options().get("ftsdk_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _create_private(file: Path) -> None:
-    """Make the file before SQLite does, for the user's eyes only; SQLite gives its journal the same mode."""
+    """Create the file before SQLite does, readable by the user alone; SQLite gives its journal the same mode."""
     try:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:

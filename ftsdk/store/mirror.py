@@ -1,4 +1,4 @@
-"""A copy of each job record in a file of its own, from which a lost or damaged database is made again."""
+"""A copy of each job record in a file of its own, from which a lost or damaged database is restored."""
 
 from pathlib import Path
 
@@ -8,26 +8,27 @@ from ftsdk.errors import Problem, StoreError
 from ftsdk.files import write_atomic
 from ftsdk.store.record import JobRecord
 
-_FLEETING = {"updated", "rev", "status"}  # what the backend tells again
+_VOLATILE = {"updated", "rev", "status"}
+"""Fields that a restored record need not have: the backend reports the status again."""
 
 
 class Mirror:
     """A folder with ``ID.json`` for each job.
 
     Args:
-        folder: Where; it is made when the first record comes.
+        folder: The folder; it is made with the first record.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, record: JobRecord, before: JobRecord | None = None) -> None:
-        """Copy the record, durably, unless nothing but the progress has changed.
+        """Copy the record, durably, unless only its progress has changed.
 
         Raises:
             StoreError: It cannot be written.
         """
-        if before is not None and _lasting(before) == _lasting(record):
+        if before is not None and _durable_part(before) == _durable_part(record):
             return
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -35,11 +36,11 @@ class Mirror:
         except OSError as error:
             raise StoreError(
                 f"the copy of the job record in {self.folder} cannot be written: {error.strerror}",
-                hint="make room and rights for it, then try again",
+                hint="check free disk space and permissions, then try again",
             ) from error
 
     def load(self) -> tuple[list[JobRecord], list[Problem]]:
-        """All records that can be read, oldest first, and what is wrong with the others."""
+        """All records that can be read, oldest first, and a problem for each of the others."""
         records, problems = [], []
         for file in self.folder.glob("*.json"):
             try:
@@ -49,5 +50,6 @@ class Mirror:
         return sorted(records, key=lambda record: record.created), problems
 
 
-def _lasting(record: JobRecord) -> object:
-    return record.state, record.model_copy(update=dict.fromkeys(_FLEETING))
+def _durable_part(record: JobRecord) -> object:
+    # The state is kept, although it is a part of the status: a final state must survive the loss of the database.
+    return record.state, record.model_copy(update=dict.fromkeys(_VOLATILE))

@@ -1,4 +1,4 @@
-"""What is kept about one job: enough to explain it, find it again, and finish what a crash broke off."""
+"""The record of one job: enough to explain it, to find it again, and to complete what a crash interrupted."""
 
 import hashlib
 import json
@@ -13,7 +13,8 @@ from ftsdk.job_types import JobRef, JobState, JobStatus, job_id
 from ftsdk.spec import Section
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-_TOKEN_LENGTH = 26  # 130 bits
+_TOKEN_LENGTH = 26
+"""Of 5 bits each: 130 bits, too many to guess and too many for two equal tokens."""
 
 SUBMITTING = "submitting"
 RESUMING = "resuming"
@@ -26,29 +27,29 @@ class JobRecord(Section):
     id: str
     """The method and the end of the token: ``sft-7f3k2m``."""
     token: str
-    """26 characters of ``[a-z2-7]``: what a backend leaves with the system, to find the job again."""
+    """26 characters of ``[a-z2-7]``: the backend passes it to the system, to find the job again."""
     key: str | None = None
     """The user's own name for this submission: the same key never makes a second job."""
     spec_hash: str
-    """Tells whether two submissions mean the same."""
+    """The same for two submissions of equal specs to one backend."""
     backend: str
     native_id: str | None = None
-    """The system's name for the job. None: nothing is known to exist over there."""
+    """The system's name for the job. None: no job is known to exist there."""
     name: str | None = None
     method: str
     model: str
     spec: Mapping[str, Any]
     """The spec as the user wrote it."""
     plan: Mapping[str, Any]
-    """The plan that is sent, also after a crash."""
+    """The plan that is sent, after a crash, too."""
     facts: Mapping[str, str] = {}
-    """What the backend noted while it submitted, such as the id of an uploaded file."""
+    """What the backend recorded during the submission, such as the id of an uploaded file."""
     status: JobStatus
     """The last observation."""
     attempt: int = 1
-    """How often the job was started; resuming counts."""
+    """The number of starts; each resume is one."""
     submitter: ProcessIdentity | None = None
-    """The process that is submitting or resuming it, or last did."""
+    """The process that is submitting or resuming it, or that did so last."""
     rev: int = 1
     """Counts the changes."""
     created: float
@@ -78,22 +79,22 @@ class JobRecord(Section):
         )
 
     def with_new_token(self) -> "JobRecord":
-        """The same record under another name, for when the name is taken."""
+        """The same record with another token and id."""
         token = new_token()
-        return self.but(token=token, id=job_id(self.method, token))
+        return self.replace(token=token, id=job_id(self.method, token))
 
-    def but(self, **changes: Any) -> "JobRecord":
+    def replace(self, **changes: Any) -> "JobRecord":
         """The same record with some fields changed."""
         return self.model_copy(update=changes)
 
     @property
     def state(self) -> JobState:
-        """Where the job is, as last observed."""
+        """The last observed state."""
         return self.status.state
 
     @property
     def ref(self) -> str:
-        """The string that finds the job from anywhere; by our own id until the system has named it."""
+        """The string that finds the job from any process; with our own id until the system's is known."""
         return str(JobRef(self.backend, self.native_id or self.id))
 
 
@@ -127,11 +128,11 @@ class RecordChange(Section):
 
 
 def new_token() -> str:
-    """A fresh token of 26 characters that nobody can guess."""
+    """A new random token of 26 characters."""
     return "".join(secrets.choice(_LETTERS) for _ in range(_TOKEN_LENGTH))
 
 
 def spec_hash(plan: Plan) -> str:
-    """The same for two submissions that ask the same backend for the same thing, with defaults written out or not."""
+    """The same for two submissions of equal specs to one backend, with defaults written out or not."""
     written = plan.spec.model_dump(mode="json", exclude_defaults=True, exclude={"backend"})
     return hashlib.sha256(json.dumps([plan.backend, written], sort_keys=True).encode()).hexdigest()

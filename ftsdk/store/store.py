@@ -1,6 +1,7 @@
-"""Keep the durable records of all jobs: each change is on disk before the next effect builds on it."""
+"""The durable records of all jobs: each change is on disk before an effect that depends on it."""
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -15,15 +16,17 @@ from ftsdk.store.mirror import Mirror
 from ftsdk.store.record import JobRecord, JobSummary, RecordChange
 
 _SUMMARY = [JOBS.c[name] for name in ("id", "name", "backend", "native_id", "method", "model", "status", "created")]
-_NO_NEWS = {"spec", "plan", "rev", "updated"}  # what a job's history need not repeat
-_TRIES = 10  # a clash of two names in a row is already unheard of
+_NOT_IN_HISTORY = {"spec", "plan", "rev", "updated"}
+"""Fields that never change, or that each entry has anyway."""
+_TRIES = 10
+"""For a free id; even two collisions in a row are next to impossible."""
 
 
 class Store:
     """The job records, safe to use from many processes at once.
 
-    Beside an SQLite file lies a folder ``records`` with a copy of each record; where the file is lost, the next store
-    to be opened restores the records from there.
+    Beside an SQLite file is a folder ``records`` with a copy of each record. Where the file is lost, the next store
+    that is opened restores the records from there.
 
     Args:
         url: An SQLAlchemy URL. None: ``FTSDK_DATABASE_URL``, or SQLite in the state folder.
@@ -37,27 +40,33 @@ class Store:
 
     @cached_property
     def _database(self) -> Database:
-        """The database, with its tables made."""
+        """The database, with its tables."""
         self._unprepared.prepare(self._restore)
         return self._unprepared
 
     def create(self, record: JobRecord) -> tuple[JobRecord, bool]:
-        """Keep a new record, and tell whether it is new: where its key was used before, that job's record comes back.
+        """Store a new record; where its key was used before, nothing is stored, and that job's record is returned.
 
         The record gets another token and id when they are taken.
 
+        Returns:
+            The record, and whether it is new.
+
         Raises:
-            StoreError: It cannot be written; nothing is kept.
+            StoreError: It cannot be written; nothing is stored.
         """
         for _ in range(_TRIES):
+            # The key is looked up in the transaction that stores the record, so that of two processes with one key only
+            # one stores a job. After an IntegrityError (token or id are taken, or a key on a database without a global
+            # write lock), the next try sees the record that was faster.
             with suppress(IntegrityError), self._database.write() as db:
-                known = record.key and _first(db, JOBS.c.key == record.key)
-                if known:
-                    return known, False
+                existing = record.key and _first(db, JOBS.c.key == record.key)
+                if existing:
+                    return existing, False
                 self._insert(db, record, "created")
                 return record, True
             record = record.with_new_token()
-        raise StoreError(f"no free id was found for a new job in {self._database}")
+        raise StoreError(f"no free id for a new job in {self._database}")
 
     def get(self, job_id: str) -> JobRecord:
         """The record with this id.
@@ -69,14 +78,16 @@ class Store:
             return _get(db, job_id)
 
     def find(self, ref: str) -> JobRecord | None:
-        """The record that a reference means: ``backend:native-id``, ``backend:id``, or the bare id."""
+        """The record of a reference: ``backend:native-id``, ``backend:id``, or the bare id."""
         if ":" not in ref:
-            wanted = [JOBS.c.id == ref]
+            conditions = [JOBS.c.id == ref]
         else:
             backend, native_id = JobRef.parse(ref)
-            wanted = [(JOBS.c.backend == backend) & (column == native_id) for column in (JOBS.c.native_id, JOBS.c.id)]
+            conditions = [
+                (JOBS.c.backend == backend) & (column == native_id) for column in (JOBS.c.native_id, JOBS.c.id)
+            ]
         with self._database.read() as db:
-            return next((found for where in wanted if (found := _first(db, where))), None)
+            return next((record for where in conditions if (record := _first(db, where))), None)
 
     def summaries(self, limit: int | None = None) -> list[JobSummary]:
         """All jobs, the newest first."""
@@ -92,77 +103,64 @@ class Store:
             rows = db.execute(query).mappings().all()
         return [RecordChange.model_validate({name: row[name] for name in columns}) for row in rows]
 
-    def update(self, job_id: str, what: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
+    def update(self, job_id: str, action: str, change: Callable[[JobRecord], JobRecord]) -> JobRecord:
         """Change one record, and write the change into the job's history.
 
         Args:
             job_id: The job.
-            what: What happens, in a word or two.
-            change: From the record as it is at this moment to the record as it shall be; pure, as it may run again.
-                The same record: nothing is written. An error: nothing is written, and it is raised.
+            action: What happens, in a word or two, for the history.
+            change: Returns the new record for the present one; pure, because it may run again. Where it returns an
+                equal record or raises an error, nothing is written.
 
         Returns:
             The record as it is now.
         """
+        # Compare and swap: SQLite's write lock covers the read and the write. Other databases may not lock the row that
+        # was read, so the write succeeds only on the revision that was read; otherwise the change runs again.
         while True:
             with self._database.write() as db:
                 old = _get(db, job_id)
                 new = change(old)
                 if new == old:
                     return old
-                new = new.but(rev=old.rev + 1, updated=time.time())
-                if self._replace(db, old, new, what):
+                new = new.replace(rev=old.rev + 1, updated=time.time())
+                if self._write_if_unchanged(db, old, new, action):
                     return new
 
-    def note(self, job_id: str, what: str, data: dict[str, object]) -> None:
-        """Write something into a job's history that changes nothing."""
+    def note(self, job_id: str, action: str, data: dict[str, object]) -> None:
+        """Add an entry to a job's history without changing its record."""
         with self._database.write() as db:
-            _log(db, _get(db, job_id), what, data)
-
-    def rebuild(self) -> list[str]:
-        """Put a damaged SQLite file aside, and make a new one from the copies of the records.
-
-        Returns:
-            What was done, in sentences.
-
-        Raises:
-            StoreError: The records are not in an SQLite file, or the copies cannot be read.
-        """
-        file, mirror = self._unprepared.file, self._mirror
-        if file is None or mirror is None:
-            raise StoreError(f"{self._unprepared} has no copies here", hint="restore it from its own backup")
-        aside = file.with_name(f"{file.name}.damaged-{time.time_ns()}")
-        for suffix in ("-journal", ""):
-            with suppress(FileNotFoundError):  # a lost file is what this is for
-                file.with_name(file.name + suffix).rename(aside.with_name(aside.name + suffix))
-        self._unprepared.prepare(self._restore)
-        told = f"{file} was put aside as {aside.name}" if aside.exists() else f"{file} was lost"
-        _, problems = mirror.load()
-        return [told, f"{len(self.summaries())} job records were restored", *map(str, problems)]
+            _log(db, _get(db, job_id), action, data)
 
     def _restore(self, db: Connection) -> None:
-        """Fill new tables from the copies, but for one whose key or native id belongs to an older record."""
-        records, _ = self._mirror.load() if self._mirror else ([], [])
+        """Fill new tables from the copies, except one whose key or native id belongs to an older record."""
+        records, problems = self._mirror.load() if self._mirror else ([], [])
+        for problem in problems:
+            warnings.warn(f"a job record was not restored: {problem}", RuntimeWarning, stacklevel=2)
         for record in records:
+            # A savepoint for each record, so that a conflict undoes one insertion and not those before it. A copy is
+            # written before its record is committed; after a crash between the two, its key may be another job's.
             with suppress(IntegrityError), db.begin_nested():
                 db.execute(insert(JOBS).values(record.model_dump(mode="json")))
                 _log(db, record, "restored", {})
 
-    def _insert(self, db: Connection, record: JobRecord, what: str) -> None:
+    def _insert(self, db: Connection, record: JobRecord, action: str) -> None:
         data = record.model_dump(mode="json")
         db.execute(insert(JOBS).values(data))
-        _log(db, record, what, {})
+        _log(db, record, action, {})
+        # The copy is written inside the transaction: if it cannot be written, nothing is committed. A copy without a
+        # record (a crash before the commit) is harmless; a record without a copy could be lost.
         if self._mirror:
             self._mirror.save(record)
 
-    def _replace(self, db: Connection, old: JobRecord, new: JobRecord, what: str) -> bool:
-        """Write the new record over the old one, unless another process was faster."""
+    def _write_if_unchanged(self, db: Connection, old: JobRecord, new: JobRecord, action: str) -> bool:
+        """Write the new record over the old one; False where another process has changed that one."""
         before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-        news = {name: value for name, value in after.items() if value != before[name]}
-        here = (JOBS.c.id == old.id) & (JOBS.c.rev == old.rev)
-        if db.execute(update(JOBS).where(here).values(news)).rowcount == 0:
+        changes = {name: value for name, value in after.items() if value != before[name]}
+        same_revision = (JOBS.c.id == old.id) & (JOBS.c.rev == old.rev)
+        if db.execute(update(JOBS).where(same_revision).values(changes)).rowcount == 0:
             return False
-        _log(db, new, what, {name: value for name, value in news.items() if name not in _NO_NEWS})
+        _log(db, new, action, {name: value for name, value in changes.items() if name not in _NOT_IN_HISTORY})
         if self._mirror:
             self._mirror.save(new, before=old)
         return True
@@ -171,7 +169,7 @@ class Store:
 def _get(db: Connection, job_id: str) -> JobRecord:
     record = _first(db, JOBS.c.id == job_id)
     if record is None:
-        raise JobNotFound(f"no job {job_id!r} is known here", hint="ftsdk jobs lists those that are")
+        raise JobNotFound(f"no job {job_id!r} is recorded here", hint="ftsdk jobs lists the recorded ones")
     return record
 
 
@@ -186,6 +184,6 @@ def _summary(row: RowMapping) -> JobSummary:
     return JobSummary.model_validate({**data, "ref": ref, "state": data["status"]["state"]})
 
 
-def _log(db: Connection, record: JobRecord, what: str, data: dict[str, object]) -> None:
-    entry = RecordChange(job_id=record.id, rev=record.rev, time=time.time(), what=what, data=data)
+def _log(db: Connection, record: JobRecord, action: str, data: dict[str, object]) -> None:
+    entry = RecordChange(job_id=record.id, rev=record.rev, time=time.time(), what=action, data=data)
     db.execute(insert(CHANGES).values(entry.model_dump(mode="json")))

@@ -1,4 +1,4 @@
-"""The verbs, from submit to fetch, on the fake backend."""
+"""The functions of the client, from submit to fetch, on the fake backend."""
 
 import json
 import pickle
@@ -42,12 +42,12 @@ def spec(rows):
     return make
 
 
-def created():
+def creations():
     return len(list(service.folder().glob("*.jsonl")))
 
 
 def test_main_line(spec, tmp_path):
-    """Submit, wait and fetch: the artifact lies in the folder."""
+    """Submit, wait and fetch put the artifact into the folder."""
     job = ftsdk.submit(spec())
 
     assert JobState.SUCCEEDED == ftsdk.wait(job).state
@@ -55,7 +55,7 @@ def test_main_line(spec, tmp_path):
 
 
 def test_job_prints_as_its_reference(spec):
-    """What a user copies from the screen finds the job again."""
+    """The reference that a user copies from the screen finds the job."""
     job = ftsdk.submit(spec())
 
     assert (str(job), job.id) == (job.ref, client.job(str(job)).id)
@@ -67,8 +67,8 @@ def test_each_kind_of_reference_works(spec, name):
     assert JobState.SUCCEEDED == ftsdk.status(name(ftsdk.submit(spec()))).state
 
 
-def test_job_of_another_machine_is_asked_of_its_backend(spec, ftsdk_home):
-    """A reference without a record here still works, in every verb."""
+def test_job_of_another_machine_is_known_to_its_backend(spec, ftsdk_home):
+    """A reference without a record here works in every function."""
     job = ftsdk.submit(spec(run_seconds=1000))
     (ftsdk_home / "jobs.db").unlink()
     (ftsdk_home / "records" / f"{job.id}.json").unlink()
@@ -80,7 +80,7 @@ def test_job_of_another_machine_is_asked_of_its_backend(spec, ftsdk_home):
 
 @pytest.mark.parametrize("ref", ["sft-aaaaaa", "fake:ft-000000000000", "\ud800", ""])
 def test_unknown_job_is_not_found(ref):
-    """A job that nobody knows is an error that says where to look."""
+    """An unknown job is an error that names the command that lists jobs."""
     with pytest.raises(JobNotFound, match="ftsdk jobs"):
         ftsdk.status(ref)
 
@@ -93,49 +93,49 @@ def test_jobs_lists_what_was_submitted(spec):
 
 
 def test_record_is_written_before_the_backend_is_called(spec, monkeypatch):
-    """When the backend begins, the job is on disk already, with its token and plan."""
-    seen = []
+    """When the backend is called, the job is already on disk, with its token and plan."""
+    records = []
 
     def submit(self, plan, token, record):
         line = Store().summaries()[0]
-        seen.append((line.state, line.status.stage, Store().get(line.id).token == token))
+        records.append((line.state, line.status.stage, Store().get(line.id).token == token))
         return "ft-1"
 
     monkeypatch.setattr(FakeBackend, "submit", submit)
     ftsdk.submit(spec())
 
-    assert [("pending", "submitting", True)] == seen
+    assert [("pending", "submitting", True)] == records
 
 
 def test_refused_job_is_kept_as_failed(spec):
-    """A refusal is raised, and the record says why; nothing was created."""
+    """A refusal is raised, and the record has the reason; nothing was created."""
     with pytest.raises(RejectedError):
         ftsdk.submit(spec(reject=True))
 
     line = ftsdk.jobs()[0]
-    assert (JobState.FAILED, "provider_error", 0) == (line.state, line.status.reason, created())
+    assert (JobState.FAILED, "provider_error", 0) == (line.state, line.status.reason, creations())
     assert "refuses" in line.status.message
 
 
-def test_lost_answer_is_looked_for(spec):
-    """The job was created, but the answer got lost: it is found by its token, and not created again."""
+def test_lost_answer_is_resolved(spec):
+    """The job was created, but the answer was lost: it is found by its token, and not created again."""
     job = ftsdk.submit(spec(lose_answer=True))
 
-    assert (1, JobState.SUCCEEDED) == (created(), job.status().state)
+    assert (1, JobState.SUCCEEDED) == (creations(), job.status().state)
 
 
-def test_lost_request_is_told_and_can_be_resumed(spec):
-    """The request got lost: the error says so, nothing exists, and resume sends it, once."""
+def test_lost_request_is_reported_and_can_be_resumed(spec):
+    """The request was lost: the error says so, nothing exists, and resume sends it once."""
     with pytest.raises(AmbiguousError, match="ftsdk resume sft-"):
         ftsdk.submit(spec(lose_request=True))
     line = ftsdk.jobs()[0]
-    assert (0, "pending", "interrupted") == (created(), line.state, line.status.stage)
+    assert (0, "pending", "interrupted") == (creations(), line.state, line.status.stage)
 
-    assert (JobState.SUCCEEDED, 1) == (ftsdk.resume(line.id).wait().state, created())
+    assert (JobState.SUCCEEDED, 1) == (ftsdk.resume(line.id).wait().state, creations())
 
 
 def test_undecided_submission_is_parked(spec):
-    """When nobody can tell whether the job exists, it is unknown, and neither resume nor the same key makes another."""
+    """Where it is not known whether the job exists, neither resume nor the same key creates another."""
     with pytest.raises(AmbiguousError, match="ftsdk status sft-"):
         ftsdk.submit(spec(lose_answer=True, find_undecided=True), key="one")
     line = ftsdk.jobs()[0]
@@ -144,11 +144,11 @@ def test_undecided_submission_is_parked(spec):
     with pytest.raises(AmbiguousError):
         ftsdk.submit(spec(lose_answer=True, find_undecided=True), key="one")
 
-    assert (JobState.UNKNOWN, 1) == (ftsdk.status(line.id).state, created())
+    assert (JobState.UNKNOWN, 1) == (ftsdk.status(line.id).state, creations())
 
 
-def test_parked_job_is_adopted_when_it_shows(spec):
-    """A job that its system lists late is adopted by the first look that finds it."""
+def test_parked_job_is_adopted_when_it_is_listed(spec):
+    """A job that its system lists late is adopted by the first observation that finds it."""
     with pytest.raises(AmbiguousError):
         ftsdk.submit(spec(lose_answer=True, find_lag_seconds=0.3))
 
@@ -156,7 +156,7 @@ def test_parked_job_is_adopted_when_it_shows(spec):
 
 
 def test_ctrl_c_after_creation_loses_nothing(spec, monkeypatch):
-    """Ctrl-C while the answer is awaited goes through, and the job that exists is adopted."""
+    """Ctrl-C while waiting for the answer is raised, and the job that exists is adopted."""
     create = service.create
 
     def interrupted(*args):
@@ -173,11 +173,11 @@ def test_ctrl_c_after_creation_loses_nothing(spec, monkeypatch):
 def test_same_key_is_the_same_job(spec):
     """Submitting again with the key gives the first job."""
     assert ftsdk.submit(spec(), key="one").ref == ftsdk.submit(spec(), key="one").ref
-    assert 1 == created()
+    assert 1 == creations()
 
 
-def test_same_key_with_another_spec_is_a_mistake(spec):
-    """A key stands for one spec."""
+def test_same_key_with_another_spec_is_an_error(spec):
+    """A key belongs to one spec."""
     ftsdk.submit(spec(), key="one")
 
     with pytest.raises(KeyMismatch, match="'one' belongs to the job fake:ft-"):
@@ -190,22 +190,22 @@ def test_odd_keys_are_refused(spec, key):
     with pytest.raises(InputError, match="key"):
         ftsdk.submit(spec(), key=key)
 
-    assert 0 == created()
+    assert 0 == creations()
 
 
-def test_same_key_finishes_what_broke_off(spec):
+def test_same_key_completes_an_interrupted_submission(spec):
     """The same key sends a job that never arrived, under the same token."""
-    lost = spec(lose_request=True)
+    lost_request = spec(lose_request=True)
     with pytest.raises(AmbiguousError):
-        ftsdk.submit(lost, key="one")
+        ftsdk.submit(lost_request, key="one")
     token = Store().get(ftsdk.jobs()[0].id).token
 
-    assert token == Store().get(ftsdk.submit(lost, key="one").id).token
-    assert 1 == created()
+    assert token == Store().get(ftsdk.submit(lost_request, key="one").id).token
+    assert 1 == creations()
 
 
-def test_final_state_is_told_without_the_backend(spec, monkeypatch):
-    """The end of a job is remembered: nobody is asked again, and no later word changes it."""
+def test_final_state_is_known_without_the_backend(spec, monkeypatch):
+    """A final status is stored: the backend is not asked again."""
     job = ftsdk.submit(spec())
     job.wait()
     monkeypatch.setattr("ftsdk.plugins.load_backend", None)
@@ -214,18 +214,18 @@ def test_final_state_is_told_without_the_backend(spec, monkeypatch):
 
 
 def test_unreachable_system_leaves_the_last_known_state(spec):
-    """A system that does not answer is a warning beside what was known, never a failure."""
+    """A system that does not answer is a warning beside the last known state, not a failure."""
     status = ftsdk.submit(spec(unreachable_seconds=1000)).status()
 
     assert (JobState.QUEUED, 1, True) == (status.state, len(status.warnings), "as last known" in status.warnings[0])
 
 
 def test_wait_survives_an_outage(spec):
-    """Waiting goes on through a time without answers."""
+    """Waiting continues during a time without answers."""
     assert JobState.SUCCEEDED == ftsdk.submit(spec(unreachable_seconds=0.3)).wait(poll=0.1, timeout=30).state
 
 
-def test_wait_raises_what_helps(spec):
+def test_wait_raises_reason_and_next_step(spec):
     """A failed job raises its reason, the evidence, and the next step."""
     job = ftsdk.submit(spec(outcome="oom"))
     with pytest.raises(JobFailed) as caught:
@@ -236,7 +236,7 @@ def test_wait_raises_what_helps(spec):
 
 
 def test_wait_gives_up_in_time(spec):
-    """After the timeout, the job goes on and the caller goes home."""
+    """After the timeout, the job continues."""
     job = ftsdk.submit(spec(run_seconds=1000))
     with pytest.raises(WaitTimeout, match="the job goes on"):
         job.wait(timeout=0.05)
@@ -244,8 +244,8 @@ def test_wait_gives_up_in_time(spec):
     assert JobState.RUNNING == job.status().state
 
 
-def test_wait_looks_more_rarely_while_nothing_changes(spec, monkeypatch):
-    """The pause between two looks grows, and stays bounded."""
+def test_wait_polls_more_rarely_while_nothing_changes(spec, monkeypatch):
+    """The pause between two requests grows up to a limit."""
     job, pauses = ftsdk.submit(spec(queue_seconds=1000)), []
 
     def sleep(seconds):
@@ -260,8 +260,8 @@ def test_wait_looks_more_rarely_while_nothing_changes(spec, monkeypatch):
     assert (1.0, 10.0, sorted(pauses)) == (pauses[0], max(pauses), pauses)
 
 
-def test_wait_looks_as_often_as_the_backend_likes(spec, monkeypatch):
-    """A folder may be looked at more often than a service on the network."""
+def test_wait_polls_as_often_as_the_backend_says(spec, monkeypatch):
+    """The first pause is the backend's own: a local folder can be polled more often than a service."""
     job, pauses = ftsdk.submit(spec(queue_seconds=1000)), []
 
     def sleep(seconds):
@@ -277,16 +277,16 @@ def test_wait_looks_as_often_as_the_backend_likes(spec, monkeypatch):
 
 
 def test_wait_passes_on_each_event_once(spec):
-    """A waiting caller sees every event, in order, and none twice."""
-    seen = []
+    """The callback gets every event, in order, and none twice."""
+    received = []
     job = ftsdk.submit(spec(run_seconds=0.5))
-    job.wait(poll=0.1, on_event=seen.append)
+    job.wait(poll=0.1, on_event=received.append)
 
-    assert [event.cursor for event in job.events()] == [event.cursor for event in seen]
+    assert [event.cursor for event in job.events()] == [event.cursor for event in received]
 
 
-def test_events_go_on_behind_a_cursor(spec):
-    """Events can be read in two goes."""
+def test_events_continue_after_a_cursor(spec):
+    """Events can be read in two parts."""
     job = ftsdk.submit(spec())
     first, *rest = job.events()
 
@@ -320,7 +320,7 @@ def test_cancel_stops_the_job(spec):
 
 
 def test_ignored_cancel_may_still_succeed(spec):
-    """A system that ignores a cancel: the job is cancelling for as long as it runs, then what it became."""
+    """Where a system ignores a cancel, the job is cancelling while it runs, and then has its final state."""
     job = ftsdk.submit(spec(run_seconds=0.5, ignore_cancel=True))
 
     assert (JobState.CANCELLING, JobState.SUCCEEDED) == (job.cancel().state, job.wait(poll=0.1).state)
@@ -335,17 +335,17 @@ def test_cancel_of_a_finished_job_does_nothing(spec):
 
 
 def test_cancel_of_a_job_that_was_never_sent(spec):
-    """What broke off can be given up: it is cancelled, and its key does not bring it back."""
+    """An interrupted submission can be cancelled, and its key does not send it again."""
     with pytest.raises(AmbiguousError):
         ftsdk.submit(spec(lose_request=True), key="one")
     job = client.job(ftsdk.jobs()[0].id)
 
     assert (JobState.CANCELLED, job.id) == (job.cancel().state, ftsdk.submit(spec(lose_request=True), key="one").id)
-    assert 0 == created()
+    assert 0 == creations()
 
 
 def test_resume_starts_another_attempt(spec):
-    """A failed job goes on, and is counted as a second attempt of the same job."""
+    """A failed job continues as a second attempt of the same job."""
     job = ftsdk.submit(spec(outcome="oom"))
     with pytest.raises(JobFailed):
         job.wait()
@@ -364,13 +364,13 @@ def test_resume_needs_a_job_that_stopped(spec, script):
 
 
 def test_undeclared_verbs_are_refused(spec, monkeypatch):
-    """What a backend does not declare is not tried."""
+    """A verb that a backend does not declare is not called."""
     job = ftsdk.submit(spec(run_seconds=1000))
     declared = FakeBackend().capabilities()
     monkeypatch.setattr(FakeBackend, "capabilities", lambda _: declared.model_copy(update={"verbs": frozenset()}))
 
     for verb in (job.cancel, lambda: list(job.events()), lambda: list(job.logs())):
-        with pytest.raises(BackendError, match="cannot do this"):
+        with pytest.raises(BackendError, match="does not support this"):
             verb()
 
 
@@ -387,7 +387,7 @@ def test_fetch_may_be_repeated(spec, tmp_path):
     assert job.fetch(tmp_path / "out") == job.fetch(tmp_path / "out")
 
 
-def test_fetch_spares_what_is_in_the_folder(spec, tmp_path):
+def test_fetch_preserves_files_in_the_folder(spec, tmp_path):
     """A folder in use is refused, and with force it is renamed, never emptied."""
     job, out = ftsdk.submit(spec()), tmp_path / "out"
     out.mkdir()
@@ -405,18 +405,18 @@ def test_forced_fetch_that_fails_puts_the_folder_back(spec, tmp_path, monkeypatc
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
 
-    def broken(*_):
+    def fail(*_):
         raise ArtifactError("damaged")
 
-    monkeypatch.setattr(FakeBackend, "fetch", broken)
+    monkeypatch.setattr(FakeBackend, "fetch", fail)
     with pytest.raises(ArtifactError, match="damaged"):
         job.fetch(out, force=True)
 
     assert ["thesis.txt"] == [path.name for path in out.iterdir()]
 
 
-def test_no_secret_is_kept(spec, ftsdk_home, monkeypatch):
-    """What a backend notes or says is stored without the secrets of the environment."""
+def test_no_secret_is_stored(spec, ftsdk_home, monkeypatch):
+    """Facts and messages of a backend are stored without the secrets of the environment."""
     canary = "canary-9f8e7d6c5b4a"
     monkeypatch.setenv("ACME_API_KEY", canary)
 
@@ -428,19 +428,19 @@ def test_no_secret_is_kept(spec, ftsdk_home, monkeypatch):
     with pytest.raises(RejectedError):
         ftsdk.submit(spec())
 
-    kept = [path for path in ftsdk_home.rglob("*") if path.is_file()]
-    assert (True, []) == (len(kept) >= 2, [path for path in kept if canary.encode() in path.read_bytes()])
+    files = [path for path in ftsdk_home.rglob("*") if path.is_file()]
+    assert (True, []) == (len(files) >= 2, [path for path in files if canary.encode() in path.read_bytes()])
 
 
 def test_a_key_finds_the_job_of_an_equal_spec(spec):
-    """Defaults that are written out, as in a spec that comes from a database, make it no other spec."""
+    """Defaults that are written out, as in a spec from a database, do not make it another spec."""
     job = ftsdk.submit(spec(), key="nightly")
 
     assert job.ref == ftsdk.submit(ftsdk.JobSpec.model_validate(spec().model_dump()), key="nightly").ref
 
 
-def test_a_handle_goes_to_another_process(spec):
-    """It is pickled as what it is: a name."""
+def test_a_handle_can_be_pickled(spec):
+    """A handle is pickled as its reference."""
     job = ftsdk.submit(spec())
     again = pickle.loads(pickle.dumps(job))
 

@@ -1,4 +1,4 @@
-"""One spec on every backend: a row for each, whatever stands in its way, and never an invented number."""
+"""One spec on every backend: a row for each, with the reason where it cannot run, and no invented numbers."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ ROW = {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant",
 
 
 class Keyless(FakeBackend):
-    """Can plan, but lacks a key."""
+    """Can plan, but has no key."""
 
     name = "keyless"
 
@@ -27,10 +27,10 @@ class Keyless(FakeBackend):
         return [Problem("KEYLESS_API_KEY", "is not set", "make one")]
 
 
-class Broken(FakeBackend):
-    """A stranger's plug-in with a bug."""
+class Crashing(FakeBackend):
+    """A third party's plug-in with a bug."""
 
-    name = "broken"
+    name = "crashing"
 
     def plan(self, spec, options):
         raise ZeroDivisionError("division by zero")
@@ -54,8 +54,14 @@ class Card(FakeBackend):
         memory = MemoryForecast(
             weights=2**31, adapter=0, gradients=0, optimizer=0, activations=0, layer=0, logits=0, overhead=0
         )
-        told = {"memory": memory, "device": "a card", "device_memory": 2**30, "price": None, "charge": "$1.00 an hour"}
-        return super().plan(spec, options).model_copy(update=told)
+        fields = {
+            "memory": memory,
+            "device": "a card",
+            "device_memory": 2**30,
+            "price": None,
+            "charge": "$1.00 an hour",
+        }
+        return super().plan(spec, options).model_copy(update=fields)
 
 
 @pytest.fixture
@@ -66,10 +72,10 @@ def spec(tmp_path):
 
 
 @pytest.fixture
-def offers(monkeypatch, spec):
-    """Compares with some backends installed, and gives the offers by name."""
+def estimate_on(monkeypatch, spec):
+    """Compares with some backends installed, and gives the estimates by name."""
 
-    def make(*kinds, patience=30.0, **how):
+    def make(*kinds, patience=30.0, of=spec, **arguments):
         backends = {kind.name: kind for kind in kinds}
 
         def load(name):
@@ -79,68 +85,68 @@ def offers(monkeypatch, spec):
 
         monkeypatch.setattr(plugins, "backend_names", lambda: [*backends, "bare"])
         monkeypatch.setattr(plugins, "load_backend", load)
-        return {offer.backend: offer for offer in compare(how.pop("of", spec), patience=patience, **how)}
+        return {estimate.backend: estimate for estimate in compare(of, patience=patience, **arguments)}
 
     return make
 
 
-def test_a_row_for_each_backend(offers):
-    """A missing extra, a missing key and a bug are rows with the reason; what can run says so."""
-    found = offers(Card, Keyless, Broken)
+def test_a_row_for_each_backend(estimate_on):
+    """A missing extra, a missing key and a crash are rows with the reason, beside the backend that can run it."""
+    estimates = estimate_on(Card, Keyless, Crashing)
 
-    assert ["card"] == [name for name, offer in found.items() if offer.can]
-    assert "pip install 'ftsdk[bare]'" in found["bare"].why_not
-    assert "KEYLESS_API_KEY: is not set -> make one" == found["keyless"].why_not
-    assert "it broke with ZeroDivisionError: division by zero" == found["broken"].why_not
-
-
-def test_memory_price_and_what_is_set_aside(offers):
-    """What does not fit on the backend's device is said, with what the price depends on."""
-    found = offers(Card)["card"]
-
-    assert (2**31, False, "a card") == (found.memory, found.fits, found.device)
-    assert (None, "$1.00 an hour", ("compute.attention",)) == (found.price, found.charge, found.set_aside)
+    assert ["card"] == [name for name, estimate in estimates.items() if estimate.can]
+    assert "pip install 'ftsdk[bare]'" in estimates["bare"].why_not
+    assert "KEYLESS_API_KEY: is not set -> make one" == estimates["keyless"].why_not
+    assert "it crashed with ZeroDivisionError: division by zero" == estimates["crashing"].why_not
 
 
-def test_the_fields_that_are_refused(offers, spec):
-    """Of a refusal, the first reason and how many more there are."""
+def test_memory_price_and_ignored_advice(estimate_on):
+    """An estimate says whether the job fits on the device, and on what the price depends."""
+    estimate = estimate_on(Card)["card"]
+
+    assert (2**31, False, "a card") == (estimate.memory, estimate.fits, estimate.device)
+    assert (None, "$1.00 an hour", ("compute.attention",)) == (estimate.price, estimate.charge, estimate.set_aside)
+
+
+def test_the_fields_that_are_not_supported(estimate_on, spec):
+    """Of a refusal, the first reason is shown."""
     refused = spec.model_copy(update={"training": spec.training.model_copy(update={"quantization_aware": "int8"})})
 
-    assert "does not round weights" in offers(Card, of=refused)["card"].why_not
+    assert "does not round weights" in estimate_on(Card, of=refused)["card"].why_not
 
 
-def test_a_backend_that_never_answers_is_given_up(offers):
-    """The others are told all the same."""
-    found = offers(Card, Silent, patience=1.0)
+def test_a_backend_that_never_answers_times_out(estimate_on):
+    """The others are reported all the same."""
+    estimates = estimate_on(Card, Silent, patience=1.0)
 
-    assert (True, "no answer within 1 seconds") == (found["card"].can, found["silent"].why_not)
+    assert (True, "no answer within 1 seconds") == (estimates["card"].can, estimates["silent"].why_not)
 
 
-def test_nothing_is_left_behind(offers, ftsdk_home):
+def test_nothing_is_left_behind(estimate_on, ftsdk_home):
     """A comparison records nothing and submits nothing."""
-    offers(Card)
+    estimate_on(Card)
 
     assert not list(ftsdk_home.rglob("*"))
 
 
-def test_time_is_that_of_an_earlier_job(offers, spec):
-    """Its pace by the characters of the rows: twice the epochs, twice the time; of other settings nothing is said."""
+def test_time_is_that_of_an_earlier_job(estimate_on, spec):
+    """Throughput is by characters: twice the epochs, twice the time; for other settings there is none."""
 
     class Here(FakeBackend):
         name = "fake"
 
     script = {"run_seconds": 2, "steps": 10, "price": 0}
     here = spec.model_copy(update={"backend": "fake", "backend_options": {"fake": script}})
-    done = ftsdk.submit(here)
-    ftsdk.wait(done, poll=0.05)
+    earlier_job = ftsdk.submit(here)
+    ftsdk.wait(earlier_job, poll=0.05)
     longer = here.model_copy(update={"training": here.training.model_copy(update={"num_train_epochs": 6})})
-    other = here.model_copy(update={"training": here.training.model_copy(update={"max_length": 64})})
+    shorter = here.model_copy(update={"training": here.training.model_copy(update={"max_length": 64})})
 
     store = Store()
-    once, twice, unlike = (offers(Here, of=job, store=store)["fake"] for job in (here, longer, other))
+    same, doubled, unlike = (estimate_on(Here, of=job, store=store)["fake"] for job in (here, longer, shorter))
 
-    assert str(done) == once.measured_by
-    assert 2 * once.seconds == pytest.approx(twice.seconds)
+    assert str(earlier_job) == same.measured_by
+    assert 2 * same.seconds == pytest.approx(doubled.seconds)
     assert unlike.seconds is None
 
 
@@ -149,7 +155,7 @@ def metrics(step, time, **values):
 
 
 def test_the_time_of_a_step_is_that_of_its_tokens():
-    """Where a job counts tokens, what lies between two steps beside them, such as saving, has no weight."""
+    """Where a job counts tokens, other work between two steps, such as saving, does not count."""
     pace = {"tokens_per_step": 100.0, "tokens_per_second": 400.0}
 
     assert 0.25 == _seconds_per_step([metrics(5, 10.0, **pace), metrics(10, 90.0, **pace)])
@@ -157,6 +163,6 @@ def test_the_time_of_a_step_is_that_of_its_tokens():
     assert _seconds_per_step([metrics(5, 10.0, loss=1.0)]) is None
 
 
-def test_time_is_not_known_without_an_earlier_job(offers, spec):
-    """No number is made up."""
-    assert offers(Card, of=spec, store=Store())["card"].seconds is None
+def test_time_is_not_known_without_an_earlier_job(estimate_on, spec):
+    """No number is invented."""
+    assert estimate_on(Card, of=spec, store=Store())["card"].seconds is None

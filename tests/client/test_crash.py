@@ -1,4 +1,4 @@
-"""A submitting process that is killed at any step: no job is lost, none is doubled."""
+"""A submitting process that is killed at any step: no job is lost or created twice."""
 
 import multiprocessing
 import os
@@ -21,7 +21,7 @@ STEPS = {
     "while the record is written": (Mirror, "save", 1, "before"),
     "after the copy, before the record": (Mirror, "save", 1, "after"),
     "after the record": (FakeBackend, "submit", 1, "before"),
-    "after a fact was kept": (Store, "update", 1, "after"),
+    "after a fact was recorded": (Store, "update", 1, "after"),
     "before the creation": (service, "create", 1, "before"),
     "after the creation": (service, "create", 1, "after"),
     "while the native id is written": (Mirror, "save", 3, "before"),
@@ -36,10 +36,10 @@ def die():
 
 
 def kill_at(place, name, count, when):
-    """Let this process die at the nth call of a function, before or after its work."""
+    """Let this process die at the nth call of a function, before or after it."""
     work, calls = getattr(place, name), []
 
-    def doomed(*args, **kwargs):
+    def killing(*args, **kwargs):
         calls.append(name)
         if (len(calls), when) == (count, "before"):
             die()
@@ -48,15 +48,15 @@ def kill_at(place, name, count, when):
             die()
         return result
 
-    setattr(place, name, doomed)
+    setattr(place, name, killing)
 
 
 def submit(key="one"):
     return submission.submit(Store(), FakeBackend(), PLAN, key=key)
 
 
-def killed(step, work=submit):
-    """Do the work in a process that dies at the step, and tell how it ended."""
+def kill_process_at(step, work=submit):
+    """Do the work in a process that dies at the step; returns its exit code."""
 
     def run():
         kill_at(*STEPS[step])
@@ -72,7 +72,7 @@ def killed(step, work=submit):
 @pytest.mark.parametrize("step", STEPS)
 def test_same_key_finishes_the_job(step):
     """Submitting again with the same key ends with one record and one job."""
-    exitcode = killed(step)
+    exitcode = kill_process_at(step)
     record = submit()
 
     jobs = list(service.folder().glob("*.jsonl"))
@@ -82,8 +82,8 @@ def test_same_key_finishes_the_job(step):
 
 @pytest.mark.parametrize("step", RECORDED)
 def test_resume_finishes_the_job(step):
-    """Looking explains the job, and resume finishes what looking alone did not; one job exists in the end."""
-    killed(step)
+    """Observing or resuming completes the submission; one job exists in the end."""
+    kill_process_at(step)
     record = lifecycle.observe(Store(), FakeBackend(), Store().get(Store().summaries()[0].id))
     if record.status.stage == "interrupted":
         record = lifecycle.resume(Store(), FakeBackend(), record)
@@ -95,8 +95,8 @@ def test_resume_finishes_the_job(step):
 @pytest.mark.parametrize("step", ["before the creation", "after the creation"])
 def test_killed_twice(step):
     """The process that finishes the job may be killed as well: the third one ends with one job."""
-    killed("after the record")
-    killed(step)
+    kill_process_at("after the record")
+    kill_process_at(step)
     submit()
 
     assert 1 == len(list(service.folder().glob("*.jsonl")))
@@ -104,8 +104,8 @@ def test_killed_twice(step):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_database_lost_in_the_crash(step, ftsdk_home):
-    """Even when the database goes with the process, the copies keep the job from being made twice."""
-    killed(step)
+    """Even where the database is lost with the process, the copies prevent a second job."""
+    kill_process_at(step)
     (ftsdk_home / "jobs.db").unlink(missing_ok=True)
     submit()
 

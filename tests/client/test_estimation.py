@@ -32,60 +32,63 @@ def job(tmp_path):
 
 
 def test_an_estimate_of_qlora(job):
-    """Llama-3-8B in nf4: it fits in 24 GiB, with the largest micro-batch and length that would."""
-    found = ftsdk.estimate(job(compute={"quantization": "nf4"}))
+    """Llama-3-8B in nf4 fits in 24 GiB, with the largest micro-batch and length that fit."""
+    estimate = ftsdk.estimate(job(compute={"quantization": "nf4"}))
 
-    assert (found.fits, found.limit, found.weights, found.changes) == (True, 24 * GIB, 8_030_261_248, ())
-    assert found.largest_micro_batch > 8
-    assert found.largest_length > 8 * 1024
-    assert found.total == found.memory.total
+    assert (estimate.fits, estimate.limit, estimate.weights, estimate.changes) == (True, 24 * GIB, 8_030_261_248, ())
+    assert estimate.largest_micro_batch > 8
+    assert estimate.largest_length > 8 * 1024
+    assert estimate.total == estimate.memory.total
 
 
-def test_an_estimate_is_of_a_card_wherever_it_is_made(job):
-    """What only a card can do is no reason to refuse; it computes in 16 bits, and has a context."""
+def test_an_estimate_is_for_a_card_on_any_machine(job):
+    """Fields that need a card are not refused; the card computes in 16 bits, and has a CUDA context."""
     compute = {"quantization": "nf4", "dtype": "bfloat16", "attention": "flash_attention_2"}
 
-    found, plain = ftsdk.estimate(job(compute=compute)), ftsdk.estimate(job(compute={"quantization": "nf4"}))
+    estimate, estimate_without_fields = (
+        ftsdk.estimate(job(compute=compute)),
+        ftsdk.estimate(job(compute={"quantization": "nf4"})),
+    )
 
-    assert found.memory == plain.memory
-    assert found.memory.overhead > 600 * 2**20
+    assert estimate.memory == estimate_without_fields.memory
+    assert estimate.memory.overhead > 600 * 2**20
 
 
 def test_what_does_not_fit(job):
     """Each change has its own total, and fits."""
-    found = ftsdk.estimate(job(), "16GiB")
+    estimate = ftsdk.estimate(job(), "16GiB")
 
-    assert not found.fits
-    assert "compute.quantization" in found.changes[0].settings
-    assert all(change.memory.total <= 16 * GIB for change in found.changes)
+    assert not estimate.fits
+    assert "compute.quantization" in estimate.changes[0].settings
+    assert all(change.memory.total <= 16 * GIB for change in estimate.changes)
 
 
 def test_the_spec_may_name_the_card(job):
-    """``compute.memory_limit`` is taken unless the call says otherwise."""
+    """``compute.memory_limit`` is used unless the call sets a size."""
     spec = job(compute={"memory_limit": "48GiB"})
 
     assert (48 * GIB, 80 * GIB) == (ftsdk.estimate(spec).limit, ftsdk.estimate(spec, "80GiB").limit)
 
 
-def test_an_engine_with_whole_logits_needs_more(job):
-    """LLaMA-Factory's loss holds all logits of its batch; ours a chunk."""
+def test_an_engine_with_all_logits_needs_more(job):
+    """LLaMA-Factory's loss keeps all logits of a batch in memory; the local engine's a chunk."""
     spec = job(compute={"quantization": "nf4"}, training={"max_length": 4096})
 
-    ours, theirs = (ftsdk.estimate(spec, backend=name) for name in ("local", "llamafactory"))
+    local, llamafactory = (ftsdk.estimate(spec, backend=name) for name in ("local", "llamafactory"))
 
-    assert theirs.memory.logits == theirs.rows * 4096 * 128256 * 14
-    assert ours.memory.logits < theirs.memory.logits / 10
+    assert llamafactory.memory.logits == llamafactory.rows * 4096 * 128256 * 14
+    assert local.memory.logits < llamafactory.memory.logits / 10
 
 
-def test_an_unknown_type_is_said(job):
-    """A model whose weights cannot be counted gets the reason, and no number."""
+def test_an_unknown_model_type_is_named(job):
+    """A model whose weights cannot be counted is an error with the reason, not a number."""
     with pytest.raises(SpecError, match="type 'mamba' has is not known"):
         ftsdk.estimate(job(config={**LLAMA_3_8B, "model_type": "mamba"}))
 
 
 def test_a_managed_service_has_no_estimate(job):
-    """A service that chooses its machine has no card that this could be about."""
-    with pytest.raises(SpecError, match="on a machine, that is not known here"):
+    """A service that chooses its own machine has no card to estimate for."""
+    with pytest.raises(SpecError, match="the engine or machine that together uses is not known here"):
         ftsdk.estimate(job(model="Qwen/Qwen3-8B"), backend="together")
 
 
@@ -107,7 +110,7 @@ def test_the_name_is_the_function():
 
 
 @pytest.mark.parametrize("memory", ["banana", -1, 0, "", [], float("nan"), "24", 24])
-def test_what_is_no_card_is_refused(job, memory):
+def test_a_size_that_is_no_card_is_refused(job, memory):
     """A size without a unit or a meaning is an error with the next step, not a card of no memory."""
     with pytest.raises(SpecError) as caught:
         ftsdk.estimate(job(), memory)
@@ -117,7 +120,7 @@ def test_what_is_no_card_is_refused(job, memory):
 
 
 def test_no_length_beyond_the_model(job):
-    """What the model was not made for is no length that fits."""
+    """A length beyond the model's positions is not one that fits."""
     config = {**LLAMA_3_8B, "max_position_embeddings": 8192}
 
     assert 8192 == ftsdk.estimate(job(config, compute={"quantization": "nf4"})).largest_length

@@ -1,4 +1,4 @@
-"""A job's record over its whole life, whatever a backend says and whoever asks."""
+"""A job's record over its lifecycle, with any answers of a backend and any number of clients."""
 
 import contextlib
 import shutil
@@ -17,18 +17,18 @@ from ftsdk.job_types import JobState, JobStatus
 from ftsdk.spec import JobSpec
 from ftsdk.store.store import Store
 
-PLAN = Plan(backend="moody", spec=JobSpec(model="org/model", dataset="rows.jsonl"), native={})
+PLAN = Plan(backend="scripted", spec=JobSpec(model="org/model", dataset="rows.jsonl"), native={})
 
 
-class MoodyBackend(Backend):
-    """Says whatever the test wants, and counts what it has created."""
+class ScriptableBackend(Backend):
+    """Answers as the test sets it, and counts its creations."""
 
-    name = "moody"
+    name = "scripted"
 
     def __init__(self):
         self.created = 0
-        self.mood = None
-        self.says = JobStatus(state=JobState.QUEUED)
+        self.error = None
+        self.answer = JobStatus(state=JobState.QUEUED)
 
     def capabilities(self):
         return Capabilities(methods={"sft"}, adapters={"lora"}, formats={"text"}, verbs={"cancel", "resume"})
@@ -40,53 +40,53 @@ class MoodyBackend(Backend):
         return PLAN
 
     def submit(self, plan, token, record):
-        if self.mood is RejectedError:
+        if self.error is RejectedError:
             raise RejectedError("no")
-        if self.mood is not UnreachableError:
+        if self.error is not UnreachableError:
             self.created += 1
-        if self.mood:
-            raise self.mood("no answer")
+        if self.error:
+            raise self.error("no answer")
         return "job-1"
 
     def find(self, token, plan):
-        if self.mood:
+        if self.error:
             raise AmbiguousError("cannot tell")
         return "job-1" if self.created else None
 
     def status(self, native_id):
-        if self.mood:
+        if self.error:
             raise UnreachableError("no answer")
-        return self.says
+        return self.answer
 
     def events(self, native_id, after=None):
         return ()
 
     def cancel(self, native_id):
-        if self.mood:
+        if self.error:
             raise UnreachableError("no answer")
 
     def resume(self, native_id):
-        if self.mood:
-            raise self.mood("no answer")
-        self.says = JobStatus(state=JobState.RUNNING)
+        if self.error:
+            raise self.error("no answer")
+        self.answer = JobStatus(state=JobState.RUNNING)
 
     def fetch(self, native_id, folder):
         raise NotImplementedError
 
 
-MOODS = st.one_of(st.none(), st.sampled_from([AmbiguousError, UnreachableError, RejectedError, TypeError]))
-MEMORY = Path("/dev/shm")  # where there is one, the disk need not be waited for
+ERRORS = st.one_of(st.none(), st.sampled_from([AmbiguousError, UnreachableError, RejectedError, TypeError]))
+MEMORY = Path("/dev/shm")  # a memory file system, where there is one
 
 
-class LifeOfAJob(RuleBasedStateMachine):
-    """Submit, ask, cancel and resume in any order, while the backend fails and says anything at all."""
+class JobLifecycle(RuleBasedStateMachine):
+    """Submit, observe, cancel and resume in any order, while the backend fails and gives any answers."""
 
-    @initialize(mood=MOODS)
-    def submit(self, mood):
+    @initialize(error=ERRORS)
+    def submit(self, error):
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-        self.system = MoodyBackend()
+        self.system = ScriptableBackend()
         self.store = Store(f"sqlite:///{self.folder / 'jobs.db'}")
-        self.system.mood = mood
+        self.system.error = error
         with contextlib.suppress(FtsdkError, TypeError):
             submission.submit(self.store, self.system, PLAN, key="one")
         self.before = self.old = self.record
@@ -95,13 +95,13 @@ class LifeOfAJob(RuleBasedStateMachine):
     def record(self):
         return self.store.get(self.store.summaries()[0].id)
 
-    @rule(mood=MOODS)
-    def backend_changes_its_mood(self, mood):
-        self.system.mood = mood
+    @rule(error=ERRORS)
+    def backend_changes_its_error(self, error):
+        self.system.error = error
 
     @rule(state=st.sampled_from(JobState), step=st.integers(0, 3))
     def ask(self, state, step):
-        self.system.says = JobStatus(state=state, step=step)
+        self.system.answer = JobStatus(state=state, step=step)
         lifecycle.observe(self.store, self.system, self.record)
 
     @rule()
@@ -110,7 +110,7 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     @rule(state=st.sampled_from(JobState))
     def another_process_asks_with_its_old_view(self, state):
-        self.system.says = JobStatus(state=state)
+        self.system.answer = JobStatus(state=state)
         lifecycle.observe(self.store, self.system, self.old)
 
     @rule()
@@ -130,7 +130,7 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     @invariant()
     def final_is_final(self):
-        """Only another attempt leads out of a final state."""
+        """Only another attempt ends a final state."""
         before, now = self.before, self.record
         assert not before.state.done or now.status == before.status or now.attempt > before.attempt
         assert now.rev >= before.rev
@@ -139,76 +139,76 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_created_twice(self):
-        """However often it is submitted and resumed, one job exists over there at most."""
+        """However often it is submitted and resumed, at most one job is created."""
         assert self.system.created <= 1
 
     def teardown(self):
         shutil.rmtree(self.folder)
 
 
-LifeOfAJob.TestCase.settings = settings(
+JobLifecycle.TestCase.settings = settings(
     max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestLifeOfAJob = LifeOfAJob.TestCase
+TestJobLifecycle = JobLifecycle.TestCase
 
 
 @pytest.fixture
 def job():
     """A store, a backend, and a record that both know to be queued."""
-    store, system = Store(), MoodyBackend()
+    store, system = Store(), ScriptableBackend()
     return store, system, submission.submit(store, system, PLAN)
 
 
-def test_final_state_outlives_a_slower_look(job):
-    """Of two looks at once, the one that saw the end wins; what the slower one says is noted, not believed."""
+def test_final_state_outlives_a_slower_observation(job):
+    """Of two simultaneous observations, the one with the final state wins; the slower one is logged and ignored."""
     store, system, old = job
-    system.says = JobStatus(state=JobState.SUCCEEDED)
+    system.answer = JobStatus(state=JobState.SUCCEEDED)
     lifecycle.observe(store, system, old)
-    system.says = JobStatus(state=JobState.RUNNING)
+    system.answer = JobStatus(state=JobState.RUNNING)
     now = lifecycle.observe(store, system, old)
 
     assert (JobState.SUCCEEDED, "ignored") == (now.state, store.changes(old.id)[-1].what)
 
 
-def test_look_from_before_a_resume_does_not_count(job):
-    """A failure that was seen before the job was resumed does not end the new attempt."""
+def test_observation_from_before_a_resume_does_not_count(job):
+    """A failure that was observed before the job was resumed does not end the new attempt."""
     store, system, old = job
-    system.says = JobStatus(state=JobState.FAILED)
+    system.answer = JobStatus(state=JobState.FAILED)
     lifecycle.resume(store, system, old)
-    system.says = JobStatus(state=JobState.FAILED)
+    system.answer = JobStatus(state=JobState.FAILED)
 
     assert (JobState.QUEUED, 2) == ((now := lifecycle.observe(store, system, old)).state, now.attempt)
 
 
-def test_resume_of_unclear_outcome_is_cleared_up_by_the_next_look(job):
-    """When it is unclear whether a resume began, the job is neither failed nor stuck: the backend tells."""
+def test_interrupted_resume_is_resolved_by_the_next_observation(job):
+    """Where it is not known whether a resume began, the job is neither failed nor stuck: the backend decides."""
     store, system, old = job
-    system.says = JobStatus(state=JobState.FAILED)
+    system.answer = JobStatus(state=JobState.FAILED)
     failed = lifecycle.observe(store, system, old)
     system.resume = lambda _: (_ for _ in ()).throw(TypeError)
     with pytest.raises(TypeError):
         lifecycle.resume(store, system, failed)
-    system.says = JobStatus(state=JobState.RUNNING)
+    system.answer = JobStatus(state=JobState.RUNNING)
 
     assert JobState.RUNNING == lifecycle.observe(store, system, store.get(old.id)).state
 
 
-def test_only_one_of_two_takes_a_job_in_hand(job):
-    """Two processes that saw the same record cannot both act on it: the slower one is told so."""
+def test_only_one_of_two_claims_a_job(job):
+    """Two processes that read the same record cannot both act on it: the slower one gets an error."""
     store, _, old = job
     submission.claim(store, old, "resuming")
-    store.update(old.id, "died", lambda now: now.but(submitter=None))
+    store.update(old.id, "died", lambda now: now.replace(submitter=None))
 
     with pytest.raises(JobNotReady, match="changed by another process"):
         submission.claim(store, old, "resuming")
 
 
-def test_job_in_hand_is_left_alone(job):
-    """While a living process resumes a job, nobody else does, and nobody asks about it."""
+def test_claimed_job_is_left_alone(job):
+    """While a live process resumes a job, no other one resumes or observes it."""
     store, system, old = job
     claimed = submission.claim(store, old, "resuming")
-    system.says = JobStatus(state=JobState.FAILED)
+    system.answer = JobStatus(state=JobState.FAILED)
 
-    with pytest.raises(JobNotReady, match="resuming moody:job-1 at this moment"):
+    with pytest.raises(JobNotReady, match="resuming scripted:job-1 right now"):
         lifecycle.resume(store, system, claimed)
     assert claimed == lifecycle.observe(store, system, claimed)

@@ -1,4 +1,4 @@
-"""Planning: what is refused or warned of before anything is sent."""
+"""Planning: errors and warnings before anything is sent."""
 
 import json
 
@@ -14,7 +14,7 @@ ROW = {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant",
 
 
 class OtherBackend(FakeBackend):
-    """Another name, to choose between."""
+    """A second backend to choose."""
 
     name = "other"
 
@@ -50,20 +50,20 @@ def installed(monkeypatch):
 
 
 def test_plan_shows_the_request_and_the_rows(spec):
-    """A plan has the native request, what became of each field, and what the rows are like."""
+    """A plan has the native request, how each field is used, and a report on the rows."""
     plan = ftsdk.plan(spec())
 
     assert ("fake", 4, True) == (plan.backend, plan.data.rows, "parameters" in plan.native)
 
 
-def test_the_plan_knows_the_held_out_file_too(spec, rows, tmp_path):
-    """The plan, and so the artifact, has a hash of each file: of the rows to learn from, and of those held out."""
-    held = tmp_path / "held.jsonl"
-    held.write_text(json.dumps(ROW) + "\n")
+def test_the_plan_has_the_held_out_file_too(spec, rows, tmp_path):
+    """The plan, and so the artifact, has a hash of each file: of the training rows, and of those held out."""
+    held_out = tmp_path / "held.jsonl"
+    held_out.write_text(json.dumps(ROW) + "\n")
 
-    plan = ftsdk.plan(spec(eval_dataset=str(held)))
+    plan = ftsdk.plan(spec(eval_dataset=str(held_out)))
 
-    assert {str(rows): sha256(rows), str(held): sha256(held)} == plan.data.sha256
+    assert {str(rows): sha256(rows), str(held_out): sha256(held_out)} == plan.data.sha256
     assert 4 == plan.data.rows
 
 
@@ -75,12 +75,12 @@ def test_plan_leaves_no_trace(spec, ftsdk_home):
 
 
 def test_call_chooses_the_backend(spec, installed):
-    """The backend in the call goes before the one in the spec."""
+    """The backend of the call overrides that of the spec."""
     assert "other" == ftsdk.plan(spec(), backend="other").backend
 
 
 def test_spec_may_be_a_mapping_or_a_file(spec, tmp_path):
-    """Fields and files are as good as a JobSpec."""
+    """Fields and files work like a JobSpec."""
     fields = spec().as_written()
     (tmp_path / "job.json").write_text(json.dumps(fields))
 
@@ -88,7 +88,7 @@ def test_spec_may_be_a_mapping_or_a_file(spec, tmp_path):
 
 
 def test_unknown_backend_is_refused(spec):
-    """The nearest name is offered."""
+    """The error names the nearest backend."""
     with pytest.raises(BackendNotFound, match="did you mean fake"):
         ftsdk.plan(spec(), backend="fak")
 
@@ -106,7 +106,7 @@ def test_options_of_other_backends_are_checked(spec, installed):
 
 
 def test_options_of_an_unknown_backend_are_refused(spec):
-    """A section for a backend that does not exist is a mistake, with the nearest name."""
+    """A section for a backend that does not exist is an error with the nearest name."""
     with pytest.raises(SpecError, match="did you mean fake"):
         ftsdk.plan(spec(backend_options={"fkae": {}}))
 
@@ -119,7 +119,7 @@ def test_options_that_cannot_be_checked_are_warned_of(spec, installed):
 
 
 def test_missing_extra_of_the_chosen_backend_is_an_error(spec, installed):
-    """The chosen backend must be there."""
+    """The chosen backend must be installed."""
     with pytest.raises(MissingExtra, match=r"pip install 'ftsdk\[bare\]'"):
         ftsdk.plan(spec(), backend="bare")
 
@@ -172,7 +172,7 @@ def test_rows_elsewhere_are_warned_of(spec):
 
 
 def test_secret_in_a_spec_is_refused(spec, monkeypatch):
-    """A secret of the environment does not get into a plan, and the error does not repeat it."""
+    """A secret of the environment is refused, and the error does not repeat it."""
     monkeypatch.setenv("ACME_API_KEY", "canary-9f8e7d6c5b4a")
 
     with pytest.raises(SpecError, match=r"spec\.metadata\.note") as caught:
@@ -192,22 +192,22 @@ def test_holding_out_all_rows_is_refused(spec):
     ("training", "steps"),
     [({"max_steps": 5, "warmup_steps": 5}, 5), ({"global_batch_size": 2, "num_train_epochs": 3, "warmup_steps": 9}, 6)],
 )
-def test_a_training_that_is_all_warm_up_is_told(spec, training, steps):
-    """A warm-up as long as the training, given in steps or by epochs of four rows, is hardly meant."""
-    told = " ".join(ftsdk.plan(spec(training=training)).warnings)
+def test_a_training_that_is_all_warm_up_is_reported(spec, training, steps):
+    """A warm-up as long as the training, in steps or by epochs of four rows, is hardly intended."""
+    warnings = " ".join(ftsdk.plan(spec(training=training)).warnings)
 
-    assert f"would never come to its peak in {steps} steps" in told
+    assert f"would never reach its peak in {steps} steps" in warnings
 
 
-def test_a_usual_warm_up_is_not_told(spec):
-    """Shorter than the training, it is as it should be."""
+def test_a_usual_warm_up_is_not_reported(spec):
+    """A warm-up that is shorter than the training has no warning."""
     warnings = ftsdk.plan(spec(training={"max_steps": 5, "warmup_steps": 4})).warnings
 
     assert not any("warmup" in warning for warning in warnings)
 
 
 def test_a_misspelt_option_names_the_nearest():
-    """An option that a backend does not have is told with the one that was meant."""
+    """An unknown option is reported with the nearest one."""
     spec = {"model": "m", "dataset": "d.jsonl", "backend": "local", "backend_options": {"local": {"grce_seconds": 3}}}
     with pytest.raises(SpecError) as caught:
         ftsdk.plan(spec)

@@ -1,4 +1,4 @@
-"""The store under many processes at once: none lost, none doubled."""
+"""The store under many processes at once: no record is lost or duplicated."""
 
 import contextlib
 import multiprocessing
@@ -20,8 +20,8 @@ SPEC = JobSpec(model="org/model", dataset="rows.jsonl")
 PLAN = FakeBackend().plan(SPEC, Script())
 
 
-def together(count, work):
-    """Run ``work`` in this many processes that start at the same moment, and give what they return."""
+def run_in_processes(count, work):
+    """Run ``work`` in so many processes that start at the same moment; returns their results."""
     context = multiprocessing.get_context("fork")  # the libraries are loaded once
     start, answers = context.Barrier(count), context.SimpleQueue()
 
@@ -52,37 +52,37 @@ def test_fifty_processes_submit_at_once():
         store = Store()
         return [submit(store, FakeBackend(), PLAN).ref for _ in range(20)]
 
-    refs = [ref for mine_ in together(50, work) for ref in mine_]
+    refs = [ref for process_refs in run_in_processes(50, work) for ref in process_refs]
 
     assert (1000, set(refs)) == (len(set(refs)), {line.ref for line in Store().summaries()})
     assert 1000 == len(list(service.folder().glob("*.jsonl")))
 
 
 def test_first_opening_by_thirty_processes():
-    """Thirty processes that find no database make one, once, and all of them use it."""
+    """Thirty processes that find no database create one, once, and all of them use it."""
 
     def work():
         return Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
 
-    assert set(together(30, work)) == {line.id for line in Store().summaries()}
+    assert set(run_in_processes(30, work)) == {line.id for line in Store().summaries()}
 
 
 def test_one_key_from_ten_processes():
     """Ten processes that submit with one key make one job."""
-    ids = together(10, lambda: submit(Store(), FakeBackend(), PLAN, key="nightly").id)
+    ids = run_in_processes(10, lambda: submit(Store(), FakeBackend(), PLAN, key="nightly").id)
 
     assert (1, 1) == (len(set(ids)), len(list(service.folder().glob("*.jsonl"))))
 
 
 def test_ten_processes_resume_one_job():
-    """Of ten processes that resume one interrupted submission, one sends it; the others are told so or find it."""
+    """Of ten processes that resume one interrupted submission, one sends it; the others fail or find it."""
     job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()._replace(boot_id="long ago")))[0].id
 
     def work():
         with contextlib.suppress(JobNotReady):
             lifecycle.resume(Store(), FakeBackend(), Store().get(job_id))
 
-    together(10, work)
+    run_in_processes(10, work)
     jobs = list(service.folder().glob("*.jsonl"))
     assert (1, Store().get(job_id).native_id) == (len(jobs), jobs[0].name.split(".")[0])
 
@@ -93,8 +93,8 @@ def test_no_change_is_lost():
 
     def work():
         for _ in range(5):
-            Store().update(job_id, "count", lambda now: now.but(attempt=now.attempt + 1))
+            Store().update(job_id, "count", lambda now: now.replace(attempt=now.attempt + 1))
 
-    together(10, work)
+    run_in_processes(10, work)
     revisions = Counter(change.rev for change in Store().changes(job_id))
     assert (51, dict.fromkeys(range(1, 52), 1)) == (Store().get(job_id).attempt, revisions)

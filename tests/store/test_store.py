@@ -31,7 +31,7 @@ def record(store):
 
 
 def test_record_comes_back_as_it_was(record):
-    """Another store, as in another process, gives back all that was kept."""
+    """Another store, as in another process, returns the whole record."""
     assert record == Store().get(record.id)
 
 
@@ -43,19 +43,19 @@ def test_plan_comes_back_as_it_was(record):
 
 
 def test_id_is_method_and_end_of_token(record):
-    """The id is short enough to type, and the token long enough never to be guessed."""
+    """The id is short enough to type, and the token long enough not to be guessed."""
     assert (f"sft-{record.token[-6:]}", 26) == (record.id, len(record.token))
 
 
 def test_taken_name_is_replaced(store, record):
     """A record whose id and token are taken gets others, and nothing is overwritten."""
-    again, is_new = store.create(record.but(name="other"))
+    again, is_new = store.create(record.replace(name="other"))
 
     assert (True, True, "mine") == (is_new, again.id != record.id, store.get(record.id).name)
 
 
-def test_used_key_gives_the_first_record(store):
-    """Creating with a used key makes nothing: the first record comes back."""
+def test_used_key_returns_the_first_record(store):
+    """Creating with a used key stores nothing: the first record is returned."""
     first, _ = store.create(new_record(key="nightly"))
 
     assert (first, False) == store.create(new_record(key="nightly"))
@@ -64,20 +64,20 @@ def test_used_key_gives_the_first_record(store):
 @pytest.mark.parametrize("ref", ["fake:ft-1", "fake:{id}", "{id}"])
 def test_job_is_found_by_each_of_its_names(store, record, ref):
     """The native id, the id with the backend, and the bare id all lead to the job."""
-    store.update(record.id, "created", lambda now: now.but(native_id="ft-1"))
+    store.update(record.id, "created", lambda now: now.replace(native_id="ft-1"))
 
     assert record.id == store.find(ref.format(id=record.id)).id
 
 
 def test_unknown_job_is_not_found(store):
-    """Asking for a job that is not there is an error that says where to look."""
+    """An unknown job is an error that names the command that lists jobs."""
     with pytest.raises(JobNotFound, match="ftsdk jobs"):
         store.get("sft-aaaaaa")
 
 
-def test_update_counts_and_tells(store, record):
-    """A change raises the revision, and the history says what happened and what is new."""
-    store.update(record.id, "observed", lambda now: now.but(status=RUNNING))
+def test_update_counts_and_writes_history(store, record):
+    """A change increments the revision, and the history has the action and the new values."""
+    store.update(record.id, "observed", lambda now: now.replace(status=RUNNING))
 
     history = [(change.rev, change.what, set(change.data)) for change in store.changes(record.id)]
     assert [(1, "created", set()), (2, "observed", {"status"})] == history
@@ -89,7 +89,7 @@ def test_update_without_a_change_writes_nothing(store, record):
 
 
 def test_refused_update_changes_nothing(store, record):
-    """An error while a change is worked out leaves the record as it was."""
+    """An error in the change leaves the record as it was."""
 
     def refuse(now):
         raise JobNotReady("no")
@@ -101,24 +101,24 @@ def test_refused_update_changes_nothing(store, record):
 
 
 def test_update_starts_from_what_another_process_wrote(store, record):
-    """Two changes from two processes both count: none is overwritten by an older view."""
-    Store().update(record.id, "facts", lambda now: now.but(facts={"upload": "file-1"}))
-    store.update(record.id, "observed", lambda now: now.but(status=RUNNING))
+    """Two changes from two processes are both kept: none is overwritten by an older record."""
+    Store().update(record.id, "facts", lambda now: now.replace(facts={"upload": "file-1"}))
+    store.update(record.id, "observed", lambda now: now.replace(status=RUNNING))
 
     now = store.get(record.id)
     assert ({"upload": "file-1"}, RUNNING, 3) == (now.facts, now.status, now.rev)
 
 
 def test_jobs_are_listed_newest_first(store):
-    """The list of jobs starts with the newest, and can be cut short."""
-    ids = [store.create(new_record().but(created=float(number)))[0].id for number in range(5)]
+    """The list of jobs starts with the newest, and can be limited."""
+    ids = [store.create(new_record().replace(created=float(number)))[0].id for number in range(5)]
 
     assert [ids[4], ids[3]] == [summary.id for summary in store.summaries(2)]
 
 
-def test_summary_tells_the_essentials(store, record):
-    """A line in the list names the job, its model and its last observed state."""
-    store.update(record.id, "observed", lambda now: now.but(status=RUNNING, native_id="ft-1"))
+def test_summary_has_the_essentials(store, record):
+    """A summary has the job's reference, its model and its last observed state."""
+    store.update(record.id, "observed", lambda now: now.replace(status=RUNNING, native_id="ft-1"))
 
     line = store.summaries()[0]
     assert ("fake:ft-1", "mine", "org/model", "sft", "running") == (

@@ -1,4 +1,4 @@
-"""The store in trouble: it loses nothing, and says what to do next."""
+"""The store with damaged files, full disks and missing rights: nothing is lost, and errors have a next step."""
 
 import multiprocessing
 import os
@@ -38,55 +38,61 @@ def database(records, ftsdk_home):
     return ftsdk_home / "jobs.db"
 
 
-def test_lost_database_comes_back(records, database):
-    """When the file is gone, the next store restores every record from its copy."""
+def test_lost_database_is_restored(records, database):
+    """Where the file is missing, the next store restores every record from its copy."""
     database.unlink()
 
     assert sorted(records, key=str) == sorted((Store().get(record.id) for record in records), key=str)
 
 
-def test_copies_know_what_a_crash_would_need(records, database):
+def test_copies_have_what_recovery_needs(records, database):
     """A restored record has the native id and the facts: nothing would be created twice."""
-    known = {"native_id": "ft-1", "facts": {"upload": "file-1"}, "status": JobStatus(state=JobState.QUEUED)}
-    Store().update(records[0].id, "created", lambda now: now.but(**known))
+    changes = {"native_id": "ft-1", "facts": {"upload": "file-1"}, "status": JobStatus(state=JobState.QUEUED)}
+    Store().update(records[0].id, "created", lambda now: now.replace(**changes))
     database.unlink()
 
     restored = Store().get(records[0].id)
-    assert known == {name: getattr(restored, name) for name in known}
+    assert changes == {name: getattr(restored, name) for name in changes}
 
 
 @pytest.mark.parametrize("damage", [b"\0" * 4096, b"this is no database at all" * 200, b""])
 def test_damaged_database_is_rebuilt(records, database, damage):
-    """A damaged file is put aside, the records come back from their copies, and the user is told so."""
+    """Once a damaged file is renamed, as the error says, the next store restores the records from their copies."""
     with database.open("r+b") as file:
         file.truncate(len(damage))
         file.write(damage)
-    told = Store().rebuild()
+    if damage.strip(b"\0"):
+        with pytest.raises(StoreError, match="rename it"):
+            Store().summaries()
+    damaged = database.rename(database.with_name("damaged.db"))
 
-    assert (3, "3 job records were restored") == (len(Store().summaries()), told[1])
-    assert [damage] == [file.read_bytes() for file in database.parent.glob("jobs.db.damaged-*[0-9]")]
+    assert {record.id for record in records} == {line.id for line in Store().summaries()}
+    assert damage == damaged.read_bytes()
 
 
 def test_damage_is_named_with_the_next_step(records, database):
-    """Reading a damaged file is an error that names it and the way out."""
+    """Reading a damaged file is an error with its name and the next step."""
     database.write_bytes(b"this is no database at all" * 200)
 
-    with pytest.raises(StoreError, match=r"jobs\.db cannot be used(.|\n)*move it aside"):
+    with pytest.raises(StoreError, match=r"jobs\.db cannot be used(.|\n)*rename it"):
         Store().summaries()
 
 
 def test_unreadable_copy_is_named_and_left(records, database, ftsdk_home):
-    """One broken copy costs one record, which is named; the others come back."""
-    broken = ftsdk_home / "records" / f"{records[0].id}.json"
-    broken.write_text('{"id":')
-    told = Store().rebuild()
+    """A copy that cannot be read is reported with its name; the other records are restored."""
+    damaged = ftsdk_home / "records" / f"{records[0].id}.json"
+    damaged.write_text('{"id":')
+    database.unlink()
 
-    assert (2, True, True) == (len(Store().summaries()), str(broken) in told[2], broken.exists())
+    with pytest.warns(RuntimeWarning, match="was not restored") as reports:
+        summaries = Store().summaries()
+
+    assert (2, True, True) == (len(summaries), str(damaged) in str(reports[0].message), damaged.exists())
 
 
-def test_copy_with_a_taken_key_does_not_spoil_the_rest(records, database, ftsdk_home):
-    """A copy whose record never made it into the database (the key says so) stays out; the others come back."""
-    ghost = new_record(key="0").but(created=records[0].created + 100)
+def test_copy_with_a_taken_key_does_not_prevent_the_rest(records, database, ftsdk_home):
+    """A copy whose record was never committed (its key is another job's) is left out; the others are restored."""
+    ghost = new_record(key="0").replace(created=records[0].created + 100)
     (ftsdk_home / "records" / f"{ghost.id}.json").write_text(ghost.model_dump_json())
     database.unlink()
 
@@ -94,7 +100,7 @@ def test_copy_with_a_taken_key_does_not_spoil_the_rest(records, database, ftsdk_
 
 
 def test_newer_schema_is_refused(records, database):
-    """Records that a newer ftsdk wrote are left alone, and its version is named."""
+    """Records of a newer ftsdk are left alone, and its version is named."""
     with closing(sqlite3.connect(database)) as db, db:
         db.execute("UPDATE ftsdk_schema SET version = 99")
 
@@ -102,10 +108,10 @@ def test_newer_schema_is_refused(records, database):
         Store().summaries()
 
 
-def test_busy_database_is_said_to_be_busy(records, database):
-    """When another process writes for longer than the patience, the error says so, and nothing is written."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+def test_busy_database_is_reported(records, database):
+    """Where another process writes for longer than the patience, the error says so, and nothing is written."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreBusy, match="another process"):
             Store(patience=0.05).create(new_record())
 
@@ -113,8 +119,8 @@ def test_busy_database_is_said_to_be_busy(records, database):
 
 
 @pytest.mark.parametrize("name", ["jobs.db", "records"])
-def test_what_cannot_be_written_is_named_with_the_next_step(records, ftsdk_home, name):
-    """A file where a folder should be, or the reverse, stands in for rights that root does not lack."""
+def test_unwritable_path_is_named_with_the_next_step(records, ftsdk_home, name):
+    """A file in the place of a folder, or the reverse, stands in for missing permissions, which root has anyway."""
     place = ftsdk_home / name
     place.rename(ftsdk_home / "moved")
     if name == "records":
@@ -126,13 +132,13 @@ def test_what_cannot_be_written_is_named_with_the_next_step(records, ftsdk_home,
         Store().create(new_record())
 
 
-def test_read_only_home_is_said_to_be_read_only(monkeypatch):
+def test_read_only_home_is_reported(monkeypatch):
     """A state folder without the right to write is an error with the next step."""
 
     def attempt(answers, folder):
         os.chown(folder, NOBODY if os.geteuid() == 0 else -1, -1)
         os.chmod(folder, 0o500)  # noqa: PTH101 - beside chown
-        if os.geteuid() == 0:  # root may write anywhere, so this process becomes somebody else
+        if os.geteuid() == 0:  # root may write anywhere, so this process becomes another user
             os.setuid(NOBODY)
         try:
             answers.put(Store().create(new_record())[0].id)
@@ -151,7 +157,7 @@ def test_read_only_home_is_said_to_be_read_only(monkeypatch):
 
 
 def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
-    """When the disk fills up, the error says so, and every record that was acknowledged is still there."""
+    """On a full disk the error says so, and every acknowledged record is still there."""
     script = f"""
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -170,21 +176,23 @@ def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
         except StoreError as error:
             print(bool(error.hint))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
 
-    *acknowledged, explained = done.stdout.split()
+    *acknowledged, explained = process.stdout.split()
     assert ("True", set()) == (explained, set(acknowledged) - {line.id for line in Store().summaries()})
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "not a url", "nosuch://host/name"])
 def test_unusable_url_is_refused(url):
-    """A URL that cannot hold durable records is a mistake in the configuration."""
+    """A URL that cannot hold durable records is a configuration error."""
     with pytest.raises(ConfigError, match="FTSDK_DATABASE_URL"):
         Store(url)
 
 
 def test_missing_driver_gives_the_pip_line(monkeypatch):
-    """PostgreSQL without its driver: the error is the line to type."""
+    """PostgreSQL without its driver: the error has the pip command."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
     with pytest.raises(MissingExtra, match=r"pip install 'ftsdk\[postgres\]'"):
