@@ -9,7 +9,7 @@ from torch import nn
 from torchao.quantization import quantize_
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ftsdk.modeling.qat import RECIPES, round_linears
+from ftsdk.modeling.qat import GROUP, RECIPES, round_linears
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing.:FutureWarning"  # peft asks by the old name
@@ -87,8 +87,29 @@ def test_names_of_weights_stay(model):
     assert before == set(model.state_dict())
 
 
+@torch.no_grad()
+def with_outliers(model):
+    """The same function, with one weight in each group so large that 4 bits leave little of the others.
+
+    Plainly fine-tuned, such a model loses far more by quantization than two trainings differ by chance.
+    """
+    by = 32
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        after_norm = {
+            layer.input_layernorm: [attention.q_proj, attention.k_proj, attention.v_proj],
+            layer.post_attention_layernorm: [mlp.gate_proj, mlp.up_proj],
+        }
+        for norm, linears in after_norm.items():
+            norm.weight[::GROUP] /= by
+            for linear in linears:
+                linear.weight[:, ::GROUP] *= by
+    return model
+
+
 def test_it_bears_quantization_better(model, tiny_model):
-    """After the same steps, quantized to 4 bits, what learned with rounding has the lower loss, and lost less of it."""
+    """Quantized to 4 bits, what learned with rounding has less than half the loss of what did not, and lost less."""
+    start = with_outliers(model)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     texts = [f"What is {n} plus one? Arr, it be {n + 1}, the number that ye count to, matey!" for n in range(8)]
     rows = [torch.tensor([tokenizer(text)["input_ids"]]) for text in texts]
@@ -99,21 +120,21 @@ def test_it_bears_quantization_better(model, tiny_model):
 
     def losses(*, aware):
         """In full precision, and in 4 bits."""
-        torch.manual_seed(0)
-        learner = copy.deepcopy(model)
+        learner = copy.deepcopy(start)
         if aware:
             round_linears(learner, "int4")
-        optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
-        for step in range(64):
+        optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
+        for step in range(32):
             row = rows[step % len(rows)]
             learner(row, labels=row).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        plain = copy.deepcopy(model)
+        plain = copy.deepcopy(start)
         plain.load_state_dict(learner.state_dict())
         return loss(plain), loss(quantized(plain, "int4"))
 
-    (whole, after), (aware_whole, aware_after) = losses(aware=False), losses(aware=True)
+    (full, after), (aware_full, aware_after) = losses(aware=False), losses(aware=True)
 
-    assert aware_after < after
-    assert aware_after - aware_whole < after - whole
+    # an eighth of the loss, as measured with several orders of rows on several instruction sets
+    assert aware_after < after / 2
+    assert aware_after - aware_full < after - full
