@@ -103,7 +103,7 @@ def test_loss_is_that_of_the_paper(preference_spec, train, tiny_model, method, e
         "max_steps": 2,
         "global_batch_size": len(rows),
         "save_steps": 1,
-        "learning_rate": 0.005,
+        "learning_rate": 2e-4,
         "warmup_steps": 0,
     }
     folder = train(preference_spec(method, rows, training=training))
@@ -113,4 +113,4 @@ def test_loss_is_that_of_the_paper(preference_spec, train, tiny_model, method, e
     policy = PeftModel.from_pretrained(began, folder.checkpoints / "checkpoint-1").eval()
     loss = expected(partial(log_prob, policy, tokenizer), partial(log_prob, base, tokenizer), rows)
 
-    assert metrics_of(folder, "loss")[1] == pytest.approx(loss.item(), rel=1e-5)
+    assert metrics_of(folder, "loss")[1] == pytest.approx(loss.item(), rel=1e-4)
