@@ -6,6 +6,8 @@ from torch.nn import functional
 
 from ftsdk.modeling.losses import IGNORED, linear_cross_entropy, neftune_noise, next_token_labels, pair_losses
 
+pytestmark = pytest.mark.numeric
+
 
 def _case(*, head_trains):
     torch.manual_seed(0)

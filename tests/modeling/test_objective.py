@@ -9,6 +9,8 @@ from ftsdk.modeling.attention import ROW_BY_ROW
 from ftsdk.modeling.batches import Example, lay_end_to_end
 from ftsdk.modeling.objective import Objective, find_route
 
+pytestmark = pytest.mark.numeric
+
 ARCHITECTURES = {
     "Llama": {},
     "Qwen2": {},

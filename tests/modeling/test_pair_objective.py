@@ -11,6 +11,8 @@ from ftsdk.modeling.batches import Example, Pair, bins_of, lay_end_to_end
 from ftsdk.modeling.objective import find_route
 from ftsdk.modeling.pair_objective import PairObjective, ends_of, scores_of
 
+pytestmark = pytest.mark.numeric
+
 ARCHITECTURES = {
     "Llama": {},
     "Qwen2": {},

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.modeling.qat import GROUP, RECIPES, round_linears
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.is_gradient_checkpointing.:FutureWarning"  # peft asks by the old name
-)
+pytestmark = [
+    pytest.mark.numeric,
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
+]
 
 IDS = torch.arange(5, 37).reshape(2, 16)
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], init_lora_weights=False)

@@ -52,6 +52,7 @@ def hashes(folder):
     return {path.name: sha256(path) for path in folder.iterdir()}
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("lora", ADAPTERS.values(), ids=ADAPTERS)
 def test_merged_computes_what_unmerged_computes(base, adapter, tmp_path, lora):
     """For every kind of adapter, plain Transformers' logits of the merged model are plain PEFT's of the unmerged."""

@@ -148,6 +148,7 @@ def test_it_rounds_as_quantization_aware_training_did(tiny_model, tmp_path, kind
         assert torch.allclose(expected, actual, atol=1e-3)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", HERE)
 def test_it_is_measured_as_it_is_saved(tiny_model, tmp_path, kind):
     """An evaluation of a quantized model finds nearly the loss of the model that it was made of."""
@@ -315,6 +316,7 @@ def json_of(folder):
     return path
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("adapter", [{}, None], ids=["adapter", "all weights"])
 def test_what_learned_to_be_rounded_is_rounded_so(train, tmp_path, adapter):
     """Merged and then quantized, it has the held-out loss that its training reported, also on a base of 16 bits."""

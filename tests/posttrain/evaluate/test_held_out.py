@@ -20,6 +20,7 @@ def columns(evaluation):
     return {metric.metric: (metric.base, metric.artifact) for metric in evaluation.held_out.metrics}
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", ["lora", "nf4", "pissa", "second", "reward_modeling", "dpo"])
 def test_the_loss_is_the_trainers(job_of, kind):
     """On the job's held-out rows, base and artifact have the losses that its trainer reported, before and after."""
@@ -32,6 +33,7 @@ def test_the_loss_is_the_trainers(job_of, kind):
     assert losses == pytest.approx(measured["loss"], abs=1e-4)
 
 
+@pytest.mark.numeric
 def test_the_loss_of_a_whole_model(job_of):
     """A whole model is saved in the precision of its base, bfloat16, and the saved weights are measured."""
     artifact = job_of("whole").artifact

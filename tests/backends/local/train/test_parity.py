@@ -12,6 +12,7 @@ from trl import SFTConfig, SFTTrainer
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.numeric,
     pytest.mark.filterwarnings("ignore"),  # the libraries warn of each other's changes; ours are errors elsewhere
 ]
 

@@ -113,6 +113,7 @@ def test_every_kind_learns(reward_spec, train, changes):
     assert Artifact.open(folder.artifact).kind == ("model" if spec.adapter is None else "adapter")
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("adapter", [{"r": 8}, None], ids=["lora", "full"])
 def test_plain_libraries_give_the_same_scores(reward_spec, train, pairs_file, adapter, monkeypatch):
     """What was measured in training is what plain Transformers and PEFT give, however a batch is padded."""
@@ -128,6 +129,7 @@ def test_plain_libraries_give_the_same_scores(reward_spec, train, pairs_file, ad
         assert [(chosen - rejected).mean(), (chosen + rejected).mean() / 2] == pytest.approx(measured, abs=1e-5)
 
 
+@pytest.mark.numeric
 def test_a_quantized_base_gives_the_same_scores(reward_spec, train, pairs_file):
     """On the same nf4 base, plain PEFT scores as in training: the head is not quantized."""
     folder = train(reward_spec(compute={"quantization": "nf4"}, eval_dataset=str(pairs_file)))
@@ -214,6 +216,7 @@ def test_resumed_run_equals_uninterrupted(reward_spec, train, changes):
     assert all(torch.equal(a, b) for a, b in zip(weights(parted).values(), weights(whole).values(), strict=True))
 
 
+@pytest.mark.numeric
 def test_micro_batch_changes_nothing(reward_spec, train):
     """However a step is cut, its metrics are those of the whole step."""
     whole = train(reward_spec(training={"max_steps": 2}), "whole")
@@ -223,6 +226,7 @@ def test_micro_batch_changes_nothing(reward_spec, train):
         assert metrics_of(cut, name) == pytest.approx(metrics_of(whole, name), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.numeric
 def test_half_as_much_until_it_fits(reward_spec, train, monkeypatch):
     """Out of memory, less is taken at a time, and pairs are not parted; the losses stay the same."""
     plenty = train(reward_spec(training={"max_steps": 2}), "plenty")

@@ -153,6 +153,7 @@ def test_resume_passes_over_damage(make_spec, train):
     assert metrics_of(resumed, "loss")[-1] == metrics_of(whole, "loss")[-1]
 
 
+@pytest.mark.numeric
 def test_micro_batch_changes_nothing(make_spec, train):
     """However a step is cut, the loss is that of the whole step."""
     whole = train(make_spec(training={"max_steps": 2}), "whole")
@@ -161,6 +162,7 @@ def test_micro_batch_changes_nothing(make_spec, train):
     assert metrics_of(cut, "loss") == pytest.approx(metrics_of(whole, "loss"), rel=1e-5)
 
 
+@pytest.mark.numeric
 def test_held_out_rows(make_spec, train):
     """Held-out loss is told before and after, falls, and stands in the manifest."""
     folder = train(make_spec(val_size=8, training={"max_steps": 8}))

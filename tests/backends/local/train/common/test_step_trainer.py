@@ -47,6 +47,7 @@ def warnings_of(folder):
     return [event.message for event in read_events(folder.events) if event.kind == "warning"]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
 def test_half_as_much_until_it_fits(short, train, small_memory, error):
     """However often it is halved, the losses are those of a run with plenty of memory."""

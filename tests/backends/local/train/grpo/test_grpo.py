@@ -60,6 +60,7 @@ def weights_of(folder):
     return load_file(folder.artifact / "adapter_model.safetensors")
 
 
+@pytest.mark.numeric
 def test_it_learns_what_is_rewarded(toy, train):
     """The reward rises by far more than its noise."""
     folder = train(toy(training={"max_steps": 24, "global_batch_size": 32, "learning_rate": 3e-3}))

@@ -5,6 +5,8 @@ import torch
 
 from ftsdk_local.train.ppo.log_probs import linear_log_probs, log_probs_of
 
+pytestmark = pytest.mark.numeric
+
 TOKENS, HIDDEN, VOCABULARY = 11, 6, 17
 
 

@@ -20,6 +20,8 @@ from ftsdk_local.train.ppo.math import (
     whiten,
 )
 
+pytestmark = pytest.mark.numeric
+
 LENGTHS = st.lists(st.integers(1, 7), min_size=2, max_size=5)
 
 

@@ -56,6 +56,7 @@ def weights_of(folder):
     return load_file(folder.artifact / "adapter_model.safetensors")
 
 
+@pytest.mark.numeric
 def test_it_learns_what_is_rewarded(toy, train):
     """The reward rises by far more than its noise, while the KL stays near its target."""
     folder = train(toy(method={"target_kl": 2.0}, training={"max_steps": 16, "global_batch_size": 32}))
@@ -76,6 +77,7 @@ def test_where_nothing_is_rewarded_nothing_moves(toy, train):
     assert all(tensor.abs().max() == 0 for name, tensor in weights_of(folder).items() if "lora_B" in name)
 
 
+@pytest.mark.numeric
 def test_a_large_coefficient_keeps_it_at_the_reference(toy, train):
     """The same run with a coefficient a thousand times as large goes less than half as far from the reference."""
     free, held = (
@@ -165,6 +167,7 @@ def test_minibatches_and_epochs_are_optimizer_steps(toy, train, monkeypatch):
     assert counted == [16] * 6
 
 
+@pytest.mark.numeric
 def test_micro_batches_change_nothing(toy, train):
     """Computed a row at a time, an update is the same but for rounding."""
     whole = train(toy(), "whole")
@@ -204,6 +207,7 @@ def test_samples_are_kept_of_each_evaluation(toy, train):
     assert {"prompt", "completion", "reward"} < lines[0].keys()
 
 
+@pytest.mark.numeric
 def test_a_penalty_for_no_end(tmp_path, toy, train):
     """A response that does not end by itself has the penalty taken off its score."""
     toy_task.make_task(tmp_path, prompts=64, end=True)

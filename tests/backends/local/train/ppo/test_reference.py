@@ -31,6 +31,8 @@ from ftsdk_local.train.ppo.roles import POLICY, REFERENCE, VALUE
 from ftsdk_local.train.ppo.update import Judge
 from ftsdk_local.train.rl.rewards import Response
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "ppo"
 CASES = {case["name"]: case for case in map(json.loads, (GOLDEN / "cases.jsonl").read_text("utf-8").splitlines())}
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -15,6 +15,7 @@ from ftsdk_local.train.ppo.roles import POLICY, REFERENCE, VALUE, Roles
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.numeric,
     pytest.mark.filterwarnings("ignore"),  # the libraries warn of each other's changes; ours are errors elsewhere
 ]
 

@@ -64,6 +64,7 @@ def essence(folder):
     return figures, sha256(path)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("method", METHODS)
 def test_learns_what_is_preferred(preference_spec, train, method):
     """On held-out rows the loss falls, and the better answers move away from the worse ones."""
@@ -159,6 +160,7 @@ def test_resumed_from_an_adapter_equals_uninterrupted(preference_spec, train, tu
     assert essence(whole) == essence(parted)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("method", METHODS)
 def test_the_cut_changes_nothing(preference_spec, train, method):
     """However a step is cut, KL and token means are those of the whole step, also where an epoch ends with fewer."""
@@ -170,6 +172,7 @@ def test_the_cut_changes_nothing(preference_spec, train, method):
         assert metrics_of(cut, name) == pytest.approx(metrics_of(whole, name), rel=1e-4)
 
 
+@pytest.mark.numeric
 def test_half_as_much_until_it_fits(preference_spec, train, monkeypatch):
     """Out of memory, a step is computed again with half as much at a time, and the losses stay as they are."""
     plenty = train(preference_spec("dpo"), "plenty")

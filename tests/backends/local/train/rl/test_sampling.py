@@ -7,6 +7,8 @@ from tiny_models import tiny
 
 from ftsdk_local.train.rl.sampling import draw, sample
 
+pytestmark = pytest.mark.numeric
+
 ARCHITECTURES = {
     "Llama": {},
     "Qwen3": {},
