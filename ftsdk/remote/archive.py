@@ -1,4 +1,4 @@
-"""Unpack an archive from a stranger: plain files inside the folder, and nothing else."""
+"""Unpack an archive that nobody vouches for: plain files inside the folder, and nothing else."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ from ftsdk.errors import ArtifactError
 
 MOST_FILES = 10_000
 MOST_BYTES_PER_BYTE = 20
-"""Weights hardly shrink when they are packed; what swells more than this is a bomb."""
+"""Weights hardly shrink when they are packed; what grows more than this is a decompression bomb."""
 ALWAYS_ALLOWED = 64 * 2**20
 """Bytes that any archive may unpack to."""
 
@@ -25,13 +25,13 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
 _ENCRYPTED = 1  # the bit of a zip member's flags
-_DAMAGES = (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
-_SIP = 2048  # packed bytes at a time; they may swell some thirty thousandfold
+_DAMAGE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, gzip.BadGzipFile, zlib.error)
+_CHUNK = 2048  # packed bytes at a time; they may grow some thirty thousandfold, all of it in memory
 _LARGEST_WINDOW = 2**27  # bytes of memory that unpacking may take; what ``zstd --ultra -22`` needs
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack ``.zip``, ``.tar.zst``, ``.tar.gz`` or ``.tar``, told apart by their bytes, into an empty folder.
+    """Unpack ``.zip``, ``.tar.zst``, ``.tar.gz`` or ``.tar``, recognized by their bytes, into an empty folder.
 
     Where all files lie in one folder inside the archive, that folder is left out.
 
@@ -39,53 +39,54 @@ def unpack(archive: Path, folder: Path) -> None:
         ArtifactError: It is damaged, or holds a link, a device, a path that leaves the folder, a name twice, or
             far more than its size suggests.
     """
-    room = max(ALWAYS_ALLOWED, MOST_BYTES_PER_BYTE * archive.stat().st_size)
+    limit = max(ALWAYS_ALLOWED, MOST_BYTES_PER_BYTE * archive.stat().st_size)
     try:
         if zipfile.is_zipfile(archive) and _starts_with(archive, _ZIP):
-            with zipfile.ZipFile(archive) as found:
-                _extract_zip(found, folder, room)
+            with zipfile.ZipFile(archive) as zip_file:
+                _extract_zip(zip_file, folder, limit)
         else:
-            with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-                _extract(tar, folder, room)
-                while stream.read(1 << 16):  # the end of the packed stream carries its checksum
+            with _open_tar_stream(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                _extract_tar(tar, folder, limit)
+                # tarfile stops at the end of the tar; the packed stream goes on, and its last bytes are the checksum.
+                while stream.read(1 << 16):
                     pass
     except Exception as error:
-        if isinstance(error, _DAMAGES) or type(error).__name__ == "ZstdError":  # of a library that may be missing
-            raise _refused(f"it is damaged ({type(error).__name__})") from error
+        if isinstance(error, _DAMAGE_ERRORS) or type(error).__name__ == "ZstdError":  # of a library that may be missing
+            raise _refusal(f"it is damaged ({type(error).__name__})") from error
         raise
-    _lift(folder)
+    _flatten(folder)
 
 
-def _extract(tar: tarfile.TarFile, folder: Path, room: int) -> None:
-    gate = _Gate(room)
+def _extract_tar(tar: tarfile.TarFile, folder: Path, limit: int) -> None:
+    checker = _MemberChecker(limit)
     for member in tar:
-        plain = member.isreg() and not member.issparse()
-        if name := gate.admit(member.name, member.size, is_folder=member.isdir(), is_plain=plain):
+        is_plain = member.isreg() and not member.issparse()
+        if name := checker.check(member.name, member.size, is_folder=member.isdir(), is_plain=is_plain):
             _write(cast("IO[bytes]", tar.extractfile(member)), folder / name, member.size)
 
 
-def _extract_zip(found: zipfile.ZipFile, folder: Path, room: int) -> None:
-    gate = _Gate(room)
-    for member in found.infolist():
+def _extract_zip(zip_file: zipfile.ZipFile, folder: Path, limit: int) -> None:
+    checker = _MemberChecker(limit)
+    for member in zip_file.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive was not made on Unix
-        plain = kind in (0, stat.S_IFREG) and not member.flag_bits & _ENCRYPTED
-        if name := gate.admit(member.filename, member.file_size, is_folder=member.is_dir(), is_plain=plain):
-            with found.open(member) as source:
+        is_plain = kind in (0, stat.S_IFREG) and not member.flag_bits & _ENCRYPTED
+        if name := checker.check(member.filename, member.file_size, is_folder=member.is_dir(), is_plain=is_plain):
+            with zip_file.open(member) as source:
                 _write(source, folder / name, member.file_size)
 
 
-class _Gate:
-    """Lets one file after the other in, until something is wrong.
+class _MemberChecker:
+    """Checks one member of an archive after the other.
 
     Args:
-        room: Bytes that all files may take together.
+        limit: Bytes that all files may take together.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, limit: int) -> None:
+        self._remaining = limit
         self._count = 0
 
-    def admit(self, name: str, size: int, *, is_folder: bool, is_plain: bool) -> str:
+    def check(self, name: str, size: int, *, is_folder: bool, is_plain: bool) -> str:
         """The name under which a file is written; empty for a folder.
 
         Raises:
@@ -95,15 +96,15 @@ class _Gate:
         if is_folder and name in ("", "."):
             return ""
         if not re.fullmatch(SAFE_NAME, name):
-            raise _refused("it holds a name that leaves the folder, or that no artifact may hold")
+            raise _refusal("it holds a name that leaves the folder, or that no artifact may hold")
         if is_folder:
             return ""
         if not is_plain:
-            raise _refused(f"{name} is a link or no plain file")
-        self._room -= size
+            raise _refusal(f"{name} is a link or no plain file")
+        self._remaining -= size
         self._count += 1
-        if self._room < 0 or self._count > MOST_FILES:
-            raise _refused("it holds far more than its size suggests")
+        if self._remaining < 0 or self._count > MOST_FILES:
+            raise _refusal("it holds far more than its size suggests")
         return name
 
 
@@ -115,9 +116,9 @@ def _starts_with(path: Path, magic: bytes) -> bool:
 def _write(source: IO[bytes], path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        file = path.open("xb")
+        file = path.open("xb")  # exclusive: of two members with one name, the second could replace a checked file
     except FileExistsError as error:
-        raise _refused(f"{path.name} stands in it twice") from error
+        raise _refusal(f"it holds {path.name} twice") from error
     with file:
         while chunk := source.read(1 << 20):
             file.write(chunk)
@@ -126,7 +127,7 @@ def _write(source: IO[bytes], path: Path, size: int) -> None:
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[IO[bytes]]:
+def _open_tar_stream(archive: Path) -> Iterator[IO[bytes]]:
     """The tar stream inside, unpacked as it is read."""
     with archive.open("rb") as file:
         start = file.read(4)
@@ -141,7 +142,10 @@ def _opened(archive: Path) -> Iterator[IO[bytes]]:
 
 
 class _Zstandard(io.RawIOBase):
-    """Unpacks Zstandard; unlike the library's own reader, it tells when the end is missing."""
+    """Unpacks Zstandard; unlike the library's own reader, it raises an error where the end is missing."""
+
+    # The library's stream_reader returns b"" both at the end of a frame and where a download was cut inside one: half
+    # of the weights would pass for all of them. decompressobj knows by ``eof`` whether the frame was complete.
 
     def __init__(self, packed: IO[bytes]) -> None:
         import zstandard  # noqa: PLC0415 - comes with the backends that need it
@@ -158,8 +162,8 @@ class _Zstandard(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a part of the buffer; 0 at the end."""
         while not self._ready:
-            packed = self._frame.unused_data or self._packed.read(_SIP)
-            if self._frame.eof:
+            packed = self._frame.unused_data or self._packed.read(_CHUNK)
+            if self._frame.eof:  # another frame may follow; parallel compressors write one for each block
                 if not packed:
                     return 0
                 self._frame = self._unpacker.decompressobj()
@@ -171,8 +175,8 @@ class _Zstandard(io.RawIOBase):
         return size
 
 
-def _lift(folder: Path) -> None:
-    """Take the files out of the one folder that holds them all."""
+def _flatten(folder: Path) -> None:
+    """Move the files up where one folder holds them all."""
     while len(entries := list(folder.iterdir())) == 1 and entries[0].is_dir():
         inner = entries[0].rename(folder / ".inner")
         for entry in inner.iterdir():
@@ -180,5 +184,6 @@ def _lift(folder: Path) -> None:
         inner.rmdir()
 
 
-def _refused(why: str) -> ArtifactError:
-    return ArtifactError(f"the archive is refused: {why}", hint="fetch again; if it stays so, tell its maker")
+def _refusal(reason: str) -> ArtifactError:
+    hint = "fetch again; if the error stays, report it to whoever made the archive"
+    return ArtifactError(f"the archive is refused: {reason}", hint=hint)

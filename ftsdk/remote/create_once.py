@@ -16,7 +16,7 @@ from ftsdk.remote.retries import RetryPolicy, never_sent, poll, retry, status_co
 
 _JOB = "job"
 _CREATION = "creation"
-_SENT = "sent at "
+_SENT_PREFIX = "sent at "
 _REFUSED = "refused"
 """Names and values of stored facts: jobs submitted by older versions have them, too."""
 
@@ -30,8 +30,8 @@ FindJob = Callable[[], str | None]
 class CreationState(StrEnum):
     """What became of a creation."""
 
-    SENT = "sent"
-    """It may have been received; no certain answer came."""
+    UNCONFIRMED = "unconfirmed"
+    """It was sent and may have been received; no certain answer came."""
     REFUSED = "refused"
     """It is certain that nothing was created."""
     CREATED = "created"
@@ -51,19 +51,19 @@ class CreationRecord(NamedTuple):
     def parse(cls, facts: Mapping[str, str]) -> "CreationRecord | None":
         """The record that a job's facts hold; None where no creation was ever sent."""
         text = facts.get(_CREATION)
-        sent_at = _parse_seconds(text.removeprefix(_SENT)) if text else None
+        sent_at = _parse_seconds(text.removeprefix(_SENT_PREFIX)) if text else None
         if job_id := facts.get(_JOB):
             return cls(CreationState.CREATED, sent_at, job_id)
         if text is None:
             return None
         # A text that cannot be read counts as sent: to take it for "nothing was sent" could pay for a second job.
-        return cls(CreationState.REFUSED if text == _REFUSED else CreationState.SENT, sent_at)
+        return cls(CreationState.REFUSED if text == _REFUSED else CreationState.UNCONFIRMED, sent_at)
 
     def facts(self) -> dict[str, str]:
         """The record as facts, for :class:`ftsdk.backend.Record`; the inverse of :meth:`parse`."""
         if self.state is CreationState.CREATED:
             return {_JOB: self.job_id}  # beside the time of sending, which is stored already
-        return {_CREATION: _REFUSED if self.state is CreationState.REFUSED else f"{_SENT}{self.sent_at:.3f}"}
+        return {_CREATION: _REFUSED if self.state is CreationState.REFUSED else f"{_SENT_PREFIX}{self.sent_at:.3f}"}
 
 
 class IdempotentCreate(NamedTuple):
@@ -116,7 +116,7 @@ class IdempotentCreate(NamedTuple):
         """
         for _ in range(2 if self._recreates else 1):
             # Written before the request leaves: a crash from here on is read as "a job may exist".
-            record(**CreationRecord(CreationState.SENT, time.time()).facts())
+            record(**CreationRecord(CreationState.UNCONFIRMED, time.time()).facts())
             try:
                 job_id = self._send(send)
             except Exception as error:  # whatever it is, the service may have read the request

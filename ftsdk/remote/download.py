@@ -1,4 +1,4 @@
-"""Stream a large answer to disk, and go on behind the last good byte when the connection is cut."""
+"""Stream a large answer to disk, and continue behind the last good byte when the connection is cut."""
 
 import re
 import time
@@ -15,97 +15,98 @@ if TYPE_CHECKING:
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
-Open = Callable[[dict[str, str]], AbstractContextManager["httpx.Response"]]
-"""Sends the request with some more headers, and gives the answer before its body is read."""
+OpenStream = Callable[[dict[str, str]], AbstractContextManager["httpx.Response"]]
+"""Sends the request with additional headers, and returns the answer before its body is read."""
 
 
-class Part(NamedTuple):
-    """What an answer's headers say about its body."""
+class ByteRange(NamedTuple):
+    """Which part of a file an answer's body is, by its headers."""
 
     start: int
-    """Its first byte's place in the whole."""
+    """Position of its first byte in the file."""
     total: int | None
-    """Bytes of the whole; None where the service does not say."""
+    """Bytes of the file; None where the service does not say."""
     tag: str
-    """Names the version of the whole, where the service has such a name."""
+    """Names the version of the file, where the service has such a name."""
 
 
-def download(open_: Open, path: Path, patience: RetryPolicy) -> int:
-    """Bring a whole body to a file.
-
-    Progress gives new patience: only attempts in a row that bring nothing count.
+def download(open_stream: OpenStream, path: Path, policy: RetryPolicy) -> int:
+    """Download a complete file.
 
     Args:
-        open_: Sends the request.
+        open_stream: Sends the request.
         path: The file; it is replaced.
-        patience: How often to go on after a cut.
+        policy: How often to continue after a cut; only attempts in a row that receive nothing count.
 
     Returns:
         The number of bytes, which is the one that the service announced, where it did.
 
     Raises:
         UnreachableError: The connection was cut too often.
-        ArtifactError: The service sends another body than it began with, or of another length.
+        ArtifactError: The service sends another file than it began with, or of another length.
     """
     with path.open("wb") as file:
-        body, fruitless = _Body(file), 0
+        partial, fruitless = _PartialFile(file), 0
         while True:
             before = file.tell()
             try:
-                body.go_on(open_)
+                partial.continue_(open_stream)
             except Exception as error:
                 if not is_transient(error):
                     raise
+                # A large file over a poor line needs more attempts than any policy allows, and makes progress in each.
                 fruitless = 0 if file.tell() > before else fruitless + 1
-                if fruitless >= patience.attempts:
+                if fruitless >= policy.attempts:
                     raise UnreachableError(
                         f"the download was cut at byte {file.tell()}, and nothing more came", hint="fetch again"
                     ) from error
-                time.sleep(min(patience.first_pause * 2**fruitless, patience.longest_pause))
+                time.sleep(min(policy.first_pause * 2**fruitless, policy.longest_pause))
             else:
-                return body.complete()
+                return partial.check_complete()
 
 
-class _Body:
-    """What has come so far, and what is known of the whole."""
+class _PartialFile:
+    """The bytes so far, and what the last answer said of the file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._known = Part(0, None, "")
+        self._range = ByteRange(0, None, "")
 
-    def go_on(self, open_: Open) -> None:
-        """Write one answer behind what is there, each piece as it comes: a larger one would be lost in a cut."""
-        at, known = self._file.tell(), self._known
+    def continue_(self, open_stream: OpenStream) -> None:
+        """Append one answer."""
+        size, previous = self._file.tell(), self._range
+        # A compressed body could not be continued: its ranges would count packed bytes, and the file holds others.
         headers = {"Accept-Encoding": "identity"}
-        if at:
-            headers["Range"] = f"bytes={at}-"
-        if at and known.tag:
-            headers["If-Range"] = known.tag
-        with open_(headers) as answer:
-            part = _part(answer)
-            if part.start not in (0, at) or (part.start and known.total not in (None, part.total)):
-                raise ArtifactError("the service went on with another part than was asked for", hint="fetch again")
-            if part.start != at:  # it begins anew: it knows no parts, or has a newer version
+        if size:
+            headers["Range"] = f"bytes={size}-"
+        if size and previous.tag:
+            headers["If-Range"] = previous.tag  # a newer version comes from its start, and is not glued to the old one
+        with open_stream(headers) as answer:
+            range_ = _byte_range(answer)
+            if range_.start not in (0, size) or (range_.start and previous.total not in (None, range_.total)):
+                raise ArtifactError("the service continued with another part than was requested", hint="fetch again")
+            if range_.start != size:  # it starts over: it supports no ranges, or has a newer version
                 self._file.seek(0)
                 self._file.truncate()
-            self._known = part
-            for piece in answer.iter_raw():
-                self._file.write(piece)
+            self._range = range_
+            # Chunks as they come, not of a fixed size: what waits for a chunk to be full is lost in a cut.
+            for chunk in answer.iter_raw():
+                self._file.write(chunk)
 
-    def complete(self) -> int:
+    def check_complete(self) -> int:
         """The number of bytes, if it is the one announced."""
-        size, total = self._file.tell(), self._known.total
+        size, total = self._file.tell(), self._range.total
         if total not in (None, size):
             raise ArtifactError(f"{size} bytes came, where {total} were announced", hint="fetch again")
         return size
 
 
-def _part(answer: "httpx.Response") -> Part:
+def _byte_range(answer: "httpx.Response") -> ByteRange:
     length, tag = answer.headers.get("content-length"), answer.headers.get("etag", "")
     tag = "" if tag.startswith("W/") else tag  # a weak tag does not promise the same bytes
     if answer.status_code == 206:
-        found = _RANGE.fullmatch(answer.headers.get("content-range", ""))
-        if not found:
+        match = _RANGE.fullmatch(answer.headers.get("content-range", ""))
+        if not match:
             raise ArtifactError("the service answers with a part, and does not say which", hint="fetch again")
-        return Part(int(found[1]), int(found[2]) if found[2].isdecimal() else None, tag)
-    return Part(0, int(length) if length and length.isdecimal() else None, tag)
+        return ByteRange(int(match[1]), int(match[2]) if match[2].isdecimal() else None, tag)
+    return ByteRange(0, int(length) if length and length.isdecimal() else None, tag)

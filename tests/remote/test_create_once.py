@@ -9,19 +9,19 @@ from ftsdk.spec import JobSpec
 
 STORED = {
     "nothing was sent": ({}, None),
-    "sent": ({"creation": "sent at 1764385200.125"}, CreationRecord(CreationState.SENT, 1764385200.125)),
+    "sent": ({"creation": "sent at 1764385200.125"}, CreationRecord(CreationState.UNCONFIRMED, 1764385200.125)),
     "refused": ({"creation": "refused"}, CreationRecord(CreationState.REFUSED)),
     "created": (
         {"creation": "sent at 1764385200.125", "job": "ft-1", "price": "$4.10"},
         CreationRecord(CreationState.CREATED, 1764385200.125, "ft-1"),
     ),
     "created, time unknown": ({"job": "ft-1"}, CreationRecord(CreationState.CREATED, job_id="ft-1")),
-    "unreadable": ({"creation": "sent at noon"}, CreationRecord(CreationState.SENT)),
+    "unreadable": ({"creation": "sent at noon"}, CreationRecord(CreationState.UNCONFIRMED)),
 }
 """Facts of jobs that ftsdk 0.1 stored, and what they mean."""
 
 RECORDS = [
-    CreationRecord(CreationState.SENT, 1764385200.125),
+    CreationRecord(CreationState.UNCONFIRMED, 1764385200.125),
     CreationRecord(CreationState.REFUSED),
     CreationRecord(CreationState.CREATED, job_id="ft-1"),
 ]

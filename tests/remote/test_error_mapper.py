@@ -1,4 +1,4 @@
-"""A service's errors become ours at one door, whatever they derive from."""
+"""The errors of a service become ours in one place, whatever they derive from."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def theirs(name: str, *bases: type[Exception]) -> Exception:
     "error", [theirs("LocalEntryNotFoundError", FileNotFoundError), KeyError("id"), TimeoutError()]
 )
 def test_no_answer(error):
-    """No answer, or none that makes sense, is an outage, also where the client's error looks like one of this disk."""
+    """No answer, or none that makes sense, is an outage, even where the client's error looks like one of this disk."""
     with (
         pytest.raises(UnreachableError, match="the Hub did not answer when asked to tell"),
         ERROR_MAPPER.translate_errors("tell"),
@@ -25,6 +25,6 @@ def test_no_answer(error):
 
 @pytest.mark.parametrize("error", [FileNotFoundError("rows.jsonl"), ValueError("ours")])
 def test_what_is_ours_stays(error):
-    """A missing file of this disk, and a fault of our own, are not the service's."""
+    """A missing file of this disk and an error of our own are not the service's."""
     with pytest.raises(type(error)), ERROR_MAPPER.translate_errors("tell"):
         raise error
