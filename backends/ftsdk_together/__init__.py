@@ -54,7 +54,7 @@ class TogetherBackend(RemoteBackend):
         return problems
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
-        """Together's request; with a key, held against what Together says of the model. Nothing is sent but questions.
+        """Together's request; with a key, checked against the model's limits there. Nothing is sent but questions.
 
         Raises:
             UnsupportedSpec: With every field that Together cannot honour.
@@ -62,15 +62,15 @@ class TogetherBackend(RemoteBackend):
             UnreachableError: Together does not answer.
         """
         keys = frozenset(name for name, value in os.environ.items() if value)
-        known = translate.Known(text=_is_text(spec), keys=keys)
-        if KEY not in known.keys or spec.method.type not in translate.FORMATS:
-            return translate.plan(spec, options, known)
+        context = translate.TogetherContext(text=_is_text(spec), keys=keys)
+        if KEY not in context.keys or spec.method.type not in translate.FORMATS:
+            return translate.plan(spec, options, context)
         with connected(self.timing) as api:
             limits = api.limits(options.model or spec.model)
             parent = _parent(api, options.from_checkpoint)
         if limits is None:
-            raise _untrainable(spec, options, known)
-        return translate.plan(spec, options, known._replace(limits=Limits.model_validate(limits), parent=parent))
+            raise _untrainable(spec, options, context)
+        return translate.plan(spec, options, context._replace(limits=Limits.model_validate(limits), parent=parent))
 
 
 def _is_text(spec: JobSpec) -> bool:
@@ -81,7 +81,7 @@ def _is_text(spec: JobSpec) -> bool:
         return False
     try:
         return next(iter(rows(spec.dataset, spec.method.type))).format == "text"
-    except (DataError, StopIteration):  # whoever checks the rows tells what is wrong with them
+    except (DataError, StopIteration):  # the check of the rows reports what is wrong
         return False
 
 
@@ -93,16 +93,16 @@ def _parent(api: TogetherApi, checkpoint: str | None) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _untrainable(spec: JobSpec, options: TogetherOptions, known: translate.Known) -> UnsupportedSpec:
-    """The refusal of a model, together with all else that is wrong."""
+def _untrainable(spec: JobSpec, options: TogetherOptions, context: translate.TogetherContext) -> UnsupportedSpec:
+    """The refusal of a model, together with all other problems."""
     name = options.model or spec.model
     problem = Problem(
         "model",
-        f"Together does not fine-tune {name}, or under another name",
+        f"Together does not fine-tune {name}, or has another name for it",
         "see https://docs.together.ai/docs/fine-tuning-models; backend_options.together.model takes Together's name",
     )
     try:
-        translate.plan(spec, options, known)
+        translate.plan(spec, options, context)
     except UnsupportedSpec as error:
         return UnsupportedSpec("together", [problem, *error.problems])
     return UnsupportedSpec("together", [problem])

@@ -1,4 +1,4 @@
-"""Together's calls, through its own client: each bounded in time, reads repeated with patience, nothing else."""
+"""Together's calls, through its own client: each bounded in time, reads repeated where that may help, nothing else."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def base_url() -> str:
     """The address of the service, which the client completes with ``/v1`` itself.
 
     Raises:
-        ConfigError: It ends in ``/v1``, as older clients wanted it.
+        ConfigError: It ends in ``/v1``, as older clients needed it.
     """
     url = (os.environ.get(BASE_URL) or DEFAULT_URL).rstrip("/")
     if url.endswith("/v1"):
@@ -59,18 +59,21 @@ def connected(timing: Timeouts) -> Iterator["TogetherApi"]:
         raise MissingExtra("together", error.name or "together") from error
     logging.getLogger("together._base_client").addFilter(_without_secrets)  # it logs whole requests when debugging
     limits = httpx.Timeout(timing.call, connect=timing.connect)
+    # The client retries POSTs after lost answers, and Together knows no idempotency key: one creation whose answers are
+    # lost makes three paid jobs. So its retries are off, and only calls that are safe to repeat are repeated by us.
     with together.Together(api_key=key, base_url=url, max_retries=0, timeout=limits) as client:
         yield TogetherApi(client, timing)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
     """Mask keys in a line of log; every line passes."""
+    # The arguments go with it: a handler formats again, and would put the key back.
     record.msg, record.args = redact(record.getMessage()), ()
     return True
 
 
 class TogetherApi:
-    """One connection. The client's own repetitions are off: it would repeat creations, too.
+    """One connection.
 
     Args:
         client: The official client.
@@ -81,16 +84,16 @@ class TogetherApi:
         self.client = client
         self.timing = timing
 
-    def get(self, path: str, doing: str, **query: object) -> Json:
-        """Read, with patience."""
-        return self._repeated(lambda: self._get(path, query), doing)
+    def get(self, path: str, action: str, **query: object) -> Json:
+        """Read, and read again after errors that may pass."""
+        return self._retried(lambda: self._get(path, query), action)
 
-    def post(self, path: str, doing: str, body: Mapping[str, Any] | None = None) -> Json:
-        """Post something that is safe to repeat, with patience."""
-        return self._repeated(lambda: self.post_once(path, body), doing)
+    def post(self, path: str, action: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Post something that is safe to repeat, again after errors that may pass."""
+        return self._retried(lambda: self.post_once(path, body), action)
 
     def post_once(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        """Post once, whatever comes; errors are the client's own."""
+        """Post exactly once; errors are the client's own."""
         import httpx  # noqa: PLC0415 - see connected
 
         return _json(self.client.post(path, body=body, cast_to=httpx.Response, options={"max_retries": 0}))
@@ -101,27 +104,27 @@ class TogetherApi:
         Raises:
             JobNotFound: There is none.
         """
-        return self._of_job(job_id, "", "tell about the job")
+        return self._of_job(job_id, "", "describe the job")
 
     def jobs(self) -> list[Json]:
         """All jobs of the account."""
-        return _listed(self.get("/v1/fine-tunes", "list the jobs"), "data")
+        return _objects(self.get("/v1/fine-tunes", "list the jobs"), "data")
 
     def events(self, job_id: str) -> list[Json]:
         """The events of a job, in no promised order."""
-        return _listed(self._of_job(job_id, "/events", "tell the job's events"), "data")
+        return _objects(self._of_job(job_id, "/events", "list the job's events"), "data")
 
     def metrics(self, job_id: str) -> list[Json]:
         """The rows of metrics of a job; none where there are none yet."""
         try:
-            return _listed(self._of_job(job_id, "/metrics", "tell the job's metrics"), "metrics")
+            return _objects(self._of_job(job_id, "/metrics", "list the job's metrics"), "metrics")
         except JobNotFound:
             return []
 
     def limits(self, model: str) -> Json | None:
         """What can be done with a model; None where it cannot be fine-tuned at all."""
         try:
-            return self.get("/v1/fine-tunes/models/limits", "tell the limits of the model", model_name=model)
+            return self.get("/v1/fine-tunes/models/limits", "list the limits of the model", model_name=model)
         except RejectedError as error:
             if status_code(error.__cause__ or error) == 404:
                 return None
@@ -133,29 +136,29 @@ class TogetherApi:
 
     def file(self, file_id: str) -> Json:
         """One uploaded file."""
-        return self.get(f"/v1/files/{path_segment(file_id, 'Together')}", "tell about the uploaded file")
+        return self.get(f"/v1/files/{path_segment(file_id, 'Together')}", "describe the uploaded file")
 
     def upload(self, path: Path, progress: Callable[[int, int], None]) -> tuple[str, bool]:
-        """Send a file, and give its id and whether it is newly there: the same content is never taken twice."""
+        """Upload a file; its id, and whether it is new: Together stores the same content once."""
         from together.lib.resources.files import FileAlreadyExistsError  # noqa: PLC0415 - see connected
 
         def send() -> tuple[str, bool]:
             try:
-                sent = self.client.files.upload(
+                uploaded = self.client.files.upload(
                     path,
                     purpose="fine-tune",
-                    check=False,
+                    check=False,  # our rows are checked already
                     raise_if_already_exists=True,
-                    progress_callback=lambda now: progress(now.uploaded_bytes, now.total_bytes),
+                    progress_callback=lambda state: progress(state.uploaded_bytes, state.total_bytes),
                 )
-            except FileAlreadyExistsError as known:
-                return known.file_id, False
-            return sent.id, True
+            except FileAlreadyExistsError as error:
+                return error.file_id, False
+            return uploaded.id, True
 
-        return self._repeated(send, "take the file")
+        return self._retried(send, "store the file")
 
     def download(self, query: Json, headers: dict[str, str]) -> AbstractContextManager["httpx.Response"]:
-        """Begin to read what a job made."""
+        """Begin to download an output of a job."""
         import httpx  # noqa: PLC0415 - see connected
 
         answer = self.client.get(
@@ -166,12 +169,12 @@ class TogetherApi:
         )
         return _closing(answer)
 
-    def _of_job(self, job_id: str, part: str, doing: str) -> Json:
+    def _of_job(self, job_id: str, part: str, action: str) -> Json:
         try:
-            return self.get(f"/v1/fine-tunes/{path_segment(job_id, 'Together')}{part}", doing)
+            return self.get(f"/v1/fine-tunes/{path_segment(job_id, 'Together')}{part}", action)
         except RejectedError as error:
             if status_code(error.__cause__ or error) in (400, 404, 422):
-                raise JobNotFound(f"Together knows no job {job_id!r}", hint="ftsdk jobs lists yours") from error
+                raise JobNotFound(f"Together has no job {job_id!r}", hint="ftsdk jobs lists yours") from error
             raise
 
     def _get(self, path: str, query: Mapping[str, object]) -> Json:
@@ -179,8 +182,8 @@ class TogetherApi:
 
         return _json(self.client.get(path, cast_to=httpx.Response, options={"params": dict(query)}))
 
-    def _repeated(self, call: Callable[[], Answer], doing: str) -> Answer:
-        with ERROR_MAPPER.translate_errors(doing):
+    def _retried(self, call: Callable[[], Answer], action: str) -> Answer:
+        with ERROR_MAPPER.translate_errors(action):
             return retry(call, self.timing.retry_policy)
 
 
@@ -193,10 +196,10 @@ def _closing(answer: "httpx.Response") -> Iterator["httpx.Response"]:
 
 
 def _json(answer: "httpx.Response") -> Json:
-    found = answer.json()
-    return found if isinstance(found, dict) else {"data": found}
+    body = answer.json()
+    return body if isinstance(body, dict) else {"data": body}
 
 
-def _listed(answer: Json, key: str) -> list[Json]:
-    """The objects of a list in an answer; an odd entry hides no other."""
+def _objects(answer: Json, key: str) -> list[Json]:
+    """The objects of a list in an answer; an entry of another type is left out."""
     return [entry for entry in answer.get(key) or [] if isinstance(entry, dict)]

@@ -1,4 +1,4 @@
-"""Hold a spec against what Together can do with its model."""
+"""Check a spec against what Together can do with its model."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,16 @@ from ftsdk_together.options import TogetherOptions
 _OPTIONS = "backend_options.together"
 
 Bound = tuple[str, float, float | None, float | None]
-"""A field, its value, the least and the most that it may be; None where there is no such bound."""
+"""A field, its value, its minimum and its maximum; None where there is no such bound."""
 
 
 def check_limits(ledger: Ledger, options: TogetherOptions, limits: Limits | None) -> None:
     """Refuse every value that is beyond the limits; without limits, only what holds for every model."""
-    for field, value, least, most in _bounds(ledger.spec, options, limits or Limits()):
-        if least is not None and value < least:
-            ledger.refuse(field, f"Together takes {least:g} at least for this model", f"{least:g}")
-        if most is not None and value > most:
-            ledger.refuse(field, f"Together takes {most:g} at most for this model", f"{most:g}")
+    for field, value, minimum, maximum in _bounds(ledger.spec, options, limits or Limits()):
+        if minimum is not None and value < minimum:
+            ledger.refuse(field, f"Together takes {minimum:g} at least for this model", f"{minimum:g}")
+        if maximum is not None and value > maximum:
+            ledger.refuse(field, f"Together takes {maximum:g} at most for this model", f"{maximum:g}")
     _check_early_stopping(ledger, options)
     if limits is not None:
         _check_weights(ledger, limits)
@@ -40,7 +40,7 @@ def _bounds(spec: JobSpec, options: TogetherOptions, limits: Limits) -> Iterator
 
 
 def _check_early_stopping(ledger: Ledger, options: TogetherOptions) -> None:
-    """One evaluation to compare with, those that are passed over, and those of the patience."""
+    """Early stopping needs one evaluation to compare with, those of the warm-up, and those of the patience."""
     spec = ledger.spec
     patience = spec.training.early_stopping_patience
     if patience is None:
@@ -50,7 +50,7 @@ def _check_early_stopping(ledger: Ledger, options: TogetherOptions) -> None:
     if evals < needed:
         ledger.refuse(
             "training.early_stopping_patience",
-            f"it takes {needed} evaluations, and there are {evals:g}",
+            f"it needs {needed} evaluations, and there are {evals:g}",
             f"set {_OPTIONS}.n_evals={needed}",
         )
 
@@ -61,27 +61,28 @@ def _check_weights(ledger: Ledger, limits: Limits) -> None:
         if not limits.trains_fully:
             ledger.refuse("adapter", "Together trains this model with LoRA only", "adapter: {r: 16}")
         return
-    known = limits.lora_training.target_modules
-    if known and not isinstance(adapter.target_modules, str):
-        strange = [name for name in adapter.target_modules if name not in known]
-        if strange:
-            what = f"Together does not adapt {', '.join(strange)} in this model"
-            ledger.refuse("adapter.target_modules", what, f"all-linear, or some of {', '.join(known)}")
+    supported = limits.lora_training.target_modules
+    if supported and not isinstance(adapter.target_modules, str):
+        unsupported = [name for name in adapter.target_modules if name not in supported]
+        if unsupported:
+            reason = f"Together does not adapt {', '.join(unsupported)} in this model"
+            ledger.refuse("adapter.target_modules", reason, f"all-linear, or some of {', '.join(supported)}")
 
 
 def _check_batch(ledger: Ledger, limits: Limits) -> None:
-    """A step is a native batch, for most models of one legal size, times a whole number."""
+    """Check that a step is a legal native batch times an integer; most models have one legal size."""
     spec = ledger.spec
     if spec.adapter is None and not limits.trains_fully:
         return
-    wanted, span = spec.training.global_batch_size, limits.batches(lora=spec.adapter is not None).span(spec.method.type)
-    if split_batch(wanted, span):
+    batch = spec.training.global_batch_size
+    span = limits.batches(lora=spec.adapter is not None).span(spec.method.type)
+    if split_batch(batch, span):
         return
     sizes = f"{span[0]}" if span[0] == span[1] else f"{span[0]} to {span[1]}"
     # With Adam, the learning rate goes with the square root of the batch (arXiv 2205.10287).
     advice = [
-        f"{size} (with learning_rate={spec.learning_rate * (size / wanted) ** 0.5:.2g} it learns about as fast)"
-        for size in nearest_batches(wanted, span)
+        f"{size} (with learning_rate={spec.learning_rate * (size / batch) ** 0.5:.2g} it learns about as fast)"
+        for size in nearest_batches(batch, span)
     ]
-    what = f"Together's batches for this model are of {sizes} sequences, times a whole number"
-    ledger.refuse("training.global_batch_size", what, " or ".join(advice))
+    reason = f"Together's batches for this model have {sizes} sequences, times an integer"
+    ledger.refuse("training.global_batch_size", reason, " or ".join(advice))

@@ -1,4 +1,4 @@
-"""Bring what a job made: streamed, unpacked with care, sealed in ftsdk's one layout."""
+"""Download the results of a job: streamed, unpacked safely, sealed in ftsdk's one layout."""
 
 import functools
 import importlib.metadata
@@ -17,7 +17,7 @@ from ftsdk.remote.download import download
 from ftsdk.remote.timestamps import parse_timestamp
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.errors import ERROR_MAPPER
-from ftsdk_together.monitor import Wanted, chain, last_metrics
+from ftsdk_together.monitor import OutputId, last_metrics, restart_chain
 from ftsdk_together.states import state_of
 
 _REQUEST = (
@@ -25,33 +25,33 @@ _REQUEST = (
     *("lr_scheduler", "warmup_ratio", "max_grad_norm", "weight_decay", "random_seed", "packing", "max_seq_length"),
     *("training_type", "training_method", "training_file", "validation_file", "suffix"),
 )
-"""What the manifest repeats of a job; no keys."""
+"""Fields of a job that the manifest repeats; no keys are among them."""
 
 
 def fetch(api: TogetherApi, native_id: str, folder: Path) -> Artifact:
-    """Bring the artifact that a native id names into a folder.
+    """Download the artifact that a native id names into a folder.
 
     Raises:
-        JobNotReady: The job has made nothing yet.
-        ArtifactError: What came is damaged or unsafe, or no such artifact exists.
+        JobNotReady: The job has no artifact yet.
+        ArtifactError: The download is damaged or unsafe, or no such artifact exists.
     """
-    wanted, job = Wanted.parse(native_id), chain(api, native_id)[-1]
+    output, job = OutputId.parse(native_id).output, restart_chain(api, native_id)[-1]
     state = state_of(str(job.get("status") or ""))
-    if state is not JobState.SUCCEEDED and not (wanted.part.isdecimal() and state.done):
+    if state is not JobState.SUCCEEDED and not (output.isdecimal() and state.done):
         raise JobNotReady(
-            f"together:{native_id} is {state.value}: it has made nothing yet",
+            f"together:{native_id} is {state.value}: it has no artifact yet",
             ref=f"together:{native_id}",
-            hint="wait for its success; of a job that ended early, ID:STEP brings a checkpoint",
+            hint="wait until it has succeeded; of a job that ended early, ID:STEP is a checkpoint",
         )
-    return place(functools.partial(_fill, api, native_id, wanted, job), folder)
+    return place(functools.partial(_fill, api, native_id, output, job), folder)
 
 
-def _fill(api: TogetherApi, native_id: str, wanted: Wanted, job: Json, folder: Path) -> None:
-    query = {"ft_id": job["id"], **_selection(wanted, job)}
-    with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-        archive = Path(aside) / "archive"
+def _fill(api: TogetherApi, native_id: str, output: str, job: Json, folder: Path) -> None:
+    query = {"ft_id": job["id"], **_output_query(output, job)}
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        archive = Path(scratch) / "archive"
         try:
-            with ERROR_MAPPER.translate_errors("send what the job made"):
+            with ERROR_MAPPER.translate_errors("send the artifact"):
                 download(lambda headers: api.download(query, headers), archive, api.timing.retry_policy)
         except RejectedError as error:
             hint = "ftsdk logs shows the checkpoints; not every model has a merged one"
@@ -63,24 +63,24 @@ def _fill(api: TogetherApi, native_id: str, wanted: Wanted, job: Json, folder: P
     seal(folder, _manifest(api, native_id, job, kind))
 
 
-def _selection(wanted: Wanted, job: Json) -> Json:
-    if wanted.part.isdecimal():
-        return {"checkpoint_step": int(wanted.part)}
+def _output_query(output: str, job: Json) -> Json:
+    if output.isdecimal():
+        return {"checkpoint_step": int(output)}
     lora = _training_type(job).get("type") == "Lora"
-    return {"checkpoint": wanted.part or ("adapter" if lora else "model_output_path")}
+    return {"checkpoint": output or ("adapter" if lora else "model_output_path")}
 
 
 def _check_adapter(folder: Path, job: Json) -> None:
-    """See that the adapter is the one that was asked for."""
+    """Check that the adapter is the one that was requested."""
     try:
         config: Any = json.loads((folder / ADAPTER_CONFIG).read_bytes())
     except ValueError as error:
         raise ArtifactError(f"{ADAPTER_CONFIG} is no JSON", hint="fetch again") from error
-    asked = _training_type(job)
-    for ours, theirs in (("r", "lora_r"), ("lora_alpha", "lora_alpha")):
-        made = config.get(ours) if isinstance(config, dict) else None
-        if asked.get(theirs) is not None and made != asked[theirs]:
-            raise ArtifactError(f"the adapter has {ours}={made}, and the job asked for {asked[theirs]}")
+    requested = _training_type(job)
+    for peft_name, native in (("r", "lora_r"), ("lora_alpha", "lora_alpha")):
+        actual = config.get(peft_name) if isinstance(config, dict) else None
+        if requested.get(native) is not None and actual != requested[native]:
+            raise ArtifactError(f"the adapter has {peft_name}={actual}, and the job requested {requested[native]}")
 
 
 def _manifest(api: TogetherApi, native_id: str, job: Json, kind: Kind) -> Manifest:
@@ -98,7 +98,7 @@ def _manifest(api: TogetherApi, native_id: str, job: Json, kind: Kind) -> Manife
 
 
 def _metrics(api: TogetherApi, job: Json) -> dict[str, float]:
-    """The last metrics; the weights are not withheld for want of them."""
+    """The last metrics; none where Together does not answer, because the weights can do without."""
     try:
         return last_metrics(api.metrics(str(job["id"])))
     except FtsdkError:
@@ -106,5 +106,5 @@ def _metrics(api: TogetherApi, job: Json) -> dict[str, float]:
 
 
 def _training_type(job: Json) -> Json:
-    found = job.get("training_type")
-    return found if isinstance(found, dict) else {}
+    training_type = job.get("training_type")
+    return training_type if isinstance(training_type, dict) else {}

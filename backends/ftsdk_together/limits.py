@@ -3,14 +3,14 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class _Lenient(BaseModel):
+class _ServiceData(BaseModel):
     """The service's data: keys that we do not use, or that are not there, break nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-class Batches(_Lenient):
-    """The legal native batch sizes of one sort of training."""
+class Batches(_ServiceData):
+    """The legal native batch sizes of one type of training."""
 
     min_batch_size: int = 1
     max_batch_size: int = 1
@@ -30,7 +30,7 @@ class LoRABatches(Batches):
     target_modules: tuple[str, ...] = ()
 
 
-class Limits(_Lenient):
+class Limits(_ServiceData):
     """The answer of ``/v1/fine-tunes/models/limits``; None where the service does not say."""
 
     lora_training: LoRABatches = LoRABatches()
@@ -51,24 +51,25 @@ class Limits(_Lenient):
     @property
     def trains_fully(self) -> bool:
         """Whether every weight can train; where it cannot, its limits are reported as zero."""
+        # A model without full training is reported in two ways: by its flag, or by limits of zero.
         if self.full_training is None or self.full_training.max_batch_size < 1:
             return False
         return self.supports_full_training is not False
 
     def batches(self, *, lora: bool) -> Batches:
-        """The limits of the sort of training that is meant."""
+        """The limits of LoRA training, or of full training."""
         return self.lora_training if lora or self.full_training is None else self.full_training
 
 
-def split_batch(wanted: int, span: tuple[int, int]) -> tuple[int, int] | None:
+def split_batch(batch: int, span: tuple[int, int]) -> tuple[int, int] | None:
     """The largest legal native batch that divides a global batch, and how many of it make one step."""
     low, high = span
-    sizes = (size for size in range(min(high, wanted), low - 1, -1) if wanted % size == 0)
-    return next(((size, wanted // size) for size in sizes), None)
+    sizes = (size for size in range(min(high, batch), low - 1, -1) if batch % size == 0)
+    return next(((size, batch // size) for size in sizes), None)
 
 
-def nearest_batches(wanted: int, span: tuple[int, int]) -> list[int]:
-    """The nearest global batches that can be done: below, where there is one, and above."""
-    below = next((size for size in range(wanted - 1, 0, -1) if split_batch(size, span)), None)
-    above = next(size for size in range(wanted + 1, wanted + span[0] + 1) if split_batch(size, span))
+def nearest_batches(batch: int, span: tuple[int, int]) -> list[int]:
+    """The nearest global batches that are possible: below, where there is one, and above."""
+    below = next((size for size in range(batch - 1, 0, -1) if split_batch(size, span)), None)
+    above = next(size for size in range(batch + 1, batch + span[0] + 1) if split_batch(size, span))
     return [size for size in (below, above) if size is not None]

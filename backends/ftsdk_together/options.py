@@ -22,11 +22,11 @@ class TogetherOptions(RemoteOptions):
     n_evals: Annotated[int, Field(ge=0)] | None = None
     """Evaluations on the held-out rows. Blank: one for each epoch; none where no rows are held out."""
     early_stopping_warmup_evals: Annotated[int, Field(ge=0)] = 0
-    """First evaluations that early stopping passes over."""
+    """First evaluations that early stopping ignores."""
     from_checkpoint: Annotated[str, Field(pattern=r"^ft-[A-Za-z0-9-]{1,80}(:\d{1,9})?$")] | None = None
-    """Go on from an earlier job's weights: its id, or ``id:step``. The spec's ``model`` must be that job's base."""
+    """Start from an earlier job's weights: its id, or ``id:step``. The spec's ``model`` must be its base model."""
     min_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """What is left of the peak learning rate at the end."""
+    """Final learning rate, as a share of the peak."""
     dpo_normalize_logratios_by_length: bool = False
     """DPO: divide log-ratios by the length of the answer."""
     rpo_alpha: NonNegative | None = None
@@ -34,7 +34,7 @@ class TogetherOptions(RemoteOptions):
     simpo_gamma: NonNegative | None = None
     """DPO: margin without a reference model (SimPO, arXiv 2405.14734)."""
     wandb_project: str | None = None
-    """The Weights & Biases project; the key is ``WANDB_API_KEY``, and Together is given it."""
+    """The Weights & Biases project; the key is ``WANDB_API_KEY``, which is sent to Together."""
     wandb_entity: str | None = None
     """The Weights & Biases team or user."""
     wandb_base_url: str | None = None

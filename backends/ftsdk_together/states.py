@@ -1,4 +1,4 @@
-"""Together's words for states, events, reasons and metrics, and ours."""
+"""Tables from Together's words for states, events, reasons and metrics to ours."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ EVENT_STATES = {
     "user_error": JobState.FAILED,
     "cancel_requested": JobState.CANCELLING,
 }
-"""From a type of event, in lower case, to the state that it tells; the others are lines of log."""
+"""From a type of event, in lower case, to the state that it reports; the others are log lines."""
 
 METRICS = {
     "train/loss": "loss",
@@ -50,13 +50,13 @@ _REASONS = (
     (re.compile(r"timed? ?out", re.IGNORECASE), Reason.TIMEOUT),
     (re.compile(r"preempt", re.IGNORECASE), Reason.PREEMPTED),
 )
-"""What an error event says, and our reason; the first that fits."""
+"""From the message of an error event to our reason; the first match counts."""
 
 _DEFAULT_REASONS = {"user_error": Reason.DATA_ERROR, "error": Reason.PROVIDER_ERROR}
 
 HINTS = {
     Reason.QUOTA: "raise the balance or the spending limit at Together, then submit again",
-    Reason.DATA_ERROR: "mend what the message names, then submit again; the same job would fail again",
+    Reason.DATA_ERROR: "fix what the message names, then submit again; the same job would fail again",
     Reason.AUTH: "check the key that the message names, then submit again",
     Reason.OOM: "lower training.max_length, then submit again",
     Reason.DIVERGED: "lower training.learning_rate, then submit again",
@@ -71,11 +71,11 @@ def state_of(word: str) -> JobState:
 
 
 def reason_of(word: str, evidence: str) -> Reason | None:
-    """Why a job ended early: by what its last error event says, or else by its status."""
-    found = next((reason for pattern, reason in _REASONS if pattern.search(evidence)), None)
+    """Why a job ended early: by the message of its last error event, or else by its status."""
+    matched = next((reason for pattern, reason in _REASONS if pattern.search(evidence)), None)
     if state_of(word) is JobState.CANCELLED:
-        return found if found is Reason.QUOTA else None
-    return found or _DEFAULT_REASONS.get(word.lower())
+        return matched if matched is Reason.QUOTA else None  # Together cancels jobs that the account cannot pay
+    return matched or _DEFAULT_REASONS.get(word.lower())
 
 
 def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
@@ -85,9 +85,9 @@ def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _plain(name: str) -> str:
-    known = METRICS.get(name)
+    transformers_name = METRICS.get(name)
     bare = re.sub(r"[^a-z0-9]+", "_", name.lower().removeprefix("train/")).strip("_")
-    return known or bare or "value"
+    return transformers_name or bare or "value"
 
 
 def _is_number(value: object) -> bool:

@@ -1,7 +1,6 @@
-"""Make exactly one job for a token.
+"""Create exactly one job for a token: upload the rows, check the price, send the creation.
 
-A creation is sent once. Where its answer leaves doubt, the list of jobs is asked, by the token in the suffix; where
-that shows nothing, the job is parked, because a list may lag and a second creation may be paid twice.
+When a creation may be sent at all is decided in :mod:`ftsdk.remote.create_once`.
 """
 
 import os
@@ -18,9 +17,12 @@ from ftsdk.remote.backend import RemoteJob, keep_newest
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
-from ftsdk_together.upload import bring
+from ftsdk_together.upload import upload_rows
 
 _ESTIMATED = ("model", "from_checkpoint", "n_epochs", "n_evals", "training_type", "training_method")
+"""Fields of the creation that the price is estimated from."""
+_COMPARED = ("model", "n_epochs", "batch_size", "learning_rate", "training_type")
+"""Fields of the creation that are compared with Together's answer."""
 
 
 def prepare(api: TogetherApi, plan: Plan, token: str, record: Record) -> Json:
@@ -28,14 +30,14 @@ def prepare(api: TogetherApi, plan: Plan, token: str, record: Record) -> Json:
 
     Raises:
         AuthError: A key that the job needs is not set any more.
-        DataError: The rows do not fit.
+        DataError: The rows are not supported.
         RejectedError: The plan was made without the model's limits, Together refuses a file, or the price is too high.
         UnreachableError: Together does not answer.
     """
     if not plan.native["limits_checked"]:
         raise RejectedError("the plan was made without Together's limits for the model", hint="plan and submit again")
     with tempfile.TemporaryDirectory(prefix="ftsdk-together-") as folder:
-        files = bring(api, plan, Path(folder), record)
+        files = upload_rows(api, plan, Path(folder), record)
     _check_price(api, plan, files, record)
     return {
         **plan.native["create"],
@@ -50,7 +52,7 @@ def create(api: TogetherApi, body: Json, record: Record) -> str | None:
     answer = api.post_once("/v1/fine-tunes", body)
     if not isinstance(answer.get("id"), str):
         return None
-    _note_differences(body, answer, record)
+    _record_differences(body, answer, record)
     return str(answer["id"])
 
 
@@ -61,20 +63,20 @@ def find_job(api: TogetherApi, token: str) -> str | None:
         with suppress(RejectedError):  # it may just have ended
             api.cancel(job_id)
 
-    listed = [job for job in api.jobs() if bears(job, token) and isinstance(job.get("id"), str)]
-    jobs = [RemoteJob(job["id"], state_of(str(job.get("status"))), str(job.get("created_at"))) for job in listed]
+    entries = [job for job in api.jobs() if has_token(job, token) and isinstance(job.get("id"), str)]
+    jobs = [RemoteJob(job["id"], state_of(str(job.get("status"))), str(job.get("created_at"))) for job in entries]
     return keep_newest(jobs, stop)
 
 
-def bears(job: Json, token: str) -> bool:
-    """Whether a job of the list carries the token, in its suffix or in the name that is made of it."""
+def has_token(job: Json, token: str) -> bool:
+    """Whether a job of the list has the token, in its suffix or in the name that is made of it."""
     return any(token in str(job.get(name) or "").lower() for name in ("suffix", "model_output_name"))
 
 
 def _check_price(api: TogetherApi, plan: Plan, files: Mapping[str, str], record: Record) -> None:
-    """Ask for the price, and stop where it is above the user's limit, or above what the account can pay.
+    """Refuse a job whose estimated price is above the user's limit, or above what the account can pay.
 
-    Without a limit, a price that cannot be told stops nothing.
+    Without a limit, a price that cannot be estimated stops nothing.
     """
     create, limit = plan.native["create"], plan.native["price_limit"]
     question = {name: create[name] for name in _ESTIMATED if name in create} | dict(files)
@@ -89,16 +91,19 @@ def _check_price(api: TogetherApi, plan: Plan, files: Mapping[str, str], record:
     if answer.get("estimation_available") is False or not isinstance(price, int | float):
         price = None
     record(price="unknown" if price is None else f"${price:.2f}")
+    # An unknown price is above every limit: the user has said what may be spent, not what may be guessed.
     if limit is not None and (price is None or price > limit):
-        why = answer.get("unavailable_reason") or "it gives no reason"
-        told = f"cannot tell the price ({why})" if price is None else f"estimates ${price:.2f}"
-        raise _too_dear(f"Together {told}, and price_limit is ${limit:.2f}", "raise or drop price_limit")
+        reason = answer.get("unavailable_reason") or "no reason is given"
+        estimate = f"cannot estimate the price ({reason})" if price is None else f"estimates ${price:.2f}"
+        raise _over_budget(f"Together {estimate}, and price_limit is ${limit:.2f}", "raise or drop price_limit")
     if answer.get("allowed_to_proceed") is False:
-        raise _too_dear("Together estimates the job above what the account can pay", "raise the balance or the limit")
+        message = "Together estimates the job above what the account can pay"
+        raise _over_budget(message, "raise the balance or the limit")
 
 
-def _too_dear(what: str, hint: str) -> RejectedError:
-    return RejectedError(f"{what}; nothing was created", reason=Reason.QUOTA.value, hint=f"{hint}, then submit again")
+def _over_budget(message: str, hint: str) -> RejectedError:
+    full_hint = f"{hint}, then submit again"
+    return RejectedError(f"{message}; nothing was created", reason=Reason.QUOTA.value, hint=full_hint)
 
 
 def _key(variable: str) -> str:
@@ -108,19 +113,18 @@ def _key(variable: str) -> str:
     return key
 
 
-def _note_differences(sent: Mapping[str, Any], answer: Json, record: Record) -> None:
-    """Keep what Together says it will do otherwise than it was told."""
-    known = ("model", "n_epochs", "batch_size", "learning_rate", "training_type")
-    other = [name for name in known if name in sent and not _agrees(sent[name], answer.get(name))]
-    if other:
-        record(differs=", ".join(other))
+def _record_differences(body: Mapping[str, Any], answer: Json, record: Record) -> None:
+    """Record the fields that Together repeats otherwise than they were sent."""
+    differing = [name for name in _COMPARED if name in body and not _agrees(body[name], answer.get(name))]
+    if differing:
+        record(differs=", ".join(differing))
 
 
-def _agrees(sent: Any, told: Any) -> bool:
-    """Whether an echo repeats what was sent; where it says less, it does not contradict."""
-    if told is None:
+def _agrees(request: Any, echo: Any) -> bool:
+    """Whether an echo repeats what was requested; where it leaves something out, it does not contradict."""
+    if echo is None:
         return True
-    if isinstance(sent, dict) and isinstance(told, dict):
-        return all(_agrees(value, told.get(name)) for name, value in sent.items())
-    same: bool = sent == told
-    return same
+    if isinstance(request, dict) and isinstance(echo, dict):
+        return all(_agrees(value, echo.get(name)) for name, value in request.items())
+    is_same: bool = request == echo
+    return is_same

@@ -1,10 +1,10 @@
-"""What Together AI cannot be told, as tables."""
+"""Fields that Together AI has no setting for, as tables."""
 
 from ftsdk.translation.ledger import RequiredValue
 
-ONLY = {
+REQUIRED_VALUES = {
     "model_revision": RequiredValue(
-        None, "Together trains its own copy of the model, and names no revisions", "leave it blank"
+        None, "Together trains its own copy of the model, and has no revisions", "leave it blank"
     ),
     "trust_remote_code": RequiredValue(False, "Together runs no code that comes with a model"),
     "adapter.use_dora": RequiredValue(False, "Together has no DoRA", "plain LoRA"),
@@ -29,9 +29,9 @@ ONLY = {
     ),
     "method.label_smoothing": RequiredValue(0.0, "Together's DPO does not smooth labels"),
 }
-"""Fields with one possible value."""
+"""Fields with one supported value."""
 
-OWN = {
+BACKEND_DEFAULTS = {
     "training.optim": "Together chooses the optimizer, and does not say which",
     "training.adam_beta1": "Together chooses the optimizer's settings",
     "training.adam_beta2": "Together chooses the optimizer's settings",
@@ -39,9 +39,9 @@ OWN = {
     "training.logging_steps": "Together chooses how often it logs",
     "training.save_total_limit": "Together keeps every checkpoint",
 }
-"""Fields that cannot be sent: refused where the user set them, else told in the plan as the backend's own."""
+"""Fields that cannot be sent: refused where the user set them, else shown in the plan as the backend's own."""
 
-ADVICE = {
+IGNORED_ADVICE = {
     "compute.quantization": "Together chooses the precision of the base; it is no QLoRA",
     "compute.double_quantization": "Together chooses the precision of the base",
     "compute.dtype": "Together chooses the precision",

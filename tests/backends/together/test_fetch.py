@@ -29,20 +29,20 @@ def job(service, backend):
     return service.add_job({**BODY, "suffix": "x"})
 
 
-def asked(service):
-    """What the last download asked for."""
+def last_download_query(service):
+    """The query of the last download, without the job."""
     [*_, last] = [request for request in service.requests if request.path == "/v1/finetune/download"]
     return {name: value for name, value in last.query.items() if name != "ft_id"}
 
 
 def test_an_adapter(backend, job, tmp_path):
-    """The adapter arrives byte by byte, sealed, with where it comes from and without keys."""
-    made = backend.fetch(job["id"], tmp_path / "out")
+    """The adapter arrives byte by byte, sealed, with its origin and without keys."""
+    artifact = backend.fetch(job["id"], tmp_path / "out")
 
     for name, content in lora_files(job).items():
         assert content == (tmp_path / "out" / name).read_bytes()
-    assert ("adapter", "Qwen/Qwen3-8B", "sft") == (made.kind, made.base_model, made.manifest.method)
-    assert 3 == made.manifest.plan["n_epochs"]
+    assert ("adapter", "Qwen/Qwen3-8B", "sft") == (artifact.kind, artifact.base_model, artifact.manifest.method)
+    assert 3 == artifact.manifest.plan["n_epochs"]
     assert "canary" not in (tmp_path / "out" / "ftsdk.json").read_text()
 
 
@@ -52,16 +52,16 @@ PARTS = {"": {"checkpoint": "adapter"}, ":merged": {"checkpoint": "merged"}, ":4
 @pytest.mark.parametrize("part", PARTS)
 def test_parts(backend, service, job, tmp_path, part):
     """An id may name the adapter, the merged model, or a checkpoint by its step."""
-    made = backend.fetch(f"{job['id']}{part}", tmp_path / "out")
+    artifact = backend.fetch(f"{job['id']}{part}", tmp_path / "out")
 
-    assert (PARTS[part], f"together:{job['id']}{part}") == (asked(service), made.manifest.job)
+    assert (PARTS[part], f"together:{job['id']}{part}") == (last_download_query(service), artifact.manifest.job)
 
 
 def test_a_checkpoint_through_the_client(service, job, tmp_path):
-    """A checkpoint of any job of the account is fetched by its step, also one that ftsdk has not made."""
+    """A checkpoint of any job of the account is fetched by its step, also of one that ftsdk has not created."""
     ftsdk.fetch(f"together:{job['id']}:4", tmp_path / "out")
 
-    assert {"checkpoint_step": "4"} == asked(service)
+    assert {"checkpoint_step": "4"} == last_download_query(service)
 
 
 def test_a_whole_model(backend, service, tmp_path):
@@ -70,7 +70,7 @@ def test_a_whole_model(backend, service, tmp_path):
     job = service.add_job({**BODY, "training_type": {"type": "Full"}, "suffix": "x"})
 
     assert "model" == backend.fetch(job["id"], tmp_path / "out").kind
-    assert {"checkpoint": "model_output_path"} == asked(service)
+    assert {"checkpoint": "model_output_path"} == last_download_query(service)
 
 
 def test_a_job_that_is_not_done(backend, service, tmp_path):
@@ -87,24 +87,24 @@ def test_a_job_that_is_not_done(backend, service, tmp_path):
 
 
 def test_a_cut_at_any_byte(backend, service, job, tmp_path):
-    """However often a download is cut, the bytes behind the cut are asked for, and the artifact is whole."""
+    """However often a download is cut, the bytes behind the cut are requested, and the artifact is complete."""
     size = len(lora_archive(job, "adapter"))
     service.cuts = [0, 1, 5, 0, 100, 7, size // 3, 1]
 
-    made = backend.fetch(job["id"], tmp_path / "out")
+    artifact = backend.fetch(job["id"], tmp_path / "out")
 
-    assert made == Artifact.open(tmp_path / "out")
+    assert artifact == Artifact.open(tmp_path / "out")
     ranges = [r.headers.get("Range") for r in service.requests if r.path == "/v1/finetune/download"]
     assert ["bytes=1-", "bytes=6-"] == ranges[2:4]
 
 
 def test_a_service_without_ranges(backend, service, job, tmp_path):
-    """Where the rest alone cannot be had, the whole is taken anew."""
+    """Where the rest alone cannot be had, the whole archive is downloaded again."""
     service.cuts = [50]
-    whole = service.archive
+    archive = service.archive
 
     def changing(job, part):
-        service.archive = whole
+        service.archive = archive
         return tar_zst({**lora_files(job), "README.md": b"an older version"})
 
     service.archive = changing
@@ -114,7 +114,7 @@ def test_a_service_without_ranges(backend, service, job, tmp_path):
 
 
 def test_a_download_that_never_comes(backend, service, job, tmp_path):
-    """After a bounded number of tries in a row that bring nothing, the fetch ends, and leaves nothing behind."""
+    """After a bounded number of fruitless attempts in a row, the fetch ends, and leaves nothing behind."""
     service.fail("GET", "/v1/finetune/download", Fault("drop"), times=50)
 
     with pytest.raises(UnreachableError):
@@ -132,7 +132,7 @@ def test_a_failing_start_is_tried_again(backend, service, job, tmp_path):
 
 
 def test_what_there_is_not(backend, service, job, tmp_path):
-    """A checkpoint or merged model that does not exist is told as such."""
+    """A checkpoint or merged model that does not exist is an ArtifactError."""
     service.fail("GET", "/v1/finetune/download", Fault("status", 404, body={"message": "no merged checkpoint"}))
 
     with pytest.raises(ArtifactError, match="no merged checkpoint"):
@@ -162,7 +162,7 @@ def with_adapter(*members):
 
 
 GOOD = lora_archive({"training_type": BODY["training_type"], "model": "m"}, "adapter")
-BROKEN = weights.safetensors({"a": (2, 2)})[:-3]
+TRUNCATED_WEIGHTS = weights.safetensors({"a": (2, 2)})[:-3]
 HOSTILE = {
     "leaves the folder": with_adapter((member("../evil"), b"x")),
     "absolute path": with_adapter((member("/tmp/evil"), b"x")),
@@ -182,7 +182,7 @@ HOSTILE = {
     "config is no JSON": tar_zst({"adapter_config.json": b"{", "adapter_model.safetensors": b""}),
     "another rank": tar_zst({**lora_files({"training_type": {"lora_r": 4, "lora_alpha": 16}}), "README.md": b"x"}),
     "broken weights": tar_zst({"adapter_config.json": json.dumps({"r": 8, "lora_alpha": 16}).encode(),
-                               "adapter_model.safetensors": BROKEN}),
+                               "adapter_model.safetensors": TRUNCATED_WEIGHTS}),
 }  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_a_folder_inside_the_archive(backend, service, job, tmp_path):
 
 
 def test_no_metrics_is_no_reason(backend, service, job, tmp_path):
-    """Weights are not withheld because the metrics cannot be had."""
+    """Weights are fetched also where the metrics cannot be had."""
     service.fail("GET", ".*/metrics", Fault("status", 500), times=9)
 
     assert {} == backend.fetch(job["id"], tmp_path / "out").manifest.metrics

@@ -13,17 +13,17 @@ from ftsdk.job_types import JobState
 CREATE = ("POST", "/v1/fine-tunes")
 LIST = ("GET", "/v1/fine-tunes")
 
-LOST = {
+LOST_ANSWERS = {
     "answer lost": Fault("lose"),
-    "500 behind the deed": Fault("done", 500),
-    "503 behind the deed": Fault("done", 503),
-    "408 behind the deed": Fault("done", 408),
-    "409 behind the deed": Fault("done", 409),
+    "500 after the creation": Fault("done", 500),
+    "503 after the creation": Fault("done", 503),
+    "408 after the creation": Fault("done", 408),
+    "409 after the creation": Fault("done", 409),
     "garbage": Fault("garbage"),
 }
-"""The job is there, and the caller is not told."""
+"""The job is there, and no answer says so."""
 
-DOUBTFUL = {
+DOUBTFUL_ANSWERS = {
     "connection dropped": Fault("drop"),
     "silence": Fault("hang"),
     "500": Fault("status", 500),
@@ -51,7 +51,7 @@ def submit(spec):
     return error, job
 
 
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("fault", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
 def test_a_lost_answer_is_found_again(service, spec, fault):
     """Where the job was created and the answer was lost, the job is adopted, and nothing is created again."""
     service.fail(*CREATE, fault)
@@ -61,9 +61,9 @@ def test_a_lost_answer_is_found_again(service, spec, fault):
     assert (None, list(service.jobs), 1) == (error, [job.ref.removeprefix("together:")], service.creations)
 
 
-@pytest.mark.parametrize("fault", DOUBTFUL.values(), ids=DOUBTFUL)
+@pytest.mark.parametrize("fault", DOUBTFUL_ANSWERS.values(), ids=DOUBTFUL_ANSWERS)
 def test_a_doubtful_creation_is_parked(service, spec, fault):
-    """Where nobody can tell whether there is a job, none is created again, and the record says so."""
+    """Where it is unknown whether there is a job, none is created again, and the record says so."""
     service.fail(*CREATE, fault)
 
     error, job = submit(spec())
@@ -192,7 +192,7 @@ def test_duplicates_are_cancelled(service, spec):
 
     _, job = submit(spec())
 
-    alive = [name for name, made in service.jobs.items() if not made["cancelled"]]
+    alive = [name for name, job_ in service.jobs.items() if not job_["cancelled"]]
     assert (2, [job.ref.removeprefix("together:")]) == (len(service.jobs), alive)
 
 
@@ -212,15 +212,16 @@ if where == "after upload":
 if where == "before create":
     submit.create = die
 if where == "after create":
-    submit._note_differences = die
+    submit._record_differences = die
 ftsdk.submit(ftsdk.JobSpec.model_validate_json(sys.argv[2]))
 """
 
 
 def crash(where, spec):
     """A process that submits, and is gone at once at the given place."""
-    done = subprocess.run([sys.executable, "-c", CRASH, where, spec.model_dump_json(exclude_unset=True)], check=False)
-    assert done.returncode == 9
+    arguments = [CRASH, where, spec.model_dump_json(exclude_unset=True)]
+    process = subprocess.run([sys.executable, "-c", *arguments], check=False)
+    assert process.returncode == 9
     [job] = ftsdk.jobs()
     return job.id
 
@@ -236,7 +237,7 @@ def test_a_crash_before_the_creation_can_be_resumed(service, spec, where):
 
 
 def test_a_crash_around_the_creation_is_doubtful(service, spec):
-    """A submission that died as it was about to create is parked: it cannot be told whether the request left."""
+    """A submission that died as it was about to create is parked: it is unknown whether the request left."""
     job_id = crash("before create", spec())
 
     assert JobState.UNKNOWN is ftsdk.status(job_id).state
@@ -244,7 +245,7 @@ def test_a_crash_around_the_creation_is_doubtful(service, spec):
 
 
 def test_a_crash_behind_the_creation_loses_nothing(service, spec):
-    """A submission that died with the answer in its hands is found by its token."""
+    """A submission that died after the answer came is found by its token."""
     job_id = crash("after create", spec())
 
     assert ftsdk.status(job_id).state is not JobState.UNKNOWN
@@ -252,7 +253,7 @@ def test_a_crash_behind_the_creation_loses_nothing(service, spec):
 
 
 def test_the_client_itself_repeats_nothing(service, spec):
-    """The official client, told by a header to try again, sends no second creation."""
+    """The official client, asked by a header to try again, sends no second creation."""
     service.fail(*CREATE, Fault("done", 500, {"x-should-retry": "true"}))
 
     submit(spec())

@@ -1,4 +1,4 @@
-"""The example that runs one spec on two backends runs on this one (tests/test_examples.py holds the other half)."""
+"""The example that runs one spec on two backends runs on this one (tests/test_examples.py has the other half)."""
 
 import json
 

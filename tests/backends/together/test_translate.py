@@ -18,7 +18,7 @@ from ftsdk_together.options import TogetherOptions
 
 BODY = json.loads((Path(__file__).parent / "create.schema.json").read_text(encoding="utf-8"))
 
-KNOWN = translate.Known(limits=Limits.model_validate(LIMITS), keys=frozenset({"WANDB_API_KEY", "HF_TOKEN"}))
+CONTEXT = translate.TogetherContext(limits=Limits.model_validate(LIMITS), keys=frozenset({"WANDB_API_KEY", "HF_TOKEN"}))
 BASE = {"model": MODEL, "dataset": "/data/rows.jsonl"}
 
 SPECS = {
@@ -61,31 +61,31 @@ SPECS = {
 }
 
 
-def planned(changes=None, known=KNOWN):
+def planned(changes=None, context=CONTEXT):
     """The plan for a spec."""
     spec = JobSpec(**{**BASE, **(changes or {})})
     options = TogetherOptions.model_validate(spec.backend_options.get("together", {}))
-    return translate.plan(spec, options, known)
+    return translate.plan(spec, options, context)
 
 
-def refused(changes, known=KNOWN):
-    """From each refused field to what is said of it."""
+def refused(changes, context=CONTEXT):
+    """From each refused field to its message."""
     with pytest.raises(UnsupportedSpec) as caught:
-        planned(changes, known)
+        planned(changes, context)
     return {problem.where: str(problem) for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_native_request(name):
-    """A spec becomes exactly the request in its golden file; UPDATE_GOLDEN=1 writes them anew."""
-    told = json.dumps(planned(SPECS[name]).native, indent=2) + "\n"
+    """A spec becomes exactly the request in its golden file; UPDATE_GOLDEN=1 writes them again."""
+    request = json.dumps(planned(SPECS[name]).native, indent=2) + "\n"
 
-    assert golden(f"backends/together/golden/{name}.json", told) == told
+    assert golden(f"backends/together/golden/{name}.json", request) == request
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_requests_fit_the_published_description(name):
-    """Each request fits the service's own description, mended where the client's source shows it to be wrong."""
+    """Each request fits the service's own description, corrected where the client's source shows it to be wrong."""
     jsonschema.validate(planned(SPECS[name]).native["create"], BODY)
 
 
@@ -102,19 +102,19 @@ ARGUMENTS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_requests_are_those_of_the_official_client(name, capsys):
     """The client's own function, given the same values, makes the same request."""
-    ours = planned(SPECS[name]).native["create"]
-    kind, method, scheduler = ours["training_type"], dict(ours["training_method"]), ours["lr_scheduler"]
-    arguments = {argument: ours[native] for native, argument in ARGUMENTS.items() if native in ours}
+    request = planned(SPECS[name]).native["create"]
+    kind, method, scheduler = request["training_type"], dict(request["training_method"]), request["lr_scheduler"]
+    arguments = {argument: request[native] for native, argument in ARGUMENTS.items() if native in request}
     arguments |= {"lora": kind["type"] == "Lora", **{n: v for n, v in kind.items() if n != "type"}}
     arguments |= {"training_method": method.pop("method"), **method}
     arguments.pop("dpo_reference_free", None)
     arguments |= {"lr_scheduler_type": scheduler["lr_scheduler_type"]}
     arguments |= {"min_lr_ratio": scheduler["lr_scheduler_args"]["min_lr_ratio"]}
 
-    theirs, _, _ = create_finetune_request(FinetuneModelLimits.model_validate(LIMITS), **arguments)
+    client_request, _, _ = create_finetune_request(FinetuneModelLimits.model_validate(LIMITS), **arguments)
 
-    expected = theirs.model_dump(exclude_none=True)
-    assert {name: value for name, value in expected.items() if value != ""} == ours
+    expected = client_request.model_dump(exclude_none=True)
+    assert {name: value for name, value in expected.items() if value != ""} == request
     capsys.readouterr()  # the client prints
 
 
@@ -161,12 +161,12 @@ REFUSED = {
 
 @pytest.mark.parametrize(("field", "changes"), REFUSED.items(), ids=REFUSED)
 def test_refused(field, changes):
-    """What Together cannot be told, or cannot do with this model, is refused by its field."""
+    """What Together has no setting for, or cannot do with this model, is refused by its field."""
     assert field in refused(changes)
 
 
 def test_all_refusals_come_at_once():
-    """One error names every field, so that nobody mends them one by one."""
+    """One error names every field, so that nobody has to fix them one by one."""
     changes = {"model_revision": "abc", "training": {"max_steps": 5, "optim": "sgd", "global_batch_size": 7}}
 
     assert {"model_revision", "training.max_steps", "training.optim", "training.global_batch_size"} == set(
@@ -175,35 +175,35 @@ def test_all_refusals_come_at_once():
 
 
 def test_an_impossible_batch_names_the_possible_ones():
-    """For a batch that the model cannot do, the nearest legal ones come with the learning rate that goes with each."""
-    said = refused({"training": {"global_batch_size": 20, "learning_rate": 2e-4}})["training.global_batch_size"]
+    """For an impossible batch, the nearest legal ones are shown, each with its learning rate."""
+    message = refused({"training": {"global_batch_size": 20, "learning_rate": 2e-4}})["training.global_batch_size"]
 
-    assert "16 (with learning_rate=0.00018" in said
-    assert "24 (with learning_rate=0.00022" in said
+    assert "16 (with learning_rate=0.00018" in message
+    assert "24 (with learning_rate=0.00022" in message
 
 
-@pytest.mark.parametrize(("wanted", "sent"), [(8, (8, 1)), (16, (8, 2)), (64, (8, 8))])
-def test_a_batch_is_made_of_legal_ones(wanted, sent):
+@pytest.mark.parametrize(("batch", "native"), [(8, (8, 1)), (16, (8, 2)), (64, (8, 8))])
+def test_a_batch_is_made_of_legal_ones(batch, native):
     """A global batch is the one legal native size, times accumulation, which is never left to the service."""
-    create = planned({"training": {"global_batch_size": wanted}}).native["create"]
+    create = planned({"training": {"global_batch_size": batch}}).native["create"]
 
-    assert sent == (create["batch_size"], create["gradient_accumulation_steps"])
+    assert native == (create["batch_size"], create["gradient_accumulation_steps"])
 
 
 def test_full_training_where_there_is_none():
     """A model that Together trains with LoRA only refuses full training, although its limits are numbers."""
     limits = {**LIMITS, "supports_full_training": False}
     limits["full_training"] = {"min_batch_size": 0, "max_batch_size": 0, "max_batch_size_dpo": 0}
-    known = KNOWN._replace(limits=Limits.model_validate(limits))
+    context = CONTEXT._replace(limits=Limits.model_validate(limits))
 
-    assert ["adapter"] == list(refused({"model": LORA_ONLY, "adapter": None}, known))
+    assert ["adapter"] == list(refused({"model": LORA_ONLY, "adapter": None}, context))
 
 
 def test_keys_are_needed_and_named_only():
     """Trackers and the Hub need keys; a missing one is refused, and a plan holds the variable's name alone."""
     changes = SPECS["tracked-and-pushed"]
 
-    assert {"report_to", "push_to_hub", "hub_model_id"} == set(refused(changes, KNOWN._replace(keys=frozenset())))
+    assert {"report_to", "push_to_hub", "hub_model_id"} == set(refused(changes, CONTEXT._replace(keys=frozenset())))
     assert {"wandb_key": "WANDB_API_KEY", "hf_api_token": "HF_TOKEN"} == planned(changes).native["keys"]
 
 
@@ -215,22 +215,22 @@ def test_quantization_is_set_aside():
 
 
 def test_the_checkpoint_is_of_the_model():
-    """To go on from a job of another base model is refused."""
-    known = KNOWN._replace(parent="other/model")
+    """To start from a job of another base model is refused."""
+    context = CONTEXT._replace(parent="other/model")
 
-    assert ["model"] == list(refused(SPECS["from-checkpoint"], known))
+    assert ["model"] == list(refused(SPECS["from-checkpoint"], context))
 
 
 def test_text_rows_carry_loss_everywhere():
     """Plain text has nothing to mask."""
-    create = planned(known=KNOWN._replace(text=True)).native["create"]
+    create = planned(context=CONTEXT._replace(text=True)).native["create"]
 
     assert {"method": "sft", "train_on_inputs": True} == create["training_method"]
 
 
 def test_without_limits_the_plan_says_so():
     """A plan that was made without a key warns that nothing was checked, and is marked."""
-    plan = planned(known=translate.Known())
+    plan = planned(context=translate.TogetherContext())
 
     assert any("not checked" in warning for warning in plan.warnings)
     assert plan.native["limits_checked"] is False
@@ -238,6 +238,7 @@ def test_without_limits_the_plan_says_so():
 
 def test_limits_with_gaps():
     """An answer that leaves limits out, as older ones do, refuses nothing for them."""
-    known = KNOWN._replace(limits=Limits.model_validate({"lora_training": {"min_batch_size": 8, "max_batch_size": 8}}))
+    limits = Limits.model_validate({"lora_training": {"min_batch_size": 8, "max_batch_size": 8}})
+    context = CONTEXT._replace(limits=limits)
 
-    assert 8 == planned(known=known).native["create"]["batch_size"]
+    assert 8 == planned(context=context).native["create"]["batch_size"]

@@ -180,7 +180,7 @@ def test_nothing_is_uploaded_when_refused(service, spec):
 
 
 def test_unfit_rows_are_not_uploaded(service, spec, rows):
-    """Rows that Together would refuse are told with their line, before anything is sent."""
+    """Rows that Together would refuse are named with their line, before anything is sent."""
     talk = [
         {"role": "developer", "content": "x"},
         {"role": "user", "content": "a"},
@@ -209,22 +209,22 @@ def test_a_price_above_the_limit(service, spec):
 
 
 def test_a_price_below_the_limit(service, spec):
-    """An estimate up to price_limit goes through, and was asked with what is created."""
+    """An estimate up to price_limit goes through, and is requested for what is created."""
     ftsdk.submit(spec(together={"price_limit": 6.0}))
 
-    [asked] = [r.body for r in service.requests if r.path == "/v1/fine-tunes/estimate-price"]
+    [question] = [r.body for r in service.requests if r.path == "/v1/fine-tunes/estimate-price"]
     [job] = service.jobs.values()
-    assert asked == {name: job[name] for name in asked}
+    assert question == {name: job[name] for name in question}
 
 
-def test_the_price_is_told(service, spec):
+def test_the_price_is_shown(service, spec):
     """The estimate stays with the job, and the command line shows it."""
     job = ftsdk.submit(spec())
 
-    shown = CliRunner().invoke(app, ["status", job.id]).output
+    output = CliRunner().invoke(app, ["status", job.id]).output
 
     assert "$5.50" == job.status().facts["price"]
-    assert "price       $5.50" in shown
+    assert "price       $5.50" in output
 
 
 def test_a_price_that_cannot_be_paid(service, spec):
@@ -235,7 +235,7 @@ def test_a_price_that_cannot_be_paid(service, spec):
 
 
 def test_no_price(service, spec):
-    """A price that cannot be told stops a job with a limit, and no other."""
+    """An unknown price stops a job with a limit, and no other."""
     service.price = {"estimation_available": False, "unavailable_reason": "multimodal_dataset"}
 
     assert Reason.QUOTA is reason(spec(together={"price_limit": 50.0}))
@@ -263,7 +263,7 @@ def test_keys_go_to_the_service_alone(service, spec, monkeypatch, ftsdk_home, ca
     job = ftsdk.submit(spec(report_to=["wandb"]))
 
     assert "wandb-canary-1234567890" == next(iter(service.jobs.values()))["wandb_key"]
-    told = repr([job, job.status(), ftsdk.plan(spec(report_to=["wandb"]))]) + caplog.text
+    visible = repr([job, job.status(), ftsdk.plan(spec(report_to=["wandb"]))]) + caplog.text
     stored = b"".join(path.read_bytes() for path in ftsdk_home.rglob("*") if path.is_file())
-    assert "canary" not in told
+    assert "canary" not in visible
     assert b"canary" not in stored

@@ -54,7 +54,7 @@ class Service(StandIn):
         self.seconds = 0.5
         self.ends = "completed"
         self.events: list[dict[str, Any]] = []
-        """Events of a job's end, beside the usual."""
+        """Events at a job's end, beside the usual."""
         self.price: dict[str, Any] = {
             "estimation_available": True, "estimated_total_price": 5.5, "allowed_to_proceed": True,
         }  # fmt: skip
@@ -66,14 +66,14 @@ class Service(StandIn):
         self.archive: Callable[[dict[str, Any], str], bytes] = lora_archive
 
     def refusal(self, request: Request) -> Answer | None:
-        """A key is asked of everybody but of whoever brings bytes to an address that he was given."""
+        """Every request needs a key, except an upload to an address that the service has given out."""
         if request.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {KEY}":
             return 401, {"error": {"message": "Invalid API key", "type": "invalid_request_error"}}, {}
         return None
 
     @property
     def creations(self) -> int:
-        """How many creations were asked for."""
+        """How many creations were requested."""
         return self.count("POST", "/v1/fine-tunes")
 
     def add_job(self, body: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -122,15 +122,15 @@ _EVENTS = {
 
 
 def _events(service: Service, job: dict[str, Any]) -> list[dict[str, Any]]:
-    told = []
+    events = []
     for at, word in _past(job):
         kind, message = _EVENTS.get(word, ("warning", word))
         level = "error" if "error" in kind.lower() else "info"
-        told.append({"object": "fine-tune-event", "created_at": _iso(at), "type": kind, "message": message,
+        events.append({"object": "fine-tune-event", "created_at": _iso(at), "type": kind, "message": message,
                      "level": level, "step": 4 if kind == "checkpoint_save" else 0})  # fmt: skip
         if word == job["ends"]:
-            told += [{"object": "fine-tune-event", "created_at": _iso(at), **event} for event in service.events]
-    return told[::-1]  # newest first, as nothing promises otherwise
+            events += [{"object": "fine-tune-event", "created_at": _iso(at), **event} for event in service.events]
+    return events[::-1]  # newest first: no order is promised
 
 
 def _metrics(job: dict[str, Any]) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ def _metrics(job: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+def _public_job(service: Service, job: dict[str, Any]) -> dict[str, Any]:
     hidden = {"created", "ends", "seconds", "cancelled", "wandb_key", "hf_api_token"}
     steps = len(_metrics(job))
     return {
@@ -169,7 +169,7 @@ def tar_zst(files: dict[str, bytes]) -> bytes:
 
 
 def lora_files(job: dict[str, Any]) -> dict[str, bytes]:
-    """What an adapter's archive holds."""
+    """The files in an adapter's archive."""
     kind = job["training_type"]
     config = {"peft_type": "LORA", "r": kind["lora_r"], "lora_alpha": kind["lora_alpha"]}
     config["base_model_name_or_path"] = job.get("model")
@@ -178,7 +178,7 @@ def lora_files(job: dict[str, Any]) -> dict[str, bytes]:
 
 
 def lora_archive(job: dict[str, Any], part: str) -> bytes:
-    """What a download gives: the adapter, or a whole model."""
+    """What a download is: the adapter, or a complete model."""
     if part in ("merged", "model_output_path") or job["training_type"]["type"] == "Full":
         return tar_zst({"config.json": b"{}", "model.safetensors": weights.safetensors({"w": (8, 8)})})
     return tar_zst(lora_files(job))
@@ -186,9 +186,9 @@ def lora_archive(job: dict[str, Any], part: str) -> bytes:
 
 def _begin_upload(service: Service, request: Request) -> Answer:
     form = request.body
-    known = [file_id for file_id, file in service.files.items() if file["checksum_"] == form["checksum"]]
-    if known and (service.remembers_halves or known[0] in service.contents):
-        return 409, {"file_id": known[0]}, {}
+    file_ids = [file_id for file_id, file in service.files.items() if file["checksum_"] == form["checksum"]]
+    if file_ids and (service.remembers_halves or file_ids[0] in service.contents):
+        return 409, {"file_id": file_ids[0]}, {}
     file_id = f"file-{len(service.files) + 1}"
     service.files[file_id] = {
         "id": file_id, "object": "file", "filename": form["file_name"], "bytes": 0, "created_at": 1, "purpose":
@@ -216,16 +216,16 @@ def _file(file: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in file.items() if not name.endswith("_")}
 
 
-def _tell_file(service: Service, _request: Request, file_id: str) -> Answer:
+def _describe_file(service: Service, _request: Request, file_id: str) -> Answer:
     if file_id not in service.files:
         return 404, {"message": "no such file"}, {}
     file = service.files[file_id]
-    shown = _file(file)
+    answer = _file(file)
     if file["processing_status"] == "RUNNING":
         file["processing_status"] = service.file_ends
         if service.file_error:
             file["validation_report"] = {"valid": False, "error_type": "INVALID_FORMAT", "error": service.file_error}
-    return 200, shown, {}
+    return 200, answer, {}
 
 
 def _create(service: Service, request: Request) -> Answer:
@@ -233,46 +233,46 @@ def _create(service: Service, request: Request) -> Answer:
     if file is None:
         return 400, {"error": {"message": "training_file does not exist"}}, {}
     job = service.add_job(request.body)
-    return 200, _shown(service, job), {}
+    return 200, _public_job(service, job), {}
 
 
 def _list(service: Service, _request: Request) -> Answer:
     old = [job for job in service.jobs.values() if time.time() >= job["created"] + service.list_lag]
     odd = {"id": "ft-odd", "status": "brand_new_word", "created_at": None, "suffix": None, "surprise": [1]}
-    return 200, {"data": [*(_shown(service, job) for job in old[::-1]), odd]}, {}
+    return 200, {"data": [*(_public_job(service, job) for job in old[::-1]), odd]}, {}
 
 
 def _of_job(act: Callable[[Service, Request, dict[str, Any]], Answer]) -> Callable[..., Answer]:
-    def found(service: Service, request: Request, job_id: str) -> Answer:
+    def with_job(service: Service, request: Request, job_id: str) -> Answer:
         job = service.jobs.get(job_id)
         return act(service, request, job) if job else (404, {"message": "no such job"}, {})
 
-    return found
+    return with_job
 
 
 def _cancel(service: Service, _request: Request, job: dict[str, Any]) -> Answer:
     if _past(job)[-1][1] in ("completed", "error", "user_error", "cancelled"):
         return 400, {"message": "job is done"}, {}
     job["cancelled"] = job["cancelled"] or time.time()
-    return 200, _shown(service, job), {}
+    return 200, _public_job(service, job), {}
 
 
 def _retrieve(service: Service, _request: Request, job: dict[str, Any]) -> Answer:
-    return 200, {name: value for name, value in _shown(service, job).items() if name != "suffix"}, {}
+    return 200, {name: value for name, value in _public_job(service, job).items() if name != "suffix"}, {}
 
 
 def _limits(service: Service, request: Request) -> Answer:
-    found = service.limits.get(request.query.get("model_name", ""))
-    return (200, found, {}) if found else (404, {"message": "model cannot be fine-tuned"}, {})
+    limits = service.limits.get(request.query.get("model_name", ""))
+    return (200, limits, {}) if limits else (404, {"message": "model cannot be fine-tuned"}, {})
 
 
 def _download(service: Service, request: Request) -> Answer:
     job = service.jobs.get(request.query.get("ft_id", ""))
     if job is None:
         return 404, {"message": "no such job"}, {}
-    whole = service.archive(job, request.query.get("checkpoint", ""))
-    tag = f'"{hashlib.sha256(whole).hexdigest()[:16]}"'
-    return ranged(whole, tag, request)
+    archive = service.archive(job, request.query.get("checkpoint", ""))
+    tag = f'"{hashlib.sha256(archive).hexdigest()[:16]}"'
+    return ranged(archive, tag, request)
 
 
 Service.routes = routes(
@@ -280,7 +280,7 @@ Service.routes = routes(
         ("POST", "/v1/files", _begin_upload),
         ("PUT", "/storage/([^/]+)", _store),
         ("POST", "/v1/files/([^/]+)/preprocess", _preprocess),
-        ("GET", "/v1/files/([^/]+)", _tell_file),
+        ("GET", "/v1/files/([^/]+)", _describe_file),
         ("GET", "/v1/fine-tunes/models/limits", _limits),
         ("POST", "/v1/fine-tunes/estimate-price", lambda service, _: (200, service.price, {})),
         ("POST", "/v1/fine-tunes", _create),

@@ -1,4 +1,4 @@
-"""A job at Together on its way: every word it may say, its events and metrics, and the end."""
+"""The status, the events and the metrics of a job at Together, and its end."""
 
 import time
 
@@ -11,7 +11,7 @@ import ftsdk
 from ftsdk.errors import AuthError, JobFailed, JobNotFound, UnreachableError
 from ftsdk.job_types import JobState, Reason
 from ftsdk_together import monitor
-from ftsdk_together.monitor import Wanted
+from ftsdk_together.monitor import OutputId
 from ftsdk_together.states import metrics_of, reason_of, state_of
 
 WORDS = {
@@ -45,10 +45,10 @@ def test_words(word, state):
     assert state is state_of(word)
 
 
-@pytest.mark.parametrize(("said", "reason"), REASONS.items(), ids=str)
-def test_reasons(said, reason):
-    """Why a job ended comes from its status and from what its events say."""
-    assert reason is reason_of(*said)
+@pytest.mark.parametrize(("status_and_message", "reason"), REASONS.items(), ids=str)
+def test_reasons(status_and_message, reason):
+    """Why a job ended comes from its status and from its events."""
+    assert reason is reason_of(*status_and_message)
 
 
 def ended(service, ends, *events):
@@ -63,7 +63,7 @@ def event(kind, message, level="info"):
 
 
 def test_a_failure_has_its_evidence(backend, service):
-    """A failed job tells the reason, the event that shows it, and the next step."""
+    """A failed job has the reason, the event that shows it, and the next step."""
     status = backend.status(ended(service, "user_error"))
 
     assert (JobState.FAILED, "user_error", Reason.DATA_ERROR) == (status.state, status.raw_status, status.reason)
@@ -72,7 +72,7 @@ def test_a_failure_has_its_evidence(backend, service):
 
 
 def test_an_empty_balance(backend, service):
-    """A job that the service cancels for want of money says so."""
+    """A job that the service cancels because the account cannot pay says so."""
     job_id = ended(service, "cancelled", event("billing_limit", "Your balance is used up", "warning"))
 
     status = backend.status(job_id)
@@ -81,11 +81,11 @@ def test_an_empty_balance(backend, service):
 
 @pytest.mark.parametrize("words", ["Job restarted as {}", "a refund was made"])
 def test_a_restarted_job_is_followed(backend, service, words):
-    """Together goes on with a job under a new id: named in an event, or found by the token in its suffix."""
+    """Together restarts a job under a new id: named in an event, or found by the token in its suffix."""
     old, new = ended(service, "error"), ended(service, "completed")
     service.events = [event("JOB_RESTARTED", words.format(new))]
 
-    states = [told.state for told in backend.events(old) if told.kind == "state"]
+    states = [entry.state for entry in backend.events(old) if entry.kind == "state"]
     assert (JobState.SUCCEEDED, JobState.SUCCEEDED) == (backend.status(old).state, states[-1])
 
 
@@ -101,26 +101,26 @@ def test_events_and_metrics_in_order(backend, service):
     """Events, which come newest first, and metrics make one stream by time; steps and names are ours."""
     job_id = ended(service, "completed")
 
-    told = list(backend.events(job_id))
+    events = list(backend.events(job_id))
 
-    assert sorted(entry.time for entry in told) == [entry.time for entry in told]
-    assert [1, 2, 3, 4] == [entry.step for entry in told if entry.kind == "metrics"]
-    assert {"loss": 0.5, "learning_rate": 1e-4} == [entry.metrics for entry in told if entry.kind == "metrics"][-1]
-    assert 1 == sum(entry.kind == "checkpoint" for entry in told)
-    assert JobState.SUCCEEDED is told[-1].state
+    assert sorted(entry.time for entry in events) == [entry.time for entry in events]
+    assert [1, 2, 3, 4] == [entry.step for entry in events if entry.kind == "metrics"]
+    assert {"loss": 0.5, "learning_rate": 1e-4} == [entry.metrics for entry in events if entry.kind == "metrics"][-1]
+    assert 1 == sum(entry.kind == "checkpoint" for entry in events)
+    assert JobState.SUCCEEDED is events[-1].state
 
 
 def test_a_cursor_goes_on(backend, service):
     """Behind any cursor comes exactly what is missing."""
     job_id = ended(service, "completed")
-    told = list(backend.events(job_id))
+    events = list(backend.events(job_id))
 
-    for place, entry in enumerate(told):
-        assert told[place + 1 :] == list(backend.events(job_id, entry.cursor))
+    for place, entry in enumerate(events):
+        assert events[place + 1 :] == list(backend.events(job_id, entry.cursor))
 
 
 def test_no_metrics_yet(backend, service):
-    """A service that has no metrics of a job, or says null, tells its events all the same."""
+    """A service that has no metrics of a job, or says null, has its events all the same."""
     job_id = ended(service, "completed")
     service.fail("GET", f"/v1/fine-tunes/{job_id}/metrics", Fault("status", 404))
 
@@ -178,7 +178,7 @@ def test_reads_end(backend, service):
 
 
 def test_a_wrong_key(backend, service, monkeypatch):
-    """A wrong key is told as such, and does not appear in the error."""
+    """A wrong key is an AuthError, and does not appear in it."""
     monkeypatch.setenv("TOGETHER_API_KEY", "tgp_v1_another-key-0123456789")
 
     with pytest.raises(AuthError) as caught:
@@ -188,12 +188,12 @@ def test_a_wrong_key(backend, service, monkeypatch):
 
 @pytest.mark.parametrize("native_id", ["ft-1:sideways", "ft-1:", "ft 1", "a/b", "..", "ft-1:1:2"])
 def test_odd_ids(backend, native_id):
-    """What is no id of Together's is not asked for."""
+    """What is no id of Together's is not requested."""
     with pytest.raises(JobNotFound):
         backend.status(native_id)
 
 
-def test_wait_tells_the_reason(backend, service, spec):
+def test_wait_raises_with_the_reason(backend, service, spec):
     """Waiting for a job that fails raises with the reason and the evidence."""
     service.ends = "user_error"
 
@@ -207,19 +207,20 @@ NAMES = st.text(st.sampled_from("abz/_-. 1é"), max_size=12)
 
 @given(st.dictionaries(NAMES, st.floats() | st.integers(-(10**300), 10**300) | st.none() | st.text(max_size=3)))
 def test_any_metrics_become_plain_numbers(row):
-    """Whatever a row of metrics holds, what comes out has plain names and finite values."""
-    found = metrics_of(row)
+    """Whatever is in a row of metrics, the converted ones have plain names and finite values."""
+    metrics = metrics_of(row)
 
-    assert all(name and name.replace("_", "a").isalnum() and abs(value) < float("inf") for name, value in found.items())
+    assert all(name and name.replace("_", "a").isalnum() for name in metrics)
+    assert all(abs(value) < float("inf") for value in metrics.values())
 
 
 @given(st.text(max_size=30))
 def test_any_cursor_can_be_read(cursor):
-    """A cursor that is none begins at the start."""
-    assert all(count >= 0 for count in monitor._place(cursor))
+    """A text that is no cursor begins at the start."""
+    assert all(count >= 0 for count in monitor._parse_cursor(cursor))
 
 
 def test_parts_of_a_job():
     """A native id may name a checkpoint, the adapter, or the merged model."""
-    assert Wanted("ft-1", "20") == Wanted.parse("ft-1:20")
-    assert Wanted("ft-1", "") == Wanted.parse("ft-1")
+    assert OutputId("ft-1", "20") == OutputId.parse("ft-1:20")
+    assert OutputId("ft-1", "") == OutputId.parse("ft-1")

@@ -1,4 +1,4 @@
-"""Rows as Together takes them: the loss where the spec puts it, and nothing that Together would refuse or mistake."""
+"""Rows in Together's formats: the loss where the spec puts it, and nothing that Together would refuse or mistake."""
 
 import json
 
@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 
 from ftsdk.data import Row
 from ftsdk.errors import DataError
-from ftsdk_together.shapes import Manner, native_rows
+from ftsdk_together.native_rows import RowSettings, native_rows
 
-ASSISTANT = Manner("assistant", tools=True, reasoning=True)
+ASSISTANT = RowSettings("assistant", tools=True, reasoning=True)
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 TOOL = {"type": "function", "function": {"name": "add"}}
 
 
-def talk(*turns):
+def messages_of(*turns):
     """Messages from ``"role: content"``."""
     return [dict(zip(("role", "content"), turn.split(": ", 1), strict=True)) for turn in turns]
 
 
-CHAT = talk("system: s", "user: a", "assistant: b", "user: c", "assistant: d")
+CHAT = messages_of("system: s", "user: a", "assistant: b", "user: c", "assistant: d")
 
 
 def native(value, manner=ASSISTANT):
@@ -64,48 +64,53 @@ def test_plain_rows_stay_as_they_are(row):
 
 def test_preferences():
     """A preference is an input and two single answers."""
-    row = {"prompt": CHAT[:4], "chosen": talk("assistant: d"), "rejected": talk("assistant: e"), "tools": [TOOL]}
+    row = {
+        "prompt": CHAT[:4],
+        "chosen": messages_of("assistant: d"),
+        "rejected": messages_of("assistant: e"),
+        "tools": [TOOL],
+    }
 
     expected = {
         "input": {"messages": CHAT[:4], "tools": [TOOL]},
-        "preferred_output": talk("assistant: d"),
-        "non_preferred_output": talk("assistant: e"),
+        "preferred_output": messages_of("assistant: d"),
+        "non_preferred_output": messages_of("assistant: e"),
     }
     assert expected == native(row)
 
 
 def test_preferences_in_plain_text():
     """Plain prompts and answers become messages, for Together takes no others."""
-    found = native({"prompt": "a", "chosen": "b", "rejected": "c"})
+    row = native({"prompt": "a", "chosen": "b", "rejected": "c"})
 
     expected = {
-        "input": {"messages": talk("user: a")},
-        "preferred_output": talk("assistant: b"),
-        "non_preferred_output": talk("assistant: c"),
+        "input": {"messages": messages_of("user: a")},
+        "preferred_output": messages_of("assistant: b"),
+        "non_preferred_output": messages_of("assistant: c"),
     }
-    assert expected == found
+    assert expected == row
 
 
 def test_calls_carry_their_arguments_as_json():
     """Services take a call's arguments as a string of JSON."""
-    messages = [*talk("user: 1+1?"), {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    messages = [*messages_of("user: 1+1?"), {"role": "assistant", "content": "", "tool_calls": [CALL]}]
 
     [call] = native({"messages": messages, "tools": [TOOL]})["messages"][1]["tool_calls"]
     assert {"a": 1} == json.loads(call["function"]["arguments"])
     assert {"a": 1} == CALL["function"]["arguments"]
 
 
-UNFIT = {
-    "developer": {"messages": talk("developer: x", "user: a", "assistant: b")},
-    "two answers": {"prompt": "a", "chosen": talk("assistant: b", "user: c", "assistant: d"), "rejected": "e"},
+UNSUPPORTED = {
+    "developer": {"messages": messages_of("developer: x", "user: a", "assistant: b")},
+    "two answers": {"prompt": "a", "chosen": messages_of("assistant: b", "user: c", "assistant: d"), "rejected": "e"},
     "empty prompt": {"prompt": " ", "chosen": "b", "rejected": "c"},
     "tools with text": {"prompt": "a", "completion": "b", "tools": [TOOL]},
 }
 
 
-@pytest.mark.parametrize("row", UNFIT.values(), ids=UNFIT)
-def test_unfit_rows_are_named(row):
-    """What Together cannot take is told with file and line, and without a word of the row."""
+@pytest.mark.parametrize("row", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_unsupported_rows_are_named(row):
+    """What Together does not support is refused with file and line, and without a word of the row."""
     with pytest.raises(DataError) as caught:
         native(row)
 
@@ -113,7 +118,7 @@ def test_unfit_rows_are_named(row):
 
 
 def test_nothing_to_learn():
-    """Where the last word is the user's, the completion is empty."""
+    """Where the last message is the user's, the completion is empty."""
     with pytest.raises(DataError, match="no answer to learn from"):
         native({"messages": CHAT[:4]}, ASSISTANT._replace(train_on="completion"))
 
@@ -122,7 +127,10 @@ def test_nothing_to_learn():
     ("lacks", "row"),
     [
         ("tools", {"messages": CHAT, "tools": [TOOL]}),
-        ("tools", {"messages": [*CHAT, *talk("user: x"), {"role": "assistant", "content": "", "tool_calls": [CALL]}]}),
+        (
+            "tools",
+            {"messages": [*CHAT, *messages_of("user: x"), {"role": "assistant", "content": "", "tool_calls": [CALL]}]},
+        ),
         ("reasoning", {"messages": [CHAT[1], {"role": "assistant", "content": "b", "reasoning_content": "hm"}]}),
     ],
 )
@@ -134,7 +142,7 @@ def test_what_the_model_cannot_do(lacks, row):
 
 def test_problems_are_gathered():
     """All bad rows are named, up to twenty."""
-    bad = Row(UNFIT["developer"], "", "rows.jsonl", 1)
+    bad = Row(UNSUPPORTED["developer"], "", "rows.jsonl", 1)
 
     with pytest.raises(DataError) as caught:
         list(native_rows([bad] * 50, ASSISTANT))
@@ -143,10 +151,11 @@ def test_problems_are_gathered():
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=6), st.sampled_from(["assistant", "completion", "all"]))
 def test_no_word_is_lost(words, train_on):
-    """Whatever is said, it is sent as it is, and in order."""
+    """All messages are sent as they are, and in order."""
     messages = [{"role": ("user", "assistant")[place % 2], "content": word} for place, word in enumerate(words)]
     messages += [{"role": "assistant", "content": "z"}] if len(words) % 2 else []
 
-    found = native({"messages": messages}, ASSISTANT._replace(train_on=train_on))["messages"]
+    converted = native({"messages": messages}, ASSISTANT._replace(train_on=train_on))["messages"]
 
-    assert messages == [{key: message[key] for key in ("role", "content")} for message in json.loads(json.dumps(found))]
+    received = json.loads(json.dumps(converted))
+    assert messages == [{key: message[key] for key in ("role", "content")} for message in received]
