@@ -1,4 +1,4 @@
-"""The Replicate backend: a training by a trainer that the user brings."""
+"""The Replicate backend: a training by the user's own trainer."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from ftsdk_replicate.mapping import SECTION
 from ftsdk_replicate.options import ReplicateOptions
 from ftsdk_replicate.profile import Profile, read_profile
 from ftsdk_replicate.service import ReplicateService
-from ftsdk_replicate.translate import NAME, Known
+from ftsdk_replicate.translate import NAME, ReplicateContext
 
 __all__ = ["ReplicateBackend"]
 
@@ -38,7 +38,7 @@ class ReplicateBackend(RemoteBackend):
             yield ReplicateService(api)
 
     def capabilities(self) -> Capabilities:
-        """What a trainer may do that has an input for each thing; a plan asks the one trainer."""
+        """What a trainer with an input for each feature can do; a plan asks the one trainer."""
         return Capabilities(
             methods=frozenset({"sft", "dpo"}),
             adapters=frozenset({"lora"}),
@@ -49,7 +49,7 @@ class ReplicateBackend(RemoteBackend):
         )
 
     def plan(self, spec: JobSpec, options: Any) -> Plan:
-        """Replicate's request, held against what the trainer says of its inputs. Nothing is sent but questions.
+        """Replicate's request, checked against the trainer's own inputs. Nothing is sent but questions.
 
         Raises:
             UnsupportedSpec: With every field that the trainer cannot honour.
@@ -59,38 +59,38 @@ class ReplicateBackend(RemoteBackend):
         profile = read_profile(options.profile) if options.profile else Profile()
         keys = frozenset(name for name, value in os.environ.items() if value)
         if options.trainer is None:
-            what = "Replicate has no trainer of language models of its own today: bring yours"
-            raise UnsupportedSpec(NAME, [Problem(f"{SECTION}.trainer", what, "owner/name:version")])
+            reason = "Replicate has no trainer of language models of its own today: name yours"
+            raise UnsupportedSpec(NAME, [Problem(f"{SECTION}.trainer", reason, "owner/name:version")])
         with connected(self.timing) as api:
             version, document = _look_up(api, options)
-        return translate.plan(spec, options, Known(version, document, profile, keys))
+        return translate.plan(spec, options, ReplicateContext(version, document, profile, keys))
 
 
 def _look_up(api: ReplicateApi, options: ReplicateOptions) -> tuple[str, Json | None]:
-    """The trainer's version, and the document that tells its inputs."""
+    """The trainer's version, and the document that describes its inputs."""
     trainer, _, version = str(options.trainer).partition(":")
-    doing = "tell about the trainer"
+    action = "describe the trainer"
     if not version:
-        newest = (api.found(f"/v1/models/{trainer}", doing) or {}).get("latest_version")
+        newest = (api.get_or_none(f"/v1/models/{trainer}", action) or {}).get("latest_version")
         version = str(newest.get("id") or "") if isinstance(newest, dict) else ""
-    found = api.found(f"/v1/models/{trainer}/versions/{version}", doing) if version else None
-    if found is None:
-        what = f"Replicate knows no {options.trainer}, or has no version of it that is enabled"
-        raise UnsupportedSpec(NAME, [Problem(f"{SECTION}.trainer", what, "see replicate.com, or bring your own")])
+    description = api.get_or_none(f"/v1/models/{trainer}/versions/{version}", action) if version else None
+    if description is None:
+        reason = f"Replicate has no {options.trainer}, or no version of it that is enabled"
+        raise UnsupportedSpec(NAME, [Problem(f"{SECTION}.trainer", reason, "see replicate.com, or publish your own")])
     if options.assume_schema is not None:
-        return version, _assumed(options.assume_schema)
-    document = found.get("openapi_schema")
+        return version, _assumed_schema(options.assume_schema)
+    document = description.get("openapi_schema")
     return version, document if isinstance(document, dict) else None
 
 
-def _assumed(path: str) -> Json:
+def _assumed_schema(path: str) -> Json:
     where = f"{SECTION}.assume_schema={path}"
     try:
-        found: Any = json.loads(Path(path).expanduser().read_text("utf-8"))
+        schema: Any = json.loads(Path(path).expanduser().read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{where} cannot be read: {error.strerror}", hint="give a JSON file") from error
     except ValueError as error:
         raise ConfigError(f"{where} is no JSON: {error}", hint="give the trainer's TrainingInput") from error
-    if not isinstance(found, dict):
+    if not isinstance(schema, dict):
         raise ConfigError(f"{where} is no JSON object", hint="give the trainer's TrainingInput")
-    return found
+    return schema

@@ -27,6 +27,7 @@ DEFAULT_URL = "https://api.replicate.com"
 DELIVERY = "replicate.delivery"
 """The host of outputs, and the end of its other names."""
 _MOST_PAGES = 50  # of a hundred trainings each
+_MOST_REDIRECTS = 5
 
 Json = dict[str, Any]
 
@@ -53,7 +54,9 @@ def connected(timing: Timeouts) -> Iterator["ReplicateApi"]:
     limits = httpx.Timeout(timing.call, connect=timing.connect)
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=base_url(), headers=headers, timeout=limits, follow_redirects=False) as http:
-        official = replicate.Client(api_token=token, base_url=base_url(), timeout=limits, transport=_Through(http))
+        official = replicate.Client(
+            api_token=token, base_url=base_url(), timeout=limits, transport=_SharedTransport(http)
+        )
         yield ReplicateApi(http, official, timing)
 
 
@@ -68,7 +71,7 @@ def _libraries() -> tuple[Any, Any]:
     return httpx, replicate
 
 
-class _Through:
+class _SharedTransport:
     """A transport for the official client that hands each request to our own connection."""
 
     def __init__(self, http: "httpx.Client") -> None:
@@ -96,15 +99,15 @@ class ReplicateApi:
         self._official = official
         self.timing = timing
 
-    def get(self, path: str, doing: str) -> Json:
-        """Read, with patience."""
-        with ERROR_MAPPER.translate_errors(doing):
+    def get(self, path: str, action: str) -> Json:
+        """Read, and read again after errors that may pass."""
+        with ERROR_MAPPER.translate_errors(action):
             return retry(lambda: _json(_checked(self._http.get(path))), self.timing.retry_policy)
 
-    def found(self, path: str, doing: str) -> Json | None:
+    def get_or_none(self, path: str, action: str) -> Json | None:
         """Read; None where there is nothing."""
         try:
-            return self.get(path, doing)
+            return self.get(path, action)
         except RejectedError as error:
             if status_code(error.__cause__ or error) == 404:
                 return None
@@ -116,13 +119,13 @@ class ReplicateApi:
         Raises:
             JobNotFound: There is none.
         """
-        found = self.found(f"/v1/trainings/{path_segment(training_id, 'Replicate')}", "tell about the training")
-        if found is None:
-            raise JobNotFound(f"Replicate knows no training {training_id!r}", hint="look at replicate.com/trainings")
-        return found
+        training = self.get_or_none(f"/v1/trainings/{path_segment(training_id, 'Replicate')}", "describe the training")
+        if training is None:
+            raise JobNotFound(f"Replicate has no training {training_id!r}", hint="look at replicate.com/trainings")
+        return training
 
     def trainings(self) -> Iterator[Json]:
-        """All trainings of the account, newest first; an odd entry hides no other."""
+        """All trainings of the account, newest first; an entry of another type is left out."""
         yield from self._pages("/v1/trainings", "list the trainings")
 
     def files(self) -> Iterator[Json]:
@@ -130,7 +133,7 @@ class ReplicateApi:
         yield from self._pages("/v1/files", "list the files")
 
     def upload(self, path: Path, name: str, metadata: Mapping[str, str]) -> Json:
-        """Send a file. Safe to repeat: one that is sent twice costs nothing, and goes away after a day."""
+        """Upload a file. Safe to repeat: a second copy costs nothing, and is deleted after a day."""
         import httpx  # noqa: PLC0415 - see connected
 
         def send() -> Json:
@@ -139,20 +142,20 @@ class ReplicateApi:
                     "content": (name, file, "application/jsonl"),
                     "metadata": (None, json.dumps(dict(metadata)), "application/json"),
                 }
-                long = httpx.Timeout(self.timing.call, write=10 * self.timing.call)
-                return _json(_checked(self._http.post("/v1/files", files=parts, timeout=long)))
+                timeout = httpx.Timeout(self.timing.call, write=10 * self.timing.call)
+                return _json(_checked(self._http.post("/v1/files", files=parts, timeout=timeout)))
 
-        with ERROR_MAPPER.translate_errors("take the file"):
+        with ERROR_MAPPER.translate_errors("store the file"):
             return retry(send, self.timing.retry_policy)
 
     def create_model(self, owner: str, name: str, hardware: str) -> None:
-        """Create a model that nobody else sees. 409 (it exists) is the caller's to judge."""
+        """Create a private model; an existing one is an error (HTTP 409)."""
         self._official.models.create(owner=owner, name=name, visibility="private", hardware=hardware)
 
     def create_training(self, trainer: str, version: str, body: Mapping[str, Any]) -> str:
-        """Create, once, whatever comes; errors are the client's own. Gives the id."""
-        made = self._official.trainings.create(model=trainer, version=version, **body)
-        return str(made.id)
+        """Send the creation exactly once, and return the id; errors are the client's own."""
+        training = self._official.trainings.create(model=trainer, version=version, **body)
+        return str(training.id)
 
     def cancel(self, training_id: str) -> None:
         """Ask a training to stop."""
@@ -162,26 +165,28 @@ class ReplicateApi:
 
     @contextmanager
     def download(self, address: str, headers: dict[str, str], *, with_token: bool) -> Iterator["httpx.Response"]:
-        """Begin to read an output. The token goes to Replicate's own hosts, and only where they ask for it."""
+        """Begin to download an output. The token goes to Replicate's own hosts, and only where they ask for it."""
         import httpx  # noqa: PLC0415 - see connected
 
-        bare = {**headers, **({"Authorization": self._http.headers["Authorization"]} if with_token else {})}
+        sent_headers = {**headers, **({"Authorization": self._http.headers["Authorization"]} if with_token else {})}
         limits = httpx.Timeout(self.timing.call, connect=self.timing.connect)
-        with httpx.Client(timeout=limits, follow_redirects=False) as stranger:
-            for _ in range(5):
-                with stranger.stream("GET", address, headers=bare) as answer:
+        with httpx.Client(timeout=limits, follow_redirects=False) as client:
+            # By hand, because httpx would drop or keep the token by rules of its own: here it is dropped for good as
+            # soon as one address is not Replicate's.
+            for _ in range(_MOST_REDIRECTS):
+                with client.stream("GET", address, headers=sent_headers) as answer:
                     if answer.is_redirect and answer.next_request is not None:
                         address = str(answer.next_request.url)
-                        if not is_theirs(address):
-                            bare.pop("Authorization", None)
+                        if not is_replicate_address(address):
+                            sent_headers.pop("Authorization", None)
                         continue
                     yield _checked(answer, streamed=True)
                     return
-            raise httpx.TooManyRedirects("an output leads from one address to the next", request=answer.request)
+            raise httpx.TooManyRedirects("an output redirects from one address to the next", request=answer.request)
 
-    def _pages(self, path: str, doing: str) -> Iterator[Json]:
+    def _pages(self, path: str, action: str) -> Iterator[Json]:
         for _ in range(_MOST_PAGES):
-            page = self.get(path, doing)
+            page = self.get(path, action)
             yield from (entry for entry in page.get("results") or [] if isinstance(entry, dict))
             path = _next(page)
             if not path:
@@ -189,21 +194,22 @@ class ReplicateApi:
 
 
 def _next(page: Mapping[str, Any]) -> str:
-    """The path of the next page, empty behind the last. Its address is absolute; no other host is given the token."""
+    """The path of the next page, empty behind the last one."""
+    # The address is absolute and comes from an answer: a page on another host would be sent the token.
     following = page.get("next")
     if not isinstance(following, str) or not following:
         return ""
     parts = urlsplit(following)
-    ours = urlsplit(base_url())
-    if parts.netloc and (parts.scheme, parts.netloc) != (ours.scheme, ours.netloc):
+    service = urlsplit(base_url())
+    if parts.netloc and (parts.scheme, parts.netloc) != (service.scheme, service.netloc):
         return ""
     return f"{parts.path}?{parts.query}"
 
 
-def is_theirs(address: str) -> bool:
+def is_replicate_address(address: str) -> bool:
     """Whether an address is one of Replicate's own, to which the token may go."""
-    parts, ours = urlsplit(address), urlsplit(base_url())
-    if (parts.scheme, parts.netloc) == (ours.scheme, ours.netloc):
+    parts, service = urlsplit(address), urlsplit(base_url())
+    if (parts.scheme, parts.netloc) == (service.scheme, service.netloc):
         return True
     host = parts.hostname or ""
     return parts.scheme == "https" and (host == DELIVERY or host.endswith(f".{DELIVERY}"))
@@ -221,7 +227,7 @@ def _json(answer: "httpx.Response") -> Json:
     import httpx  # noqa: PLC0415 - see connected
 
     try:
-        found = answer.json()
+        body = answer.json()
     except ValueError as error:  # a page of some gateway: as good as no answer
         raise httpx.RemoteProtocolError("the answer is no JSON", request=answer.request) from error
-    return found if isinstance(found, dict) else {"results": found}
+    return body if isinstance(body, dict) else {"results": body}

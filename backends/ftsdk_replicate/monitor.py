@@ -1,4 +1,4 @@
-"""Tell where a training is and what has happened to it."""
+"""Report where a training is and what has happened to it."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from ftsdk_replicate.api import Json, ReplicateApi
 from ftsdk_replicate.states import evidence_of, reason_of, state_of
 
 _ENDED = 3
-"""In a cursor: queued, running and the end have been told."""
+"""In a cursor: queued, running and the end have been reported."""
 
 
 def status(api: ReplicateApi, training_id: str) -> JobStatus:
@@ -41,20 +41,20 @@ def events(api: ReplicateApi, training_id: str, after: str | None) -> Iterator[E
     """What has happened so far, behind a cursor.
 
     A cursor counts the states that lie before it (1 queued, 2 running, 3 the end) and the characters of log. Logs grow;
-    where they are shorter than before, or gone, Replicate has removed them, and nothing is told again.
+    where they are shorter than before, or gone, Replicate has removed them, and nothing is reported again.
     """
     training = api.training(training_id)
-    told, read = _place(after)
+    states, read = _parse_cursor(after)
     state = state_of(str(training.get("status") or ""))
     times = [epoch_seconds(training.get(name)) for name in ("created_at", "started_at", "completed_at")]
-    begun = [JobState.QUEUED, *([JobState.RUNNING] if times[1] else [])]
-    for number, each in enumerate(begun[told:], told + 1):
-        told = number
-        yield Event(cursor=f"{told}.{read}", time=times[number - 1], kind="state", state=each)
-    for line, end in _lines(str(training.get("logs") or ""), read, whole=not state.done):
+    reached = [JobState.QUEUED, *([JobState.RUNNING] if times[1] else [])]
+    for number, reached_state in enumerate(reached[states:], states + 1):
+        states = number
+        yield Event(cursor=f"{states}.{read}", time=times[number - 1], kind="state", state=reached_state)
+    for line, end in _lines(str(training.get("logs") or ""), read, complete_only=not state.done):
         read = end
-        yield from _told(line, f"{told}.{read}", max(times[:2]))
-    if state.done and told < _ENDED:
+        yield _line_event(line, f"{states}.{read}", max(times[:2]))
+    if state.done and states < _ENDED:
         message = redact(evidence_of(training)) if state is JobState.FAILED else ""
         yield Event(cursor=f"{_ENDED}.{read}", time=max(times), kind="state", state=state, message=message)
 
@@ -67,27 +67,26 @@ def observe(api: ReplicateApi, training_id: str) -> RemoteJob:
 
 def last_metrics(training: Json) -> dict[str, float]:
     """The last value of each metric that the log shows."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for line in str(training.get("logs") or "").splitlines():
-        found |= parse_metrics(line)
-    return found
+        metrics |= parse_metrics(line)
+    return metrics
 
 
-def _told(line: str, cursor: str, time: float) -> Iterator[Event]:
+def _line_event(line: str, cursor: str, time: float) -> Event:
     """A line of log, or the metrics that it shows."""
-    values = parse_metrics(line)
+    metrics = parse_metrics(line)
     bar = parse_progress_bar(line)
-    if values:
-        yield Event(cursor=cursor, time=time, kind="metrics", step=bar.step if bar else None, metrics=values)
-    else:
-        yield Event(cursor=cursor, time=time, kind="log", message=redact(line))
+    if metrics:
+        return Event(cursor=cursor, time=time, kind="metrics", step=bar.step if bar else None, metrics=metrics)
+    return Event(cursor=cursor, time=time, kind="log", message=redact(line))
 
 
-def _lines(logs: str, read: int, *, whole: bool) -> Iterator[tuple[str, int]]:
-    """Each line behind what was read, with the place behind it; of a log that grows, whole lines only."""
+def _lines(logs: str, read: int, *, complete_only: bool) -> Iterator[tuple[str, int]]:
+    """Each line behind the characters that were read, with the position behind it."""
     for line in logs[read:].splitlines(keepends=True):
-        if whole and not line.endswith(("\n", "\r")):
-            return
+        if complete_only and not line.endswith(("\n", "\r")):
+            return  # the log still grows: half a line would be reported now, and its other half as another line
         read += len(line)
         if line.strip():
             yield line.strip(), read
@@ -98,6 +97,6 @@ def _progress(training: Json) -> tuple[int | None, int | None, float | None]:
     return (bars[-1].step, bars[-1].total, bars[-1].left) if bars else (None, None, None)
 
 
-def _place(cursor: str | None) -> tuple[int, int]:
-    told, _, read = (cursor or "0.0").partition(".")
-    return (int(told), int(read)) if told.isdecimal() and read.isdecimal() else (0, 0)
+def _parse_cursor(cursor: str | None) -> tuple[int, int]:
+    states, _, read = (cursor or "0.0").partition(".")
+    return (int(states), int(read)) if states.isdecimal() and read.isdecimal() else (0, 0)

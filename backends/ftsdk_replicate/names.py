@@ -1,4 +1,4 @@
-"""What trainers call the fields of a spec. Exact names only: a guess costs money and changes nothing.
+"""Names that trainers have for the fields of a spec. Exact names only: a guess costs money and changes nothing.
 
 Replicate drops inputs that a trainer does not know without a word, so nothing is sent that its schema does not name.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ftsdk_replicate.schema import Input
+from ftsdk_replicate.schema import TrainerInput
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "model": ("base_model", "base_model_name", "model_name", "model_id", "hf_model_id"),
@@ -44,11 +44,11 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "compute.dtype": ("dtype", "torch_dtype"),
     "compute.gradient_checkpointing": ("gradient_checkpointing",),
 }
-"""From a field of the spec to its names, which mean the same wherever they stand."""
+"""From a field of the spec to its names, which mean the same in every trainer."""
 
 
 class Guarded(NamedTuple):
-    """A name that means one thing or another; the trainer's own words about it decide."""
+    """One meaning of an ambiguous name; the input's description decides."""
 
     field: str
     words: re.Pattern[str]
@@ -78,10 +78,10 @@ RUN_VALIDATION = "run_validation"
 VALIDATION_ROWS = "num_validation_samples"
 
 
-def field_of(each: Input) -> str | None:
-    """The field of a spec that an input means for certain; None where that cannot be told."""
-    found = next((field for field, names in NAMES.items() if each.name in names), None)
-    if found:
-        return found
-    meant = [guard.field for guard in GUARDED.get(each.name, ()) if guard.words.search(each.description)]
-    return meant[0] if len(meant) == 1 else None
+def field_of(input_: TrainerInput) -> str | None:
+    """The field of a spec that an input certainly means; None where that is unclear."""
+    exact = next((field for field, names in NAMES.items() if input_.name in names), None)
+    if exact:
+        return exact
+    fields = [guard.field for guard in GUARDED.get(input_.name, ()) if guard.words.search(input_.description)]
+    return fields[0] if len(fields) == 1 else None

@@ -22,7 +22,7 @@ class ReplicateOptions(RemoteOptions):
     hardware: str | None = None
     """The hardware of a destination that is created, such as ``gpu-t4``. It does not change what trains."""
     profile: str | None = None
-    """A file that tells what the trainer's inputs mean; see docs/backends/replicate.md."""
+    """A file with the meaning of the trainer's inputs; see docs/backends/replicate.md."""
     data_format: RowFormat | None = None
     """The format of rows that the trainer reads; over the profile's."""
     field_map: Fields = {}
@@ -38,8 +38,8 @@ class ReplicateOptions(RemoteOptions):
     assume_schema: str | None = None
     """A JSON file with the trainer's ``TrainingInput``, for trainers that publish none."""
     rows_url: Annotated[str, Field(pattern=r"^https://[^\s#]+$")] | None = None
-    """Rows that lie on the web already, in the trainer's format; nothing is uploaded then."""
+    """Rows that are on the web already, in the trainer's format; nothing is uploaded then."""
     webhook: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
-    """An address that Replicate tells of the training."""
+    """An address that Replicate sends the training's events to."""
     webhook_events_filter: tuple[Literal["start", "output", "logs", "completed"], ...] = ("completed",)
-    """What it is told of; ``logs`` brings all logs each time."""
+    """The events that it is sent; ``logs`` sends all logs each time."""

@@ -27,7 +27,8 @@ def convert(pickle: Path, target: Path) -> None:
         ArtifactError: It holds something other than tensors, or torch is not installed.
     """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
+            # -I: neither the folder of the job nor the user's packages can put another torch in front.
             [sys.executable, "-I", "-c", _PROGRAM, str(pickle), str(target)],
             capture_output=True,
             text=True,
@@ -37,8 +38,8 @@ def convert(pickle: Path, target: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ArtifactError(f"{pickle.name} could not be converted in {_SECONDS:g} seconds") from error
-    if done.returncode:
+    if process.returncode:
         target.unlink(missing_ok=True)
-        words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        hint = "pip install 'ftsdk[local]'" if "No module named" in done.stderr else "ask the trainer's maker"
-        raise ArtifactError(f"{pickle.name} cannot be read as tensors alone: {words[-1] if words else ''}", hint=hint)
+        lines = [line.strip() for line in process.stderr.splitlines() if line.strip()]
+        hint = "pip install 'ftsdk[local]'" if "No module named" in process.stderr else "ask the trainer's maker"
+        raise ArtifactError(f"{pickle.name} cannot be read as tensors alone: {lines[-1] if lines else ''}", hint=hint)

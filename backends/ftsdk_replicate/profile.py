@@ -1,4 +1,4 @@
-"""A trainer profile: what a trainer's inputs mean, which its schema cannot say. A small file that users can share."""
+"""A trainer profile: the meaning of a trainer's inputs, which its schema cannot express. A small file to share."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ Values = dict[FieldName, dict[str, JsonValue]]
 
 
 class Profile(Section):
-    """What is known of one trainer."""
+    """The meaning of one trainer's inputs."""
 
     trainer: str | None = None
     """``owner/name``, for readers."""
@@ -40,16 +40,18 @@ def read_profile(path: str) -> Profile:
     """Read a profile.
 
     Raises:
-        ConfigError: There is none, or it says something that a profile cannot say.
+        ConfigError: There is none, or it is not valid.
     """
     where = f"backend_options.replicate.profile={path}"
     try:
-        found: Any = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
-        return Profile.model_validate(found)
+        profile: Any = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
+        return Profile.model_validate(profile)
     except OSError as error:
         raise ConfigError(f"{where} cannot be read: {error.strerror}", hint="give a YAML file") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is no YAML: {error}", hint="see docs/backends/replicate.md") from error
     except ValidationError as error:
-        problems = [Problem(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors(include_input=False)]
+        problems = [
+            Problem(".".join(map(str, detail["loc"])), detail["msg"]) for detail in error.errors(include_input=False)
+        ]
         raise ConfigError(f"{where} is no trainer profile", problems=problems) from error

@@ -1,4 +1,4 @@
-"""Read what a trainer says of its inputs: the ``TrainingInput`` of its OpenAPI document."""
+"""Read a trainer's inputs: the ``TrainingInput`` of its OpenAPI document."""
 
 import hashlib
 import json
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Json = Mapping[str, Any]
-_DEPTH = 8  # of references to references
+_DEPTH = 8  # of references to references: a document may refer to itself
 
 
-class Input(NamedTuple):
+class TrainerInput(NamedTuple):
     """One input of a trainer."""
 
     name: str
@@ -25,7 +25,7 @@ class Input(NamedTuple):
     default: Any = None
     description: str = ""
 
-    def flaw(self, value: Any) -> str:
+    def problem_with(self, value: Any) -> str:
         """Why it does not take a value; empty where it does."""
         if not _is_of(value, self.kinds):
             return f"{self.name} takes {' or '.join(sorted(self.kinds))}"
@@ -38,8 +38,8 @@ class Input(NamedTuple):
                 return f"{self.name} takes {self.most:g} at most"
         return ""
 
-    def fitted(self, value: Any) -> Any:
-        """A value in the type that it takes: a whole float as an integer, a list as a text with commas."""
+    def converted(self, value: Any) -> Any:
+        """A value in the type that it takes: an integral float as an integer, a list as a text with commas."""
         if isinstance(value, float) and value.is_integer() and "number" not in self.kinds and "integer" in self.kinds:
             return int(value)
         if isinstance(value, list | tuple):
@@ -47,11 +47,11 @@ class Input(NamedTuple):
         return value
 
 
-def read_inputs(document: Json) -> dict[str, Input] | None:
+def read_inputs(document: Json) -> dict[str, TrainerInput] | None:
     """The inputs of a trainer's OpenAPI document; None where it publishes none.
 
     Args:
-        document: The whole document, or ``TrainingInput`` alone.
+        document: The complete document, or ``TrainingInput`` alone.
     """
     schemas = _object(_object(document.get("components")).get("schemas"))
     training = schemas.get("TrainingInput") if "components" in document else document
@@ -59,54 +59,57 @@ def read_inputs(document: Json) -> dict[str, Input] | None:
         return None
     required = frozenset(name for name in _list(training.get("required")) if isinstance(name, str))
     return {
-        name: _input(name, _resolved(each, schemas), required=name in required)
-        for name, each in training["properties"].items()
-        if isinstance(each, Mapping)
+        name: _trainer_input(name, _resolved(schema, schemas), required=name in required)
+        for name, schema in training["properties"].items()
+        if isinstance(schema, Mapping)
     }
 
 
 def fingerprint(document: Json) -> str:
-    """The sha256 of ``TrainingInput`` in a canonical form, by which drift is noticed."""
+    """The sha256 of ``TrainingInput`` in a canonical form, by which changes are noticed."""
     inputs = read_inputs(document) or {}
-    told = {name: {**each._asdict(), "kinds": sorted(each.kinds)} for name, each in sorted(inputs.items())}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    # The names of the fields are part of the hash, and the hashes are in users' profiles: to rename one breaks them.
+    canonical = {name: {**input_._asdict(), "kinds": sorted(input_.kinds)} for name, input_ in sorted(inputs.items())}
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _input(name: str, found: Json, *, required: bool) -> Input:
-    kind = found.get("type")
-    said = [kind, *_list(kind), *(_object(each).get("type") for each in _list(found.get("anyOf")))]
-    choices = tuple(_list(found.get("enum")))
-    kinds = {each for each in said if each in _KINDS.values()} or {
+def _trainer_input(name: str, schema: Json, *, required: bool) -> TrainerInput:
+    type_ = schema.get("type")
+    types = [type_, *_list(type_), *(_object(option).get("type") for option in _list(schema.get("anyOf")))]
+    choices = tuple(_list(schema.get("enum")))
+    kinds = {type_name for type_name in types if type_name in _KINDS.values()} or {
         _KINDS[type(choice)] for choice in choices if type(choice) in _KINDS
     }
-    return Input(
+    return TrainerInput(
         name=name,
         kinds=frozenset(kinds) or frozenset(_KINDS.values()),
-        is_address=found.get("format") == "uri",
-        least=_number(found.get("minimum")),
-        most=_number(found.get("maximum")),
+        is_address=schema.get("format") == "uri",
+        least=_number(schema.get("minimum")),
+        most=_number(schema.get("maximum")),
         choices=choices,
-        required=required and "default" not in found,
-        default=found.get("default"),
-        description=str(found.get("description") or ""),
+        required=required and "default" not in schema,
+        default=schema.get("default"),
+        description=str(schema.get("description") or ""),
     )
 
 
-def _resolved(found: Json, schemas: Json, depth: int = _DEPTH) -> dict[str, Any]:
+def _resolved(schema: Json, schemas: Json, depth: int = _DEPTH) -> dict[str, Any]:
     """A property with what it refers to: ``$ref``, ``allOf``, and ``anyOf`` where it has one meaning."""
-    whole: dict[str, Any] = {name: value for name, value in found.items() if name not in ("$ref", "allOf")}
-    referred = [found] if "$ref" in found else _list(found.get("allOf"))
-    for each in referred:
-        if depth and isinstance(each, Mapping) and isinstance(each.get("$ref"), str):
-            target = schemas.get(each["$ref"].rpartition("/")[2])
-            each = _resolved(target, schemas, depth - 1) if isinstance(target, Mapping) else {}  # noqa: PLW2901
-        if isinstance(each, Mapping):
-            whole = {**each, **whole}
-    meant = [each for each in map(_object, _list(whole.get("anyOf"))) if each and each.get("type") != "null"]
-    if depth and len(meant) == 1:
-        rest = {name: value for name, value in whole.items() if name != "anyOf"}
-        whole = {**_resolved(meant[0], schemas, depth - 1), **rest}
-    return whole
+    resolved: dict[str, Any] = {name: value for name, value in schema.items() if name not in ("$ref", "allOf")}
+    for part in [schema] if "$ref" in schema else _list(schema.get("allOf")):
+        referred = part
+        if depth and isinstance(part, Mapping) and isinstance(part.get("$ref"), str):
+            target = schemas.get(part["$ref"].rpartition("/")[2])
+            referred = _resolved(target, schemas, depth - 1) if isinstance(target, Mapping) else {}
+        if isinstance(referred, Mapping):
+            resolved = {**referred, **resolved}  # the property's own default and description win
+    options = [
+        option for option in map(_object, _list(resolved.get("anyOf"))) if option and option.get("type") != "null"
+    ]
+    if depth and len(options) == 1:
+        rest = {name: value for name, value in resolved.items() if name != "anyOf"}
+        resolved = {**_resolved(options[0], schemas, depth - 1), **rest}
+    return resolved
 
 
 _KINDS = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}

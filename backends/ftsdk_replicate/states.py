@@ -1,4 +1,4 @@
-"""Replicate's words for states and failures, and ours."""
+"""Tables from Replicate's words for states and failures to ours."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ STATES = {
 _REASONS = (
     (r"E1001|out of memory|\bOOM\b", Reason.OOM, "lower training.max_length or the batch, or take another trainer"),
     (r"input failed validation|invalid_fields|IndexError|KeyError|JSONDecodeError|ValueError", Reason.DATA_ERROR,
-     "mend what it names, then submit again"),
+     "fix what it names, then submit again"),
     (r"insufficient credit|billing|spend limit", Reason.QUOTA, "buy credit at replicate.com/account/billing"),
     (r"gated repo|401 Client Error|403 Client Error|invalid token", Reason.AUTH, "check the trainer's own key"),
     (r"failed to create trained image|push.*image", Reason.PROVIDER_ERROR,
@@ -36,7 +36,7 @@ def state_of(word: str) -> JobState:
 
 
 def evidence_of(training: Mapping[str, Any]) -> str:
-    """What the training says of its failure: its error, or the last line of its log."""
+    """The message of a failure: the training's error, or the last line of its log."""
     error = training.get("error")
     if error:
         return str(error)
@@ -48,8 +48,8 @@ def reason_of(training: Mapping[str, Any]) -> tuple[Reason, str]:
     """Why a training failed, and the smallest change that helps."""
     if str(training.get("status")).lower() == "aborted":
         return Reason.TIMEOUT, "it did not start in time, and was not billed: submit again"
-    said = f"{training.get('error') or ''}\n{str(training.get('logs') or '')[-_TAIL:]}"
+    text = f"{training.get('error') or ''}\n{str(training.get('logs') or '')[-_TAIL:]}"
     for pattern, reason, hint in _REASONS:
-        if re.search(pattern, said, re.IGNORECASE):
+        if re.search(pattern, text, re.IGNORECASE):
             return reason, hint
     return Reason.PROVIDER_ERROR, "read the log (ftsdk logs); what ran until then may have been billed"

@@ -1,7 +1,7 @@
-"""Make exactly one training for a token.
+"""Create exactly one training for a token: check the destination, upload the rows, send the creation.
 
-The address of the uploaded rows is unique to a submission, so the list of trainings tells by it whether a creation was
-heard. A creation is sent once. Where its answer leaves doubt and the list shows nothing, the job is parked.
+The address of the uploaded rows is unique to a submission, so it identifies the training in the list of all trainings.
+When a creation may be sent at all is decided in :mod:`ftsdk.remote.create_once`.
 """
 
 import os
@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
+from ftsdk.remote.rows import RowsFile
 from ftsdk_replicate.api import Json, ReplicateApi
 from ftsdk_replicate.errors import ERROR_MAPPER
-from ftsdk_replicate.rows import Local, write_rows
+from ftsdk_replicate.rows import write_files
 from ftsdk_replicate.translate import FILE, HELD_OUT_FILE, SECRET
 
 ROWS = "rows"
@@ -41,9 +42,9 @@ def prepare(api: ReplicateApi, plan: Plan, token: str, record: Record) -> Traini
         RejectedError: There is no destination, or Replicate refuses a file.
         UnreachableError: Replicate does not answer.
     """
-    _see_to_destination(api, plan)
+    _ensure_destination(api, plan)
     with tempfile.TemporaryDirectory(prefix="ftsdk-replicate-") as folder:
-        addresses = _bring(api, plan, token, Path(folder), record)
+        addresses = _upload_rows(api, plan, token, Path(folder), record)
     return TrainingRequest(_body(plan, addresses), addresses[FILE])
 
 
@@ -61,62 +62,63 @@ def find_job(api: ReplicateApi, plan: Plan, token: str, request: TrainingRequest
     return _with_token(api, plan, token) if plan.facts is None else _with_address(api, plan, plan.facts[ROWS])
 
 
-def _see_to_destination(api: ReplicateApi, plan: Plan) -> None:
-    """See that the destination is there, before anything is uploaded; create it where the user asks for that."""
+def _ensure_destination(api: ReplicateApi, plan: Plan) -> None:
+    """Check that the destination exists, before anything is uploaded; create it where the user asks for that."""
     owner, name = plan.native["create"]["destination"].split("/")
-    doing, path = "tell about the destination", f"/v1/models/{owner}/{name}"
-    if api.found(path, doing) is not None:
+    action, path = "describe the destination", f"/v1/models/{owner}/{name}"
+    if api.get_or_none(path, action) is not None:
         return
-    wanted = plan.native["create_destination"]
-    if wanted is None:
+    settings = plan.native["create_destination"]
+    if settings is None:
         raise RejectedError(
             f"the destination {owner}/{name} does not exist, or is not yours",
             hint="create it at replicate.com/create, or set backend_options.replicate.create_destination",
         )
     try:
         with ERROR_MAPPER.translate_errors("create the destination"):
-            api.create_model(owner, name, wanted["hardware"])
+            api.create_model(owner, name, settings["hardware"])
     except (RejectedError, UnreachableError):
-        if api.found(path, doing) is None:  # somebody was faster, or the answer was lost
+        if api.get_or_none(path, action) is None:  # it may exist by now: by somebody else, or with a lost answer
             raise
 
 
-def _bring(api: ReplicateApi, plan: Plan, token: str, folder: Path, record: Record) -> dict[str, str]:
+def _upload_rows(api: ReplicateApi, plan: Plan, token: str, folder: Path, record: Record) -> dict[str, str]:
     """The addresses of the rows, by the placeholders that stand for them."""
-    told, given = plan.native["rows"], plan.native["rows_url"]
-    if given:
-        # What stands behind "#" is never sent to the host; it tells this training from others on the same rows.
-        address = f"{given}#{_MARK}={token}"
+    rows, rows_url = plan.native["rows"], plan.native["rows_url"]
+    if rows_url:
+        # A fragment (behind "#") is never sent to the host; here it makes this training's input unique.
+        address = f"{rows_url}#{_MARK}={token}"
         record(**{ROWS: address})
         return {FILE: address}
-    written = write_rows(plan, folder)
+    files = write_files(plan, folder)
     addresses = {}
     for placeholder, name, fact in (
-        (HELD_OUT_FILE, told["held_out_input"], "held_out_rows"),
-        (FILE, told["input"], ROWS),
+        (HELD_OUT_FILE, rows["held_out_input"], "held_out_rows"),
+        (FILE, rows["input"], ROWS),
     ):
         if name is not None:
-            addresses[placeholder] = _upload(api, written[name], name, token)
-            record(**{fact: addresses[placeholder], f"{fact}_sha256": written[name].sha256})
+            addresses[placeholder] = _upload(api, files[name], name, token)
+            record(**{fact: addresses[placeholder], f"{fact}_sha256": files[name].sha256})
     return addresses
 
 
-def _upload(api: ReplicateApi, local: Local, name: str, token: str) -> str:
-    """Upload anew each time: an address is good for a day, and what was uploaded before may have gone."""
-    file = api.upload(local.path, f"ftsdk-{name}-{token}.jsonl", {_MARK: token})
-    sums = file.get("checksums")
-    told = sums.get("sha256") if isinstance(sums, Mapping) else None
-    if told not in (None, local.sha256) or file.get("size") not in (None, local.size):
-        raise RejectedError("Replicate holds other bytes than were sent", hint="submit again")
+def _upload(api: ReplicateApi, rows_file: RowsFile, name: str, token: str) -> str:
+    """Upload a file, and return its address."""
+    # Again in each attempt: an address is valid for a day, and an earlier upload may be gone when the trainer reads it.
+    file = api.upload(rows_file.path, f"ftsdk-{name}-{token}.jsonl", {_MARK: token})
+    checksums = file.get("checksums")
+    checksum = checksums.get("sha256") if isinstance(checksums, Mapping) else None
+    if checksum not in (None, rows_file.sha256) or file.get("size") not in (None, rows_file.size):
+        raise RejectedError("Replicate has other bytes than were sent", hint="submit again")
     return _address(file)
 
 
 def _address(file: Json) -> str:
-    """What the service's own clients put into an input."""
+    """The address that the service's own clients put into an input."""
     urls = file.get("urls")
     address = urls.get("get") if isinstance(urls, Mapping) else None
     if not isinstance(address, str) or not address:
-        raise RejectedError("Replicate took the file and gave no address for it", hint="submit again")
+        raise RejectedError("Replicate stored the file and returned no address for it", hint="submit again")
     return address
 
 
@@ -143,18 +145,19 @@ def _secret(variable: str) -> str:
 
 def _with_address(api: ReplicateApi, plan: Plan, address: str) -> str | None:
     """The training of this version that reads these rows."""
-    return next(_that_read(api, plan, {address}), None)
+    return next(_trainings_on(api, plan, {address}), None)
 
 
 def _with_token(api: ReplicateApi, plan: Plan, token: str) -> str | None:
-    """The training whose rows bear the token: what can be known where nobody kept the address."""
+    """The training whose rows have the token in their metadata; for a lost record, which had the address."""
     marked = (file for file in api.files() if isinstance(file.get("metadata"), Mapping))
     addresses = {_address(file) for file in marked if file["metadata"].get(_MARK) == token}
-    given = plan.native["rows_url"]
-    return next(_that_read(api, plan, addresses | ({f"{given}#{_MARK}={token}"} if given else set())), None)
+    rows_url = plan.native["rows_url"]
+    addresses |= {f"{rows_url}#{_MARK}={token}"} if rows_url else set()
+    return next(_trainings_on(api, plan, addresses), None)
 
 
-def _that_read(api: ReplicateApi, plan: Plan, addresses: set[str]) -> Iterator[str]:
+def _trainings_on(api: ReplicateApi, plan: Plan, addresses: set[str]) -> Iterator[str]:
     name = plan.native["rows"]["input"]
     for training in api.trainings() if addresses else ():
         inputs = training.get("input")

@@ -22,16 +22,20 @@ ME = "me"
 
 
 def _inputs(required: list[str], **properties: Any) -> dict[str, Any]:
-    shown = {name: {"title": name, "x-order": order, **each} for order, (name, each) in enumerate(properties.items())}
-    return {"components": {"schemas": {"TrainingInput": {"type": "object", "required": required, "properties": shown}}}}
+    numbered = {
+        name: {"title": name, "x-order": order, **schema} for order, (name, schema) in enumerate(properties.items())
+    }
+    return {
+        "components": {"schemas": {"TrainingInput": {"type": "object", "required": required, "properties": numbered}}}
+    }
 
 
 _ADDRESS = {"type": "string", "format": "uri"}
 
 
 def _integer(default: int | None = None, least: int | None = None, text: str = "") -> dict[str, Any]:
-    told = {"type": "integer", "default": default, "minimum": least, "description": text}
-    return {name: value for name, value in told.items() if value not in (None, "")}
+    schema = {"type": "integer", "default": default, "minimum": least, "description": text}
+    return {name: value for name, value in schema.items() if value not in (None, "")}
 
 
 def _number(default: float, **bounds: float) -> dict[str, Any]:
@@ -131,7 +135,7 @@ class Service(StandIn):
         self.ends = "succeeded"
         self.error: str | None = None
         self.changes: dict[str, Any] = {}
-        """Laid over each training that is shown."""
+        """Merged into each training that is shown."""
         self.list_lag = 0.0
         self.needs_token = False
         """Whether weights are given to the owner of the token alone."""
@@ -139,11 +143,11 @@ class Service(StandIn):
 
     @property
     def creations(self) -> int:
-        """How many creations were asked for."""
+        """How many creations were requested."""
         return self.count("POST", "/v1/models/[^/]+/[^/]+/versions/[^/]+/trainings")
 
     def refusal(self, request: Request) -> Answer | None:
-        """A token is asked of everybody who does not fetch an output."""
+        """Every request needs a token, except the download of an output."""
         if request.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {KEY}":
             detail = "You did not pass a valid authentication token"
             return 401, {"title": "Unauthenticated", "detail": detail, "status": 401}, {}
@@ -151,7 +155,7 @@ class Service(StandIn):
 
 
 def lora_files() -> dict[str, bytes]:
-    """What an adapter's archive holds."""
+    """The files in an adapter's archive."""
     config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": "meta-llama/Llama-2-7b-hf"}
     tensors = weights.safetensors({"lora_A.weight": (8, 64), "lora_B.weight": (64, 8)})
     return {"adapter_config.json": json.dumps(config).encode(), "adapter_model.safetensors": tensors}
@@ -170,13 +174,13 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _shown(service: Service, training: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
+def _public_training(service: Service, training: dict[str, Any], *, listed: bool = False) -> dict[str, Any]:
     now, begin = time.time(), training["begin"]
     end = training["canceled"] or begin + training["seconds"]
     started = begin + 0.2 * training["seconds"]
-    done = now >= end
+    has_ended = now >= end
     fails = bool(str(training["input"].get("base_model", "")).startswith("fails"))
-    word = ("canceled" if training["canceled"] else "failed" if fails else service.ends) if done else None
+    word = ("canceled" if training["canceled"] else "failed" if fails else service.ends) if has_ended else None
     state = word or ("processing" if now >= started else "starting")
     steps = [started + 0.1 * n * training["seconds"] for n in range(1, 6)]
     logs = "".join(
@@ -184,28 +188,30 @@ def _shown(service: Service, training: dict[str, Any], *, listed: bool = False) 
         for n, at in enumerate(steps, 1)
         if at <= min(now, end)
     )
-    found: dict[str, Any] = {
+    public: dict[str, Any] = {
         "id": training["id"],
         "model": training["model"],
         "version": training["version"],
         "input": training["input"],
         "status": state,
-        "error": (service.error or ("the trainer fails" if fails else None)) if done and word == "failed" else None,
+        "error": (service.error or ("the trainer fails" if fails else None))
+        if has_ended and word == "failed"
+        else None,
         "created_at": _iso(begin),
         "urls": {"get": f"{service.url}/v1/predictions/{training['id']}", "cancel": f"{service.url}/nowhere"},
     }
     if not listed:
-        found |= {"logs": logs, "output": None}
+        public |= {"logs": logs, "output": None}
     if now >= started:
-        found["started_at"] = _iso(started)
-    if done:
-        found |= {"completed_at": _iso(end), "metrics": {"predict_time": 3.5, "total_time": 4.0}}
+        public["started_at"] = _iso(started)
+    if has_ended:
+        public |= {"completed_at": _iso(end), "metrics": {"predict_time": 3.5, "total_time": 4.0}}
         if state == "succeeded" and not listed:
-            found["output"] = {
+            public["output"] = {
                 "version": f"{ME}/tuned:{'a' * 64}",
                 "weights": f"{service.url}/delivery/{training['id']}.zip",
             }
-    return {**found, **service.changes}
+    return {**public, **service.changes}
 
 
 def _version(service: Service, _request: Request, owner: str, name: str, version: str) -> Answer:
@@ -259,50 +265,50 @@ def _create(service: Service, request: Request, owner: str, name: str, version: 
     for field, value in body["input"].items():
         if value is None:
             return 422, {"detail": f"- input.{field}: Invalid type. Expected: string, given: null", "status": 422}, {}
-    known = SCHEMAS[name]["components"]["schemas"]["TrainingInput"]["properties"] if name in SCHEMAS else body["input"]
+    inputs = SCHEMAS[name]["components"]["schemas"]["TrainingInput"]["properties"] if name in SCHEMAS else body["input"]
     training = {
         "id": f"tr{len(service.trainings) + 1:024d}",
         "model": f"{owner}/{name}",
         "version": version,
-        "input": {field: value for field, value in body["input"].items() if field in known},
+        "input": {field: value for field, value in body["input"].items() if field in inputs},
         "begin": time.time(),
         "seconds": service.seconds,
         "canceled": None,
     }
     service.trainings[training["id"]] = training
-    shown = _shown(service, training)
-    return 201, {field: value for field, value in shown.items() if field not in ("output", "started_at")}, {}
+    answer = _public_training(service, training)
+    return 201, {field: value for field, value in answer.items() if field not in ("output", "started_at")}, {}
 
 
 def _list(service: Service, request: Request) -> Answer:
-    seen = [t for t in service.trainings.values() if time.time() >= t["begin"] + service.list_lag][::-1]
+    visible = [t for t in service.trainings.values() if time.time() >= t["begin"] + service.list_lag][::-1]
     odd = {"id": "odd", "status": "aborted", "input": None, "version": None, "surprise": [1]}
-    entries = [odd, *(_shown(service, training, listed=True) for training in seen)]
+    entries = [odd, *(_public_training(service, training, listed=True) for training in visible)]
     start = int(request.query.get("cursor", "0"))
     more = f"{service.url}/v1/trainings?cursor={start + 2}" if len(entries) > start + 2 else None
     return 200, {"next": more, "previous": None, "results": entries[start : start + 2]}, {}
 
 
 def _of_training(act: Callable[[Service, Request, dict[str, Any]], Answer]) -> Callable[..., Answer]:
-    def found(service: Service, request: Request, training_id: str) -> Answer:
+    def with_training(service: Service, request: Request, training_id: str) -> Answer:
         training = service.trainings.get(training_id)
         missing = {"detail": "The requested resource could not be found", "status": 404}
         return act(service, request, training) if training else (404, missing, {})
 
-    return found
+    return with_training
 
 
 def _cancel(service: Service, _request: Request, training: dict[str, Any]) -> Answer:
     if time.time() < training["begin"] + training["seconds"]:
         training["canceled"] = training["canceled"] or time.time()
-    return 200, _shown(service, training), {}
+    return 200, _public_training(service, training), {}
 
 
 def _deliver(service: Service, request: Request, _name: str) -> Answer:
     if service.needs_token and request.headers.get("Authorization") != f"Bearer {KEY}":
         return 401, {"detail": "not for you"}, {}
-    whole = service.archive()
-    return ranged(whole, f'"{hashlib.sha256(whole).hexdigest()[:16]}"', request)
+    archive = service.archive()
+    return ranged(archive, f'"{hashlib.sha256(archive).hexdigest()[:16]}"', request)
 
 
 Service.routes = routes(
@@ -314,7 +320,7 @@ Service.routes = routes(
         ("POST", "/v1/files", _upload),
         ("GET", "/v1/files", lambda s, _: (200, {"next": None, "results": list(s.files.values())}, {})),
         ("GET", "/v1/trainings", _list),
-        ("GET", "/v1/trainings/([^/]+)", _of_training(lambda s, _, training: (200, _shown(s, training), {}))),
+        ("GET", "/v1/trainings/([^/]+)", _of_training(lambda s, _, training: (200, _public_training(s, training), {}))),
         ("POST", "/v1/trainings/([^/]+)/cancel", _of_training(_cancel)),
         ("GET", "/delivery/([^/]+)", _deliver),
     ]

@@ -1,4 +1,4 @@
-"""The Replicate backend passes the exam, against a service on this machine."""
+"""The Replicate backend passes the contract, against a service on this machine."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class TestReplicate(BackendContract):
 
     @pytest.fixture(autouse=True)
     def _address(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same for each test, where the house takes away all that a user may have set."""
+        """The same for each test, because a fixture of all tests removes every variable that a user may have set."""
         monkeypatch.setenv("REPLICATE_BASE_URL", service.url)
         monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
 

@@ -10,7 +10,7 @@ from replicate_service import KEY, Fault, lora_files, zipped
 
 import ftsdk
 from ftsdk.errors import ArtifactError, JobNotReady
-from ftsdk_replicate.api import is_theirs
+from ftsdk_replicate.api import is_replicate_address
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -26,8 +26,8 @@ def tarred(files, mode="w"):
 
 
 @pytest.fixture
-def made(service, spec, tmp_path):
-    """Fetches what a training made, with the archive that it is given."""
+def fetch_archive(service, spec, tmp_path):
+    """Fetches the weights of a new training, which are in the given archive."""
 
     def fetch(archive=None):
         if archive is not None:
@@ -51,9 +51,9 @@ PACKED = {
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_any_archive(made, kind):
-    """Zip or tar, at any depth: told apart by the bytes, and the same artifact comes out."""
-    artifact = made(PACKED[kind])
+def test_any_archive(fetch_archive, kind):
+    """Zip or tar, at any depth: recognized by the bytes, and the same artifact comes out."""
+    artifact = fetch_archive(PACKED[kind])
 
     assert ("adapter", "meta-llama/Llama-2-7b-hf") == (artifact.kind, artifact.base_model)
     assert FILES["adapter_model.safetensors"] == (artifact.path / "adapter_model.safetensors").read_bytes()
@@ -61,16 +61,16 @@ def test_any_archive(made, kind):
 
 
 @pytest.mark.parametrize("byte", [0, 1, 7, 100, 200])
-def test_a_cut_at_any_byte(service, made, byte):
-    """The download goes on behind the last good byte."""
+def test_a_cut_at_any_byte(service, fetch_archive, byte):
+    """The download continues behind the last good byte."""
     service.cuts = [byte, byte + 30]
 
-    assert made().kind == "adapter"
+    assert fetch_archive().kind == "adapter"
 
 
 BAD = {
     "a page": (b"<!doctype html><p>expired", "page for browsers"),
-    "bare tensors": (FILES["adapter_model.safetensors"], "bare tensors"),
+    "bare tensors": (FILES["adapter_model.safetensors"], "bare tensor file"),
     "no model": (zipped({"notes.txt": b"hi"}), "neither an adapter nor a model"),
     "a way out": (zipped({"../evil": b"x"}), "leaves the folder"),
     "a half": (PACKED["zip"][:-40], "damaged"),
@@ -81,27 +81,27 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_refused(made, tmp_path, kind):
+def test_what_is_refused(fetch_archive, tmp_path, kind):
     """Nothing is left in the target."""
-    archive, what = BAD[kind]
-    with pytest.raises(ArtifactError, match=what):
-        made(archive)
+    archive, message = BAD[kind]
+    with pytest.raises(ArtifactError, match=message):
+        fetch_archive(archive)
 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bomb(made):
-    """What swells far beyond its size is not unpacked."""
+def test_a_bomb(fetch_archive):
+    """What grows far beyond its size is not unpacked."""
     import zipfile
 
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.safetensors", bytes(80 * 2**20))
     with pytest.raises(ArtifactError, match="more than its size suggests"):
-        made(packed.getvalue())
+        fetch_archive(packed.getvalue())
 
 
-def test_a_link_in_a_zip(made):
+def test_a_link_in_a_zip(fetch_archive):
     """Links are no files."""
     import zipfile
 
@@ -111,7 +111,7 @@ def test_a_link_in_a_zip(made):
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(ArtifactError, match="link or no plain file"):
-        made(packed.getvalue())
+        fetch_archive(packed.getvalue())
 
 
 def pickled(value):
@@ -123,21 +123,21 @@ def pickled(value):
 TENSORS = {"base_model.model.lora_A.weight": torch.ones(2, 3)}
 
 
-def test_a_pickle_is_refused(made):
-    """Older trainers made them; the error says what can be done."""
+def test_a_pickle_is_refused(fetch_archive):
+    """Older trainers made them; the error has the next step."""
     with pytest.raises(ArtifactError, match="FTSDK_CONVERT_PICKLE=1"):
-        made(pickled(TENSORS))
+        fetch_archive(pickled(TENSORS))
 
 
-def test_a_pickle_is_converted_when_asked(made, monkeypatch):
+def test_a_pickle_is_converted_when_asked(fetch_archive, monkeypatch):
     """In a process of its own, and the tensors are the same."""
     from safetensors.torch import load_file
 
     monkeypatch.setenv("FTSDK_CONVERT_PICKLE", "1")
-    artifact = made(pickled(TENSORS))
+    artifact = fetch_archive(pickled(TENSORS))
 
-    found = load_file(artifact.path / "adapter_model.safetensors")
-    assert torch.equal(TENSORS["base_model.model.lora_A.weight"], found["base_model.model.lora_A.weight"])
+    tensors = load_file(artifact.path / "adapter_model.safetensors")
+    assert torch.equal(TENSORS["base_model.model.lora_A.weight"], tensors["base_model.model.lora_A.weight"])
 
 
 class Evil:
@@ -145,11 +145,11 @@ class Evil:
         return (print, ("run",))
 
 
-def test_a_pickle_that_runs_code_is_not_converted(made, monkeypatch):
+def test_a_pickle_that_runs_code_is_not_converted(fetch_archive, monkeypatch):
     """Asked or not, nothing of it runs."""
     monkeypatch.setenv("FTSDK_CONVERT_PICKLE", "1")
     with pytest.raises(ArtifactError, match="cannot be read as tensors alone"):
-        made(pickled({"w": Evil()}))
+        fetch_archive(pickled({"w": Evil()}))
 
 
 OUTPUTS = {
@@ -173,22 +173,22 @@ def test_any_shape_of_output(service, spec, tmp_path, shape):
     "output", [None, {}, {"weights": None}, {"version": "v"}, [], "weights.zip", "http://x.example/w"]
 )
 def test_no_weights(service, spec, tmp_path, output):
-    """A success without weights is told as such."""
+    """A success without weights is an error."""
     job = ftsdk.submit(spec())
     job.wait(timeout=10)
     service.changes = {"output": output, "data_removed": output is None}
 
-    with pytest.raises(ArtifactError, match="removed the output" if output is None else "weights"):
+    with pytest.raises(ArtifactError, match="deleted the output" if output is None else "weights"):
         ftsdk.fetch(job, tmp_path / "out")
 
 
-def test_the_token_is_given_only_when_asked_for(service, made):
-    """Outputs are fetched without it; where their host wants it, and is Replicate's, it goes there."""
+def test_the_token_is_given_only_when_asked_for(service, fetch_archive):
+    """Outputs are fetched without it; where their host requires it, and is Replicate's, it is sent."""
     service.needs_token = True
-    made()
+    fetch_archive()
 
-    asked = [r.headers.get("Authorization") for r in service.requests if r.path.startswith("/delivery/")]
-    assert [None, f"Bearer {KEY}"] == asked
+    tokens = [r.headers.get("Authorization") for r in service.requests if r.path.startswith("/delivery/")]
+    assert [None, f"Bearer {KEY}"] == tokens
 
 
 def test_expired_weights(service, spec, tmp_path):
@@ -197,12 +197,12 @@ def test_expired_weights(service, spec, tmp_path):
     job.wait(timeout=10)
     service.fail("GET", "/delivery/.*", Fault("status", 404, body={"detail": "gone"}), times=9)
 
-    with pytest.raises(ArtifactError, match="cannot be had any more"):
+    with pytest.raises(ArtifactError, match="not available any more"):
         ftsdk.fetch(job, tmp_path / "out")
 
 
 def test_not_before_the_end(service, spec, tmp_path):
-    """A training that runs has made nothing."""
+    """A training that runs has no weights."""
     service.seconds = 30
     job = ftsdk.submit(spec())
 
@@ -226,10 +226,10 @@ def test_whose_host_it_is(monkeypatch, address):
     """The token goes to Replicate's own hosts, over an encrypted connection."""
     monkeypatch.delenv("REPLICATE_BASE_URL")
 
-    assert HOSTS[address] is is_theirs(address)
+    assert HOSTS[address] is is_replicate_address(address)
 
 
-def test_a_redirect_to_strangers_loses_the_token(service, spec, tmp_path):
+def test_a_redirect_to_third_parties_loses_the_token(service, spec, tmp_path):
     """An output that leads elsewhere is followed without it."""
     service.needs_token = True
     away = service.url.replace("127.0.0.1", "localhost") + "/delivery/y.zip"
@@ -240,17 +240,17 @@ def test_a_redirect_to_strangers_loses_the_token(service, spec, tmp_path):
 
     with pytest.raises(ArtifactError):
         ftsdk.fetch(job, tmp_path / "out")
-    asked = [r.headers.get("Authorization") for r in service.requests if r.path == "/delivery/y.zip"]
-    assert asked
-    assert {None} == set(asked)
+    tokens = [r.headers.get("Authorization") for r in service.requests if r.path == "/delivery/y.zip"]
+    assert tokens
+    assert {None} == set(tokens)
 
 
-def test_the_manifest_tells_where_it_comes_from(service, made):
-    """The trainer, its version, what it was given, and what it measured."""
-    artifact = made()
-    told = artifact.manifest.plan
+def test_the_manifest_names_the_origin(service, fetch_archive):
+    """It has the trainer, its version, its inputs, and its metrics."""
+    artifact = fetch_archive()
+    plan = artifact.manifest.plan
 
-    assert "acme/modern" == told["trainer"]
+    assert "acme/modern" == plan["trainer"]
     assert 0.4 == artifact.manifest.metrics["loss"]
-    assert f"me/tuned:{'a' * 64}" == told["made"]
+    assert f"me/tuned:{'a' * 64}" == plan["made"]
     assert "prompt" in json.dumps(service.contents)

@@ -1,4 +1,4 @@
-"""Where a training is and what has happened to it, from whatever Replicate says."""
+"""Where a training is and what has happened to it, from any answer of Replicate's."""
 
 import pytest
 from replicate_service import Fault
@@ -33,15 +33,15 @@ def test_events_go_on_behind_a_cursor(service, backend, spec):
     job = ftsdk.submit(spec())
     job.wait(timeout=10)
     native_id = job.ref.partition(":")[2]
-    whole = list(backend.events(native_id))
+    events = list(backend.events(native_id))
 
-    for place, event in enumerate(whole, 1):
-        assert whole[place:] == list(backend.events(native_id, event.cursor))
+    for place, event in enumerate(events, 1):
+        assert events[place:] == list(backend.events(native_id, event.cursor))
 
 
 @pytest.mark.parametrize("logs", [None, "", "short"])
 def test_logs_that_are_gone(service, backend, spec, logs):
-    """Replicate removes logs: what was told is not told again, and nothing is taken for a new beginning."""
+    """Replicate removes logs: nothing is reported again, and nothing is taken for a new beginning."""
     job = ftsdk.submit(spec())
     job.wait(timeout=10)
     native_id = job.ref.partition(":")[2]
@@ -52,15 +52,15 @@ def test_logs_that_are_gone(service, backend, spec, logs):
 
 
 def test_an_end_without_a_beginning(service, backend, spec):
-    """A record that has lost its times still tells the end, once."""
+    """A record that has lost its times still reports the end, once."""
     job = ftsdk.submit(spec())
     job.wait(timeout=10)
     native_id = job.ref.partition(":")[2]
     service.changes = {"started_at": None, "completed_at": None}
-    told = [event for event in backend.events(native_id, "2.0") if event.kind == "state"]
+    states = [event for event in backend.events(native_id, "2.0") if event.kind == "state"]
 
-    assert [JobState.SUCCEEDED] == [event.state for event in told]
-    assert [] == list(backend.events(native_id, told[-1].cursor))
+    assert [JobState.SUCCEEDED] == [event.state for event in states]
+    assert [] == list(backend.events(native_id, states[-1].cursor))
 
 
 ODD = [
@@ -98,7 +98,7 @@ def test_a_failure_says_why(service, spec):
 
 @pytest.mark.parametrize("fault", [Fault("status", 502, body=b"<html>"), Fault("garbage"), Fault("drop")], ids=str)
 def test_a_page_for_browsers(service, backend, spec, fault):
-    """An outage is told as one; nothing is concluded about the training."""
+    """An outage is reported as one; nothing is concluded about the training."""
     native_id = ftsdk.submit(spec()).ref.partition(":")[2]
     service.fail("GET", "/v1/trainings/.*", fault, times=9)
 
@@ -107,7 +107,7 @@ def test_a_page_for_browsers(service, backend, spec, fault):
 
 
 def test_a_vanished_training(service, spec):
-    """What Replicate no longer knows is said; the last that was seen is kept."""
+    """A training that Replicate does not know any more is an error; the last observation is kept."""
     job = ftsdk.submit(spec())
     job.status()
     service.trainings.clear()
@@ -117,7 +117,7 @@ def test_a_vanished_training(service, spec):
 
 
 def test_cancel(service, spec):
-    """It is asked once, and a second wish changes nothing."""
+    """It is requested once, and a second request changes nothing."""
     service.seconds = 30
     job = ftsdk.submit(spec())
     job.cancel()
@@ -127,7 +127,7 @@ def test_cancel(service, spec):
 
 
 def test_cancel_behind_the_end(service, spec):
-    """A training that has succeeded stays so, whatever is asked of it."""
+    """A training that has succeeded stays so."""
     job = ftsdk.submit(spec())
     ended(service, job)
     job.cancel()
@@ -136,7 +136,7 @@ def test_cancel_behind_the_end(service, spec):
 
 
 def test_a_lost_answer_to_cancel(service, spec):
-    """It is asked again, which is safe."""
+    """It is requested again, which is safe."""
     service.seconds = 30
     service.fail("POST", "/v1/trainings/.*/cancel", Fault("lose"))
     job = ftsdk.submit(spec())

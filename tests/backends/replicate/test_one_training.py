@@ -34,7 +34,7 @@ def test_what_leaves(service, spec):
     assert 20 == len(service.contents["file-1"].splitlines())
 
 
-LOST = [
+LOST_ANSWERS = [
     Fault("lose"),
     Fault("done", 500),
     Fault("done", 503),
@@ -43,7 +43,7 @@ LOST = [
 ]
 
 
-@pytest.mark.parametrize("fault", LOST, ids=lambda fault: f"{fault.kind}-{fault.status}")
+@pytest.mark.parametrize("fault", LOST_ANSWERS, ids=lambda fault: f"{fault.kind}-{fault.status}")
 def test_a_lost_answer(service, spec, fault):
     """The training is there and its answer is not: it is found by the address of its rows."""
     service.fail("POST", CREATE, fault)
@@ -62,7 +62,7 @@ def parked(spec):
 
 @pytest.mark.parametrize("kind", ["drop", "hang"])
 def test_silence_parks(service, spec, kind):
-    """Nothing came back, and nothing shows up: it may still be on its way, so nothing more is sent."""
+    """No answer came, and nothing shows up: the creation may still be on its way, so nothing more is sent."""
     service.fail("POST", CREATE, Fault(kind))
     job = parked(spec())
 
@@ -80,7 +80,7 @@ def test_a_list_that_lags(service, spec):
     assert 1 == service.creations
 
 
-def test_recreate_is_the_users_word(service, spec):
+def test_recreate_is_the_users_choice(service, spec):
     """Only who asks for it gets a second creation, when the first does not show up."""
     service.fail("POST", CREATE, Fault("drop"))
     job = ftsdk.submit(spec(replicate={"on_ambiguous": "recreate"}))
@@ -104,7 +104,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("fault", "error"), REFUSALS, ids=lambda value: getattr(value, "status", ""))
 def test_a_refused_creation(service, spec, fault, error):
-    """Nothing was created, and it is said at once: nobody waits for an hour."""
+    """Nothing was created, and the error comes at once: nobody waits for an hour."""
     service.fail("POST", CREATE, fault)
     began = time.monotonic()
     with pytest.raises(error):
@@ -124,7 +124,7 @@ def test_no_credit_is_a_reason(service, spec):
 
 
 def test_a_busy_moment_names_the_time(service, spec):
-    """What the service says of its limit is passed on."""
+    """The service's message about its limit is passed on."""
     busy = Fault("status", 429, body={"detail": "Request was throttled. Your rate limit resets in ~30s."})
     service.fail("POST", CREATE, busy)
     with pytest.raises(UnreachableError, match="resets in ~30s"):
@@ -163,7 +163,7 @@ def test_a_list_that_is_refused_keeps_the_doubt(service, spec, status):
 
 
 def test_killed_between_upload_and_create(service, spec, tmp_path):
-    """A process that dies there has paid nothing; the next submit with its key uploads anew and creates once."""
+    """A process that dies there has paid nothing; the next submit with its key uploads again and creates once."""
     code = """
         import os, signal, ftsdk
         from ftsdk_replicate import submit
@@ -198,12 +198,12 @@ def _killed(code, spec, tmp_path):
     path = tmp_path / "job.json"
     path.write_text(spec.model_dump_json(exclude_unset=True))
     program = textwrap.dedent(code).replace("PATH", repr(str(path)))
-    done = subprocess.run([sys.executable, "-c", program], check=False, env=dict(os.environ), timeout=60)
-    assert -signal.SIGKILL == done.returncode
+    process = subprocess.run([sys.executable, "-c", program], check=False, env=dict(os.environ), timeout=60)
+    assert -signal.SIGKILL == process.returncode
 
 
 def test_two_submissions_are_two_trainings(service, spec):
-    """The same rows twice are two addresses, and two trainings that are told apart."""
+    """The same rows twice are two addresses, and two different trainings."""
     jobs = {ftsdk.submit(spec()).ref for _ in range(2)}
 
     assert (2, 2) == (len(jobs), service.creations)
@@ -212,13 +212,13 @@ def test_two_submissions_are_two_trainings(service, spec):
 def test_a_token_is_enough_to_find_it(service, backend, spec):
     """Where nobody kept the address of the rows, the token among the file's metadata leads to the training."""
     plan = backend.plan(spec(), backend.Options.model_validate(spec().backend_options["replicate"]))
-    made = backend.submit(plan, "a" * 26, lambda **_: None)
+    training_id = backend.submit(plan, "a" * 26, lambda **_: None)
 
-    assert (made, None) == (backend.find("a" * 26, plan), backend.find("b" * 26, plan))
+    assert (training_id, None) == (backend.find("a" * 26, plan), backend.find("b" * 26, plan))
 
 
 def test_rows_on_the_web(service, spec):
-    """Nothing is uploaded; the address bears the token where no host sees it."""
+    """Nothing is uploaded; the address has the token in its fragment, which no host sees."""
     job = ftsdk.submit(spec(replicate={"rows_url": "https://example.org/rows.jsonl"}))
 
     address = body_of(service)["input"]["train_data"]
@@ -243,15 +243,15 @@ def test_a_destination_is_created_when_asked(service, spec, fault):
         service.fail("POST", "/v1/models", fault)
     ftsdk.submit(spec(replicate={"create_destination": True, "hardware": "gpu-t4"}))
 
-    made = next(r.body for r in service.requests if (r.method, r.path) == ("POST", "/v1/models"))
-    assert ("private", "gpu-t4") == (made["visibility"], made["hardware"])
+    body = next(r.body for r in service.requests if (r.method, r.path) == ("POST", "/v1/models"))
+    assert ("private", "gpu-t4") == (body["visibility"], body["hardware"])
     assert ({"me/tuned"}, 1) == (service.models, service.creations)
 
 
 def test_an_unpinned_trainer_is_pinned(service, backend, spec):
     """What the plan saw is what trains, also if its maker pushes a new version meanwhile."""
-    given = spec(replicate={"trainer": "acme/modern"})
-    plan = backend.plan(given, backend.Options.model_validate(given.backend_options["replicate"]))
+    unpinned = spec(replicate={"trainer": "acme/modern"})
+    plan = backend.plan(unpinned, backend.Options.model_validate(unpinned.backend_options["replicate"]))
 
     assert HEX["modern"] == plan.native["version"]
 
@@ -303,13 +303,13 @@ def test_secrets_are_sent_and_kept_nowhere(service, spec, monkeypatch, ftsdk_hom
     job = ftsdk.submit(spec(replicate={"secrets": {"hf_token": "HF_TOKEN"}}))
 
     assert "hf_canary-value-0123456789" == body_of(service)["input"]["hf_token"]
-    kept = b"".join(path.read_bytes() for path in ftsdk_home.rglob("*") if path.is_file())
-    assert (False, False) == (b"hf_canary" in kept, KEY.encode() in kept)
+    stored = b"".join(path.read_bytes() for path in ftsdk_home.rglob("*") if path.is_file())
+    assert (False, False) == (b"hf_canary" in stored, KEY.encode() in stored)
     assert job.status().state is not JobState.UNKNOWN
 
 
 def test_no_token(spec, monkeypatch):
-    """It is said before anything is asked."""
+    """The error comes before anything is sent."""
     monkeypatch.delenv("REPLICATE_API_TOKEN")
     with pytest.raises(AuthError, match="REPLICATE_API_TOKEN is not set"):
         ftsdk.plan(spec())
@@ -317,7 +317,7 @@ def test_no_token(spec, monkeypatch):
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1"])
 def test_any_form_of_the_address(service, spec, monkeypatch, ending):
-    """The host's root, as the 1.x client wants it, or with /v1, as the 2.x one does."""
+    """The host's root, as the 1.x client expects it, or with /v1, as the 2.x one does."""
     monkeypatch.setenv("REPLICATE_BASE_URL", service.url + ending)
     ftsdk.submit(spec())
 
@@ -325,7 +325,7 @@ def test_any_form_of_the_address(service, spec, monkeypatch, ending):
 
 
 def test_doubt_is_an_error_of_its_own(service, backend, spec):
-    """Whoever speaks to the backend itself gets it raised."""
+    """A caller of the backend itself gets it raised."""
     service.fail("POST", CREATE, Fault("drop"))
     plan = backend.plan(spec(), backend.Options.model_validate(spec().backend_options["replicate"]))
     facts = {}

@@ -1,4 +1,4 @@
-"""The translation for Replicate: what each spec becomes on four trainers, kept as files that a reviewer reads."""
+"""The translation for Replicate: what each spec becomes on four trainers, kept as files for review."""
 
 import json
 
@@ -13,7 +13,7 @@ from ftsdk.errors import ConfigError, UnsupportedSpec
 from ftsdk_replicate import translate
 from ftsdk_replicate.options import ReplicateOptions
 from ftsdk_replicate.profile import Profile, read_profile
-from ftsdk_replicate.schema import Input, fingerprint, read_inputs
+from ftsdk_replicate.schema import TrainerInput, fingerprint, read_inputs
 
 LLAMA = "meta-llama/Llama-2-7b-hf"
 BASE = {"model": LLAMA, "dataset": "/data/rows.jsonl"}
@@ -23,19 +23,21 @@ ALL = {"type": "sft", "train_on": "all"}
 
 def planned(trainer, changes=None, profile=None, **options):
     """The plan for a spec on one of the trainers."""
-    given_ = {
+    section = {
         "trainer": f"acme/{trainer}:{HEX[trainer]}",
         "destination": "me/tuned",
         "data_format": "prompt_completion",
         **options,
     }
-    spec = JobSpec(**{**BASE, **(changes or {})}, backend_options={"replicate": given_})
-    known = translate.Known(HEX[trainer], SCHEMAS.get(trainer), profile or Profile(), frozenset({"HF_TOKEN"}))
-    return translate.plan(spec, ReplicateOptions.model_validate(given_), known)
+    spec = JobSpec(**{**BASE, **(changes or {})}, backend_options={"replicate": section})
+    context = translate.ReplicateContext(
+        HEX[trainer], SCHEMAS.get(trainer), profile or Profile(), frozenset({"HF_TOKEN"})
+    )
+    return translate.plan(spec, ReplicateOptions.model_validate(section), context)
 
 
 def refused(trainer, changes=None, profile=None, **options):
-    """From each refused field to what is said of it."""
+    """From each refused field to its message."""
     with pytest.raises(UnsupportedSpec) as caught:
         planned(trainer, changes, profile, **options)
     return {problem.where: str(problem) for problem in caught.value.problems}
@@ -81,23 +83,23 @@ SPECS = {
 
 @pytest.mark.parametrize("name", SPECS)
 def test_native_request(name):
-    """Each spec becomes exactly the kept request; UPDATE_GOLDEN=1 writes them anew, for review."""
+    """Each spec becomes exactly the kept request; UPDATE_GOLDEN=1 writes them again, for review."""
     trainer, changes, options = SPECS[name]
-    told = json.dumps(planned(trainer, changes, **options).native, indent=2) + "\n"
+    request = json.dumps(planned(trainer, changes, **options).native, indent=2) + "\n"
 
-    assert golden(f"backends/replicate/golden/{name}.json", told) == told
+    assert golden(f"backends/replicate/golden/{name}.json", request) == request
 
 
 def test_an_image_trainer_is_refused():
-    """Whoever names one learns what it takes, and that it is none for language models."""
-    found = refused("image")
+    """The error names its inputs, and says that it is none for language models."""
+    problems = refused("image")
 
-    assert "input_images" in found["backend_options.replicate.trainer"]
-    assert "no trainer of language models" in found["backend_options.replicate.trainer"]
+    assert "input_images" in problems["backend_options.replicate.trainer"]
+    assert "no trainer of language models" in problems["backend_options.replicate.trainer"]
 
 
 def test_a_trainer_that_publishes_nothing():
-    """Nothing can be checked, so nothing is sent; the user can say what it takes."""
+    """Nothing can be checked, so nothing is sent; the user can supply the schema."""
     assert "publishes no inputs" in refused("mute")["backend_options.replicate.trainer"]
 
 
@@ -107,7 +109,7 @@ def test_the_base_must_be_known():
 
 
 def test_another_base_is_refused():
-    """What the profile says of the base holds."""
+    """The base model of the profile counts."""
     assert "always has 'org/other'" in refused("llama-2023-06", facts={**FACTS, "model": "org/other"})["model"]
 
 
@@ -132,7 +134,7 @@ def test_what_it_cannot_do_is_refused(field):
 
 
 def test_one_error_names_all():
-    """Whoever brings a rich spec to a poor trainer learns at once what does not go."""
+    """Of a long spec on a small trainer, all unsupported fields are named at once."""
     changes = {"training": {"seed": 7, "max_length": 512}, "adapter": {"use_dora": True}}
 
     assert {"training.seed", "training.max_length", "adapter.use_dora"} == set(
@@ -142,28 +144,28 @@ def test_one_error_names_all():
 
 def test_units_are_not_guessed():
     """A batch per GPU is not the batch of a step: it is sent only where the trainer says "global"."""
-    wanted = {"training": {"global_batch_size": 4}}
-    per_gpu = refused("llama-2023-06", wanted, facts=FACTS)["training.global_batch_size"]
-    sent = planned("llama-2023-10", wanted, facts=FACTS).native["create"]["input"]
+    changes = {"training": {"global_batch_size": 4}}
+    per_gpu = refused("llama-2023-06", changes, facts=FACTS)["training.global_batch_size"]
+    inputs = planned("llama-2023-10", changes, facts=FACTS).native["create"]["input"]
 
     assert "no input for it" in per_gpu
-    assert (4, 1) == (sent["train_batch_size"], sent["gradient_accumulation_steps"])
+    assert (4, 1) == (inputs["train_batch_size"], inputs["gradient_accumulation_steps"])
 
 
 def test_rows_are_not_held_out_behind_your_back():
     """The trainer's 50 rows stay in the training, and where rows are held out, they are the spec's."""
     blank = planned("llama-2023-10", facts=FACTS).native["create"]["input"]
-    held = planned("llama-2023-10", {"val_size": 4}, facts=FACTS).native["create"]["input"]
+    split = planned("llama-2023-10", {"val_size": 4}, facts=FACTS).native["create"]["input"]
 
-    assert (False, True) == (blank["run_validation"], held["run_validation"])
-    assert translate.HELD_OUT_FILE == held["validation_data"]
+    assert (False, True) == (blank["run_validation"], split["run_validation"])
+    assert translate.HELD_OUT_FILE == split["validation_data"]
 
 
-def test_defaults_are_told():
+def test_defaults_are_shown():
     """What is neither in the spec nor sent is shown, with the trainer's default."""
-    own = dict(planned("llama-2023-06", facts=FACTS).backends_own)
+    defaults = dict(planned("llama-2023-06", facts=FACTS).backends_own)
 
-    assert "the trainer's own default, -1" == own["max_steps"]
+    assert "the trainer's own default, -1" == defaults["max_steps"]
 
 
 CONSTANTS = {
@@ -178,24 +180,24 @@ CONSTANTS = {
 @pytest.mark.parametrize("case", CONSTANTS)
 def test_constants_are_checked(case):
     """A misspelt constant would cost money and change nothing."""
-    constants, what = CONSTANTS[case]
-    found = refused("llama-2023-10", constants=constants, facts=FACTS)
+    constants, message = CONSTANTS[case]
+    problems = refused("llama-2023-10", constants=constants, facts=FACTS)
 
-    assert what in found[f"backend_options.replicate.constants.{next(iter(constants))}"]
+    assert message in problems[f"backend_options.replicate.constants.{next(iter(constants))}"]
 
 
 def test_a_profile_is_of_one_trainer():
     """A newer version may mean something else by the same names."""
     good = Profile(versions=(HEX["modern"],), schema_sha256=fingerprint(SCHEMAS["modern"]))
-    old, other = Profile(versions=("0" * 64,)), Profile(schema_sha256="0" * 64)
+    old, changed = Profile(versions=("0" * 64,)), Profile(schema_sha256="0" * 64)
 
     assert planned("modern", profile=good)
     assert "not written for the version" in refused("modern", profile=old)["backend_options.replicate.profile"]
-    assert "inputs have changed" in refused("modern", profile=other)["backend_options.replicate.profile"]
+    assert "inputs have changed" in refused("modern", profile=changed)["backend_options.replicate.profile"]
 
 
 def test_a_profile_in_a_file(tmp_path):
-    """It is a small YAML file; what a profile cannot say is named."""
+    """It is a small YAML file; fields that no profile has are named."""
     path = tmp_path / "profile.yaml"
     path.write_text("data_format: text\nfacts: {model: org/base}\n")
     assert Profile(data_format="text", facts={"model": "org/base"}) == read_profile(str(path))
@@ -218,7 +220,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("option", NEEDED)
 def test_options_are_checked(option):
-    """What a training needs, and what the trainer does not know."""
+    """A missing option, and an input that the trainer does not have, are refused."""
     assert option in refused("modern", **NEEDED[option])
 
 
@@ -233,10 +235,10 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["properties", "required", "type"]), JSON, max_size=3))
 def test_any_schema_can_be_read(document):
-    """A trainer's document is written by anybody: whatever it holds, inputs come out, or None."""
-    found = read_inputs(document)
+    """A trainer's document is written by anybody: whatever is in it, inputs come out, or None."""
+    inputs = read_inputs(document)
 
-    assert found is None or all(isinstance(each, Input) and each.kinds for each in found.values())
+    assert inputs is None or all(isinstance(input_, TrainerInput) and input_.kinds for input_ in inputs.values())
     assert 64 == len(fingerprint(document))
 
 
@@ -249,12 +251,12 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_way_to_say_a_type(shape):
+def test_every_way_to_declare_a_type(shape):
     """Older and newer builders write the same input in several ways."""
     schemas = {"Count": {"type": "integer", "minimum": 1}, "TrainingInput": {"properties": {"x": SHAPES[shape]}}}
-    found = read_inputs({"components": {"schemas": schemas}})["x"]
+    input_ = read_inputs({"components": {"schemas": schemas}})["x"]
 
-    assert ("", "x takes integer", "x takes 1 at least") == (found.flaw(2), found.flaw("2"), found.flaw(0))
+    assert ("", "x takes integer", "x takes 1 at least") == tuple(map(input_.problem_with, (2, "2", 0)))
 
 
 def test_references_in_a_circle():
