@@ -189,11 +189,11 @@ def test_constants_are_checked(case):
 def test_a_profile_is_of_one_trainer():
     """A newer version may mean something else by the same names."""
     good = Profile(versions=(HEX["modern"],), schema_sha256=fingerprint(SCHEMAS["modern"]))
-    old, changed = Profile(versions=("0" * 64,)), Profile(schema_sha256="0" * 64)
+    old, outdated = Profile(versions=("0" * 64,)), Profile(schema_sha256="0" * 64)
 
     assert planned("modern", profile=good)
     assert "not written for the version" in refused("modern", profile=old)["backend_options.replicate.profile"]
-    assert "inputs have changed" in refused("modern", profile=changed)["backend_options.replicate.profile"]
+    assert "inputs have changed" in refused("modern", profile=outdated)["backend_options.replicate.profile"]
 
 
 def test_a_profile_in_a_file(tmp_path):
