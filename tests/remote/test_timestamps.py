@@ -75,7 +75,7 @@ def test_states_of_replicate(text):
 @pytest.mark.parametrize("text", TEXTS)
 def test_lines_of_a_log_at_hugging_face(text):
     """A line of log has the time that Hugging Face wrote."""
-    assert [(JULY.timestamp(), "step 1")] == list(log._logged({"timestamp": text, "data": "step 1"}))
+    assert [(JULY.timestamp(), "step 1")] == list(log._entry_lines({"timestamp": text, "data": "step 1"}))
 
 
 @pytest.mark.parametrize("text", TEXTS)
