@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan
-from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
 from ftsdk.engines.fields import ModelReference, resolve_model, split_batch
 from ftsdk.engines.runner_support import version_mismatch
@@ -18,6 +17,7 @@ from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
 from ftsdk.translation.base_model import check_base, model_warnings
+from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
@@ -362,14 +362,9 @@ def _refuse(ledger: Ledger) -> None:
 
 def _rows(spec: JobSpec, commits: Mapping[str, str], revision: str | None) -> dict[str, Any]:
     """The runner's settings beside AutoTrain's own configuration."""
-    dataset = spec.dataset
-    # Absolute: the worker runs in another folder, and a hosted job's rows are read when it is submitted.
-    paths = [str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths]
-    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
-    revision_pin = {"revision": commits["dataset"]} if "dataset" in commits else {}
     return {
         "method": spec.method.type,
-        "dataset": {**dataset.model_dump(mode="json"), "path": paths, "chat_template": template, **revision_pin},
+        "dataset": with_absolute_paths(spec.dataset, commits.get("dataset")).model_dump(mode="json"),
         "max_length": spec.training.max_length,
         "trust_remote_code": spec.trust_remote_code,
         "model_revision": revision,
