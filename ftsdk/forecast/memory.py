@@ -148,11 +148,9 @@ def _adapted(spec: JobSpec, architecture: Architecture) -> tuple[Linear, ...]:
     if spec.adapter is None:
         return ()
     names = spec.adapter.target_modules
-    return (
-        architecture.linears
-        if names == "all-linear"
-        else tuple(linear for linear in architecture.linears if linear.name in names)
-    )
+    if names == "all-linear":
+        return architecture.linears
+    return tuple(linear for linear in architecture.linears if linear.name in names)
 
 
 def _adapter_weights(spec: JobSpec, architecture: Architecture) -> int:
@@ -174,11 +172,9 @@ def _trained_weights(spec: JobSpec, architecture: Architecture) -> int:
 
 def _frozen_adapter(spec: JobSpec, architecture: Architecture) -> int:
     """Of PPO's reward model, assumed to have the same rank."""
-    return (
-        0
-        if not isinstance(spec.method, PPO) or is_function(spec.method.reward)
-        else _adapter_weights(spec, architecture)
-    )
+    if not isinstance(spec.method, PPO) or is_function(spec.method.reward):
+        return 0
+    return _adapter_weights(spec, architecture)
 
 
 def _activations(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile, tokens: int) -> int:
@@ -210,10 +206,13 @@ def _int8_inputs(spec: JobSpec, architecture: Architecture, trainer: TrainerProf
     # They keep inputs as attributes of the autograd context. Checkpointing frees only what goes by save_for_backward.
     if trainer.checkpointing:
         return trainer.width * sum(linear.inputs for linear in architecture.linears)
-    inputs = (
-        0 if trainer.width == 4 else sum({linear.input_name: linear.inputs for linear in architecture.linears}.values())
-    )
+    inputs = 0 if trainer.width == 4 else _shared_inputs(architecture.linears)
     return trainer.width * (inputs + 2 * architecture.intermediate)
+
+
+def _shared_inputs(linears: tuple[Linear, ...]) -> int:
+    """The width of all inputs of layers together, where layers with the same input share it."""
+    return sum({linear.input_name: linear.inputs for linear in linears}.values())
 
 
 def _saved_tensors(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile) -> int:
@@ -226,12 +225,8 @@ def _saved_tensors(spec: JobSpec, architecture: Architecture, trainer: TrainerPr
     attention = 2 * architecture.queries + 2 * architecture.keys
     feed_forward = architecture.intermediate * (3 if architecture.gated else 1)
     scores = _SCORE_BYTES[width] * architecture.heads * spec.training.max_length if trainer.score_matrix else 0
-    return (
-        8 * architecture.hidden
-        + width * (attention + feed_forward)
-        + scores
-        + _saved_inputs(spec, architecture, trainer)
-    )
+    norms = 8 * architecture.hidden
+    return norms + width * (attention + feed_forward) + scores + _saved_inputs(spec, architecture, trainer)
 
 
 def _saved_inputs(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile) -> int:
@@ -244,8 +239,7 @@ def _saved_inputs(spec: JobSpec, architecture: Architecture, trainer: TrainerPro
     rank = 0 if spec.adapter is None else spec.adapter.r
     norms = 8 * architecture.hidden if spec.adapter is None else 0  # their weights train, too
     if width == 4:
-        shared = sum({linear.input_name: linear.inputs for linear in trained}.values())
-        return norms + 4 * (shared + rank * len(trained))
+        return norms + 4 * (_shared_inputs(trained) + rank * len(trained))
     copy_width = 2 if trainer.autocast or spec.adapter is None else 4
     return norms + copy_width * sum(linear.inputs + rank for linear in trained)
 
@@ -271,14 +265,11 @@ def _logits(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile, 
     if trainer.logit_rows is None or not architecture.bare_head:
         return tokens * architecture.vocabulary * (trainer.width + 12)
     rows, has_several = min(tokens, trainer.logit_rows), tokens > trainer.logit_rows
-    head = (
-        (4 + trainer.width) * architecture.vocabulary * architecture.hidden if spec.adapter is None else 0
-    )  # gradient, copy
-    return (
-        rows * architecture.vocabulary * (12 if has_several else 8)
-        + 4 * tokens * architecture.hidden * trainer.width
-        + head
-    )
+    chunk = rows * architecture.vocabulary * (12 if has_several else 8)
+    states = 4 * tokens * architecture.hidden * trainer.width
+    # If the head trains, its gradient is in float32, beside the copy that it computes with.
+    head = (4 + trainer.width) * architecture.vocabulary * architecture.hidden if spec.adapter is None else 0
+    return chunk + states + head
 
 
 def _generation(spec: JobSpec, architecture: Architecture, trainer: TrainerProfile) -> int:
@@ -296,9 +287,6 @@ def one_response(spec: JobSpec, architecture: Architecture, trainer: TrainerProf
     width = trainer.width
     cache = 2 * architecture.layers * architecture.keys * width * spec.training.max_length
     prompt = spec.training.max_length - getattr(spec.method, "max_new_tokens", 0)
-    prompt_pass = (
-        prompt
-        * width
-        * (4 * architecture.hidden + 3 * architecture.intermediate + architecture.queries + 2 * architecture.keys)
-    )
+    attention = architecture.queries + 2 * architecture.keys
+    prompt_pass = prompt * width * (4 * architecture.hidden + 3 * architecture.intermediate + attention)
     return cache + prompt_pass + architecture.vocabulary * (3 * 8 + width)

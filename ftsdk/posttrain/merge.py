@@ -55,6 +55,8 @@ def merge(folder: Path | str, target: Path) -> Artifact:
 
 
 def _open_base(source: SourceModel) -> SourceModel:
+    # Only name and revision count: an adapter that was trained on a 4-bit base is merged into the full-precision one,
+    # and quantized afterwards. Merged into 4 bits, most of its small changes would be rounded away.
     settings = base_of(source.folder)
     try:
         base = open_source_model(settings.name, settings.revision)

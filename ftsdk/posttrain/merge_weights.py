@@ -80,7 +80,7 @@ def write_weights(inputs: MergeInputs, output: Path) -> None:
             for name, layout in shard.tensors.items()
             if name not in dropped
         }
-        if shard is inputs.shards[-1]:
+        if shard is inputs.shards[-1]:  # weights that the base lacks, such as a score head
             layouts |= new
         if layouts:
             files[shard.path.name] = layouts

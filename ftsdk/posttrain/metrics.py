@@ -60,7 +60,7 @@ def _log_probs(model: Any, units: Units, _: JobSpec, dtype: torch.dtype) -> torc
         objective, device = Objective(model, route), model.get_input_embeddings().weight.device
         return torch.tensor(
             [[-objective(lay_end_to_end([row]).to(device))["loss"].item() for row in unit.rows] for unit in units],
-            dtype=torch.float64,
+            dtype=torch.float64,  # rewards are small differences of these large sums
         )
 
 
@@ -131,7 +131,7 @@ def _compare_implicit_rewards(
         "accuracy": {model: torch.heaviside(margin_P, half).mean().item() for model, margin_P in margins.items()},
         "margin": {model: margin_P.mean().item() for model, margin_P in margins.items()},
     }
-    # Only this loss is a function of the margin alone, so only it can be recomputed from the log-probabilities.
+    # Other losses depend on lengths or on label smoothing, too; only this one is computed from the margin alone.
     if spec.method.loss_type == "sigmoid" and not spec.method.label_smoothing:
         losses = {model: -functional.logsigmoid(margin_P).mean().item() for model, margin_P in margins.items()}
         metrics = {"loss": losses, **metrics}

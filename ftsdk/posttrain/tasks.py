@@ -239,6 +239,7 @@ def _refuse_no_answer(tasks: Mapping[str, Any], limit: int | None) -> None:
 
 def _reset_seeds(loaded: LoadedTasks, options: EvaluationSettings) -> None:
     """Give both models the same random numbers, and the same solved examples."""
+    # Both models use the same task objects, whose random generators would go on where the first model left them.
     random.seed(options.seed)
     np.random.seed(options.seed)  # noqa: NPY002 - the harness draws from it
     torch.manual_seed(options.seed)
