@@ -14,6 +14,8 @@ def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:
 
 def _closing(tokenizer: Any) -> int | None:
     """The special token at the end of an assistant's turn, if the chat template puts one there."""
+    if tokenizer.chat_template is None:  # a model that never learned to chat, from another backend, say
+        return None
     try:
         rendered = render(tokenizer, [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}])
     except UnclearTurn:

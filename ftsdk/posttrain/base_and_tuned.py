@@ -16,7 +16,7 @@ from ftsdk.modeling.loading import load_base, load_scorer, pick_device
 from ftsdk.modeling.memory import empty_cache, is_out_of_memory
 from ftsdk.modeling.settings import ModelSettings
 from ftsdk.posttrain.base_model import base_of
-from ftsdk.posttrain.loading import load_model, quantization_library
+from ftsdk.posttrain.loading import load_model, quantization_library, require_library
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
 from ftsdk.translation.model_source import is_reward_model
 from ftsdk.workers.outcome import WorkerError
@@ -56,6 +56,7 @@ def measure_both(
 
     Raises:
         ArtifactError: One of the two cannot be loaded, or does not fit into memory.
+        MissingExtra: One of the two is quantized by a library that is not installed.
     """
     settings = base_settings(folder, manifest)
     with _artifact_errors():
@@ -77,6 +78,7 @@ def measure_both(
 def _load(settings: ModelSettings, folder: Path) -> Any:
     if quantization_library(Path(settings.name)):  # a saved quantization works only in the precision it was saved in
         return load_model(Path(settings.name), scores=is_reward_model(folder), device_map={"": pick_device()})
+    require_library("bitsandbytes" if settings.quantization else None, "local")
     load = load_scorer if is_reward_model(folder) else load_base
     return load(settings, pick_device(), trains=False).eval()
 

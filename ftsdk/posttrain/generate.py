@@ -1,7 +1,6 @@
 """The step ``load``: load an adapter on its base, or a whole model, to generate in the caller's process."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import torch
 from transformers import AutoTokenizer
 
 from ftsdk.artifact.model_files import artifact_kind
-from ftsdk.errors import ArtifactError, InputError, MissingExtra
+from ftsdk.errors import ArtifactError, InputError
 from ftsdk.modeling.loading import load_base, pick_device
 from ftsdk.posttrain.base_model import base_of
-from ftsdk.posttrain.loading import load_model, quantization_library, quiet_libraries
+from ftsdk.posttrain.loading import load_model, quiet_libraries, require_library
 from ftsdk.translation.model_source import is_reward_model
 
 Prompt = str | list[dict[str, Any]]
@@ -90,6 +89,7 @@ def load(folder: Path) -> Generator:
 
     Raises:
         ArtifactError: It is a reward model.
+        MissingExtra: The model is quantized by a library that is not installed.
     """
     if is_reward_model(folder):
         raise ArtifactError(
@@ -107,12 +107,12 @@ def load(folder: Path) -> Generator:
 def _load_model(folder: Path) -> Any:
     if artifact_kind(folder) == "adapter":
         return _with_adapter(folder)
-    if quantization_library(folder) == "torchao" and find_spec("torchao") is None:
-        raise MissingExtra("quantize", "torchao")
     return load_model(folder, scores=False, device_map={"": pick_device()})
 
 
 def _with_adapter(folder: Path) -> Any:
     from peft import PeftModel  # noqa: PLC0415 - a whole model does not need it
 
-    return PeftModel.from_pretrained(load_base(base_of(folder), pick_device(), trains=False), folder)
+    base = base_of(folder)
+    require_library("bitsandbytes" if base.quantization else None, "local")
+    return PeftModel.from_pretrained(load_base(base, pick_device(), trains=False), folder)

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,22 @@ from transformers import (
 from transformers.utils import logging
 
 from ftsdk.artifact.model_files import CONFIG
-from ftsdk.errors import ArtifactError
+from ftsdk.errors import ArtifactError, MissingExtra
 from ftsdk.modeling.loading import what_lacks
 from ftsdk.modeling.memory import is_out_of_memory
+
+_LIBRARIES = frozenset({"bitsandbytes", "torchao"})
+"""Those that an extra of ftsdk installs; a configuration names them as they are imported."""
+
+
+def require_library(library: str | None, extra: str) -> None:
+    """Check that a library which quantizes is installed, before Transformers raises an error without our hint.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    if library in _LIBRARIES and find_spec(library) is None:
+        raise MissingExtra(extra, library)
 
 
 def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
@@ -35,7 +49,9 @@ def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
 
     Raises:
         ArtifactError: It cannot be loaded.
+        MissingExtra: It is quantized by a library that is not installed.
     """
+    require_library(quantization_library(folder), "quantize")
     auto = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     with artifact_errors(folder), quiet_libraries(), _sequential_loading():
         model, loading = auto.from_pretrained(

@@ -210,6 +210,19 @@ def test_a_trained_reward_model_goes_on_as_a_whole_one(train, tmp_path):
     ]
 
 
+def test_a_model_without_a_chat_template_is_merged(base, adapter, tmp_path):
+    """Other backends train models that have none: the merged model has none either, and its own end token."""
+    base_folder = base()
+    (base_folder / "chat_template.jinja").unlink()
+    tuned = adapter(base_folder)
+
+    artifact = ftsdk.merge(tuned, tmp_path / "out")
+
+    tokenizer = AutoTokenizer.from_pretrained(artifact.path)
+    assert tokenizer.chat_template is None
+    assert f'PARAMETER stop "{tokenizer.eos_token}"' in (artifact.path / "Modelfile").read_text()
+
+
 # again, and killed
 
 

@@ -240,7 +240,7 @@ def test_without_torchao_the_extra_is_named(tiny_model, tmp_path, monkeypatch):
     """Without torchao, both quantizing and generating name the line to type."""
     quantized = ftsdk.quantize(tiny_model, "int8", tmp_path / "out")
     artifact._load.cache_clear()
-    for module in ("ftsdk.posttrain.quantization_kinds", "ftsdk.posttrain.generate"):
+    for module in ("ftsdk.posttrain.quantization_kinds", "ftsdk.posttrain.loading"):
         monkeypatch.setattr(f"{module}.find_spec", lambda name: None)
 
     with pytest.raises(MissingExtra, match="ftsdk\\[quantize\\]"):

@@ -8,7 +8,7 @@ from preference_rows import judged, written
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.artifact import MANIFEST, Artifact, EvaluationSettings, Manifest, seal
-from ftsdk.errors import ArtifactError, DataError, InputError
+from ftsdk.errors import ArtifactError, DataError, InputError, MissingExtra
 from ftsdk.files import sha256
 from ftsdk.posttrain.held_out_rows import rows_of, spec_of
 
@@ -247,6 +247,17 @@ def test_no_memory_left(job_of, monkeypatch):
     with pytest.raises(ArtifactError, match="memory of cpu ran out") as caught:
         job_of("lora").artifact.evaluate()
     assert "--batch-size 1" in caught.value.hint
+
+
+def test_without_bitsandbytes_the_extra_is_named(job_of, monkeypatch):
+    """An adapter of a base in 4 bits needs bitsandbytes: without it, the error names the pip command."""
+    artifact = job_of("nf4").artifact
+    monkeypatch.setattr("ftsdk.posttrain.loading.find_spec", lambda name: None)
+
+    for step in (lambda: artifact.generate(["Hi"]), lambda: artifact.evaluate(samples=0)):
+        with pytest.raises(MissingExtra, match="bitsandbytes") as caught:
+            step()
+        assert "pip install 'ftsdk[local]'" == caught.value.hint
 
 
 def test_a_missing_base_is_reported(copied, tmp_path):
