@@ -9,6 +9,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, Record
@@ -60,7 +61,7 @@ class SpaceRequest(NamedTuple):
     environment: Mapping[str, str]
     secrets: Sequence[str]
     """Names of environment variables on this machine whose values become its secrets."""
-    contents: Contents
+    contents: Contents = MappingProxyType({})
     """The files of the job's request."""
 
 

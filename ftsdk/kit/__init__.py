@@ -101,12 +101,47 @@ RENAMED: dict[str, dict[str, str]] = {
         "patiently": "retry",
         "pause_asked": "requested_pause",
     },
-    "hub.carrier": {"Carrier": "RemoteExecution"},
+    "hub.carrier": {"Carrier": "RemoteExecution", "Seen": "ExecutionStatus"},
+    "hub.container": {
+        "MARK": "LOG_PREFIX",
+        "Task": "ContainerTask",
+        "insistently": "retry_for_minutes",
+        "say": "print_line",
+        "tell": "print_event",
+    },
     "hub.door": {"DOOR": "ERROR_MAPPER"},
-    "hub.jobs": {"JobCarrier": "JobExecution"},
-    "hub.pins": {"HUB_ID": "ftsdk.data.paths:HUB_ID", "cached_config": "ftsdk.translation.model_source:cached_config"},
-    "hub.spaces": {"SpaceCarrier": "SpaceExecution"},
-    "hub.watch": {"Tongue": "LogParser"},
+    "hub.jobs": {
+        "JobCarrier": "JobExecution",
+        "Order": "LaunchRequest",
+        "create": "JobsService",
+        "find": "JobsService",
+    },
+    "hub.pins": {
+        "HUB_ID": "ftsdk.data.paths:HUB_ID",
+        "cached_config": "ftsdk.translation.model_source:cached_config",
+        "pins_of": "pin_revisions",
+        "revisions": "pinned_commits",
+        "warnings": "pin_warnings",
+    },
+    "hub.results": {
+        "bring": "download",
+        "log_of": "read_log_copy",
+        "result_of": "find_result",
+        "task_of": "read_task",
+    },
+    "hub.spaces": {
+        "Order": "SpaceRequest",
+        "SpaceCarrier": "SpaceExecution",
+        "create": "create_space",
+        "find": "is_started",
+    },
+    "hub.staging": {"TASK": "ftsdk.huggingface.container:TASK"},
+    "hub.terms": {"Terms": "Pricing", "named_flavor": "find_flavor", "settle_terms": "price_job"},
+    "hub.watch": {
+        "Fields": "ftsdk.huggingface.reports:LogEntry",
+        "Tongue": "ftsdk.huggingface.reports:ReportReader",
+        "cancel": "ftsdk.huggingface.service:HubService",
+    },
     "jobs.outcome": {"Failure": "WorkerError"},
     "jobs.product": {"kind_of": "ftsdk.artifact.model_files:artifact_kind"},
     "jobs.report": {"Reporter": "EventWriter"},
@@ -119,7 +154,13 @@ RENAMED: dict[str, dict[str, str]] = {
 }
 """For each old module: what is called otherwise now, or has moved on (``module:name``)."""
 
-_STAND_INS = {"ledger": {"Ledger": "ftsdk.kit.ledger_methods:Ledger"}}
+_STAND_INS = {
+    "hub.jobs": {"create": "ftsdk.kit.hub_functions:create_job", "find": "ftsdk.kit.hub_functions:find_job"},
+    "hub.results": {"task_of": "ftsdk.kit.hub_functions:task_of"},
+    "hub.spaces": {"create": "ftsdk.kit.hub_functions:create_space"},
+    "hub.watch": {"Fields": "ftsdk.kit.hub_functions:Fields", "cancel": "ftsdk.kit.hub_functions:cancel"},
+    "ledger": {"Ledger": "ftsdk.kit.ledger_methods:Ledger"},
+}
 
 
 def _install() -> None:
