@@ -99,6 +99,12 @@ def _prepare(folder: Path, manifest: Manifest, options: EvaluationSettings) -> E
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None and rows is not None and any(map(_is_chat, rows.rows)):
+        # ftsdk's own trainings always save a template; other backends also train models that have none.
+        raise InputError(
+            f"the rows are chats, and the tokenizer in {folder} has no chat template",
+            hint="give rows of prompts and completions with dataset=, on the command line --dataset FILE",
+        )
     return EvaluationInputs(
         spec=spec,
         tokenizer=tokenizer,
@@ -108,6 +114,10 @@ def _prepare(folder: Path, manifest: Manifest, options: EvaluationSettings) -> E
         sample_rows=() if rows is None or scores else tuple(prompts_of(rows.rows, options.samples)),
         loaded_tasks=loaded_tasks,
     )
+
+
+def _is_chat(row: Row) -> bool:
+    return any(isinstance(row.value.get(key), list) for key in ("messages", "prompt", "chosen"))
 
 
 def _measure(model: Any, inputs: EvaluationInputs, options: EvaluationSettings) -> ModelResults:

@@ -135,7 +135,7 @@ def test_eager_attention_grows_with_the_square():
 
 
 def test_qlora_of_8b_fits_24_gb():
-    """The promise of the example: Llama-3-8B in nf4 trains on 24 GB, with room."""
+    """The promise of the example: Llama-3-8B in nf4 trains on 24 GB, with memory to spare."""
     assert need(spec(compute={"quantization": "nf4"})).total < 24e9 / 2
 
 

@@ -87,7 +87,7 @@ def train(tmp_path, tiny_model) -> Callable[..., Path]:
 
 @pytest.fixture
 def killed() -> Callable[..., bool]:
-    """Does something in a process of its own, and kills that with -9; tells whether it came too late."""
+    """Does something in a process of its own, and kills that with -9; returns whether it came too late."""
 
     def go(work: Callable[[], object], after: float) -> bool:
         child = os.fork()

@@ -253,7 +253,7 @@ def test_another_result_is_in_the_way(base, adapter, tmp_path):
 
 
 def test_killed_anywhere_it_is_whole_or_not_there(base, adapter, tmp_path, killed):
-    """Kill -9 at any moment leaves no half model, and the next call finishes; what it started from is untouched."""
+    """Kill -9 at any moment leaves no half model, and the next call finishes; its inputs are unchanged."""
     base_folder = base(dtype=torch.bfloat16)
     tuned = adapter(base_folder)
     expected = hashes(ftsdk.merge(tuned, tmp_path / "undisturbed").path)

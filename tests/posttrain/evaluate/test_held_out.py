@@ -189,6 +189,16 @@ def test_another_systems_data_field_is_no_dataset(tmp_path):
     assert 2 == len(rows_of(manifest, spec_of(manifest), EvaluationSettings()).rows)
 
 
+def test_chats_need_a_chat_template(copied):
+    """Another backend's artifact may have no template: rows of messages are refused then, before a model is loaded."""
+    artifact = copied("lora")
+    (artifact.path / "chat_template.jinja").unlink()
+    bare = seal(artifact.path, artifact.manifest.model_copy(update={"chat_template": ""}))
+
+    with pytest.raises(InputError, match="has no chat template"):
+        bare.evaluate(samples=0)
+
+
 def test_no_code_of_a_model_runs(copied, monkeypatch):
     """Whatever a manifest says, a model's own code is never run by an evaluation."""
     from ftsdk.posttrain import base_and_tuned
