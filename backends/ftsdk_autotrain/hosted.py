@@ -176,7 +176,7 @@ def _log_entry(log: AutoTrainLog, line: str) -> LogEntry | None:
     if parsed.step is not None:
         return LogEntry("metrics", step=parsed.step, metrics=parsed.metrics)
     if bar := parsed.bar:
-        return LogEntry("progress", step=bar.step, total_steps=bar.total, eta_seconds=bar.left)
+        return LogEntry("progress", step=bar.step, total_steps=bar.total, eta_seconds=bar.seconds_left)
     return None if parsed.is_bar else LogEntry("log", redact(line))
 
 

@@ -47,7 +47,7 @@ class OutputReporter:
             print(line)  # noqa: T201 - the worker's log
             self._event_writer.log(line)
         if parsed.bar:
-            self._event_writer.progress(parsed.bar.step, parsed.bar.total, parsed.bar.left)
+            self._event_writer.progress(parsed.bar.step, parsed.bar.total, parsed.bar.seconds_left)
         if parsed.step is not None:
             self._event_writer.metrics(parsed.step, parsed.metrics)
 

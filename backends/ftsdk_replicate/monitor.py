@@ -94,7 +94,7 @@ def _lines(logs: str, read: int, *, complete_only: bool) -> Iterator[tuple[str, 
 
 def _progress(training: Json) -> tuple[int | None, int | None, float | None]:
     bars = [bar for line in str(training.get("logs") or "").splitlines() if (bar := parse_progress_bar(line))]
-    return (bars[-1].step, bars[-1].total, bars[-1].left) if bars else (None, None, None)
+    return (bars[-1].step, bars[-1].total, bars[-1].seconds_left) if bars else (None, None, None)
 
 
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Make an artifact of what an engine has written: in the one layout, sealed, and moved into place at once."""
+"""Build an artifact from the files that an engine wrote: in the common layout, sealed, and moved into place at once."""
 
 import shutil
 from collections.abc import Mapping
@@ -26,19 +26,19 @@ def seal_job_artifact(
 
     Args:
         folder: The job's.
-        plan: What was done.
-        source: The folder that the engine has written into.
+        plan: The job's plan.
+        source: The folder that the engine wrote into.
         base_model: The base's id or folder.
-        versions: Of the packages that took part.
+        versions: Of the packages that trained.
         revision: The Hub's commit of the base; None where it is a folder, or not pinned.
-        chat_template: The sha256 of the template that the rows were written with, where it is known.
+        chat_template: The sha256 of the template that the rows were rendered with, where it is known.
 
     Raises:
         ArtifactError: Something in it is damaged or unsafe.
     """
-    aside = folder.path / "artifact.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    partial = folder.path / "artifact.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     manifest = Manifest(
         kind=artifact_kind(source),
         base_model=base_model,
@@ -51,10 +51,11 @@ def seal_job_artifact(
         chat_template=chat_template,
         job=folder.ref,
     )
-    build_artifact(source, aside, metrics_by_step(folder), manifest)
-    Artifact.open(aside)
+    build_artifact(source, partial, metrics_by_step(folder), manifest)
+    Artifact.open(partial)
+    # Only a complete artifact gets the name: a crash before this line leaves the earlier one, after it the new one.
     shutil.rmtree(folder.artifact, ignore_errors=True)
-    aside.rename(folder.artifact)
+    partial.rename(folder.artifact)
     return Artifact.open(folder.artifact)
 
 
@@ -62,15 +63,15 @@ def build_artifact(source: Path, target: Path, metrics: Metrics, manifest: Manif
     """Fill an empty folder with an engine's files, metrics and a model card, and seal it.
 
     Args:
-        source: The folder that the engine has written into; what is no part of a model stays there.
+        source: The folder that the engine wrote into; files that are no part of a model stay there.
         target: The folder to fill.
-        metrics: What was measured.
-        manifest: Where it comes from, without metrics and files.
+        metrics: The metrics of each step.
+        manifest: The artifact's origin, without metrics and files.
     """
     for file in sorted(source.iterdir()):
         if file.is_file() and is_model_file(file.name):
             shutil.copyfile(file, target / file.name)
     (target / "metrics.jsonl").write_text(as_lines(metrics), "utf-8")
-    measured = manifest.model_copy(update={"metrics": last_values(metrics)})
-    (target / "README.md").write_text(model_card(measured), "utf-8")
-    seal(target, measured)
+    complete = manifest.model_copy(update={"metrics": last_values(metrics)})
+    (target / "README.md").write_text(model_card(complete), "utf-8")
+    seal(target, complete)

@@ -18,23 +18,24 @@ from ftsdk.workers.status import observe
 class WorkerBackend(Backend):
     """Runs each job in a process of its own; jobs that want the same device queue for it, whatever their backend.
 
-    A backend of this kind has a module that does a job, by way of :func:`ftsdk.workers.worker.main`.
+    A backend of this kind has a module that runs a job, by way of :func:`ftsdk.workers.worker.main`.
     """
 
-    pause = 0.1  # a look costs no more than reading a folder
+    pause = 0.1  # a status costs no more than reading a folder
     worker: ClassVar[str]
-    """The module that does a job."""
+    """The module that runs a job, as ``python -m`` takes it. Jobs resume with the module of the installed version."""
 
     @property
     def command(self) -> Sequence[str]:
-        """What starts a worker; ``-P``, so that no file of the working folder is taken for a library."""
+        """The command that starts a worker."""
+        # -P: without it, Python would import modules from the folder that the user happens to be in.
         return (sys.executable, "-P", "-m", self.worker)
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:  # noqa: ARG002 - the folder records everything
         """Create the job's folder and start its worker."""
         if problems := self.check():
-            what = "; ".join(f"{problem.where} {problem.what}" for problem in problems)
-            raise RejectedError(f"{self.name} jobs cannot run here: {what}", hint=problems[0].fix)
+            problem_list = "; ".join(f"{problem.where} {problem.what}" for problem in problems)
+            raise RejectedError(f"{self.name} jobs cannot run here: {problem_list}", hint=problems[0].fix)
         check_trainable(plan.spec.model)
         return driver.submit(plan, token, self.command)
 
@@ -51,7 +52,7 @@ class WorkerBackend(Backend):
         return read_events(driver.job_folder(self.name, native_id).events, after)
 
     def cancel(self, native_id: str) -> None:
-        """Let the worker finish its step and save; asked again, kill it."""
+        """Let the worker finish its step and save; called again, kill it."""
         driver.cancel(driver.job_folder(self.name, native_id))
 
     def resume(self, native_id: str) -> None:

@@ -1,11 +1,9 @@
 """One queue for each device: first come, first served, kept by the kernel, so that no crash can jam it.
 
-Each job takes the next ticket ``n`` and locks byte ``n`` of the device's queue file until its process ends. It is its
-turn when nobody holds an earlier byte, and that is what it waits for: a lock on all bytes before its own. The kernel
-drops the locks of a process that ends, however it ends, and wakes the next; nothing is polled and nothing is cleaned
-up. A job only ever waits for earlier tickets, so no two can wait for each other.
-
-POSIX drops a process's locks when it closes *any* descriptor of the file: it is opened once, and never closed.
+Each job takes the next ticket ``n`` and locks byte ``n`` of the device's queue file until its process ends. Its turn
+has come when no other process holds an earlier byte, so it waits for a lock on all bytes before its own. The kernel
+drops the locks of a process that ends, however it ends, and wakes the next one; nothing is polled or cleaned up. A job
+only ever waits for earlier tickets, so no two can wait for each other.
 """
 
 import fcntl
@@ -28,7 +26,7 @@ class Ticket(NamedTuple):
 
 
 def take_ticket(device: str) -> Ticket:
-    """Stand at the end of a device's queue.
+    """Take the last place in a device's queue.
 
     Raises:
         ConfigError: The state folder cannot be used.
@@ -36,17 +34,21 @@ def take_ticket(device: str) -> Ticket:
     """
     folder = home() / "devices"
     folder.mkdir(mode=0o700, exist_ok=True)
+    # Opened once and never closed: POSIX drops all locks of a process when it closes any descriptor of the file.
     file = os.open(folder / f"{device}.queue", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.lockf(file, fcntl.LOCK_EX, 1, _COUNTER_BYTE)
-    number = _first_free(file, _next_number(file))
+    # The byte is locked before the counter moves on and others may take a ticket. If the process dies between the two,
+    # the next job finds the number free again.
+    number = _lock_first_free(file, _next_number(file))
     os.pwrite(file, f"{number + 1:0{_DIGITS}}".encode(), 0)
     fcntl.lockf(file, fcntl.LOCK_UN, 1, _COUNTER_BYTE)
     return Ticket(file, number)
 
 
 def wait_for_turn(ticket: Ticket) -> None:
-    """Wait until everybody before us has ended. The device is ours from then on, until this process ends."""
+    """Wait until all earlier jobs have ended. From then on this process has the device, until it ends."""
     if ticket.number > 0:  # to lockf, a length of 0 means all bytes
+        # shared is enough: jobs that have not ended hold their own bytes exclusively
         fcntl.lockf(ticket.file, fcntl.LOCK_SH, ticket.number, 0)
 
 
@@ -55,8 +57,9 @@ def _next_number(file: int) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _first_free(file: int, number: int) -> int:
-    """Lock the first free byte from ``number`` on: later than that only if the counter was lost in a power cut."""
+def _lock_first_free(file: int, number: int) -> int:
+    """Lock the first free byte from ``number`` on, and return its number."""
+    # A number behind the counter is held only where the counter was set back: after a power cut, or by hand.
     while True:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)

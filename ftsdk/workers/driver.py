@@ -15,7 +15,7 @@ from ftsdk.errors import JobNotFound, JobNotReady, RejectedError
 from ftsdk.files import sync_folder, write_json
 from ftsdk.job_folder import JobFolder, jobs_root
 from ftsdk.job_types import JobState, job_id
-from ftsdk.workers.attempt import gone, latest_attempt, launching
+from ftsdk.workers.attempt import hold_launch_lock, latest_attempt, wait_until_ended
 from ftsdk.workers.environment import worker_environment
 from ftsdk.workers.outcome import outcome_of
 from ftsdk.workers.process import signal_process, start_detached, stop_group
@@ -40,72 +40,74 @@ def job_folder(backend: str, native_id: str) -> JobFolder:
 def find(token: str, plan: Plan) -> str | None:
     """The id of the job with this token, if its worker was ever started."""
     for folder in _candidates(token, plan):
-        if _holds(folder, token) and has_started(folder):
+        if _has_token(folder, token) and has_started(folder):
             return folder.path.name
     return None
 
 
 def submit(plan: Plan, token: str, worker: Sequence[str]) -> str:
-    """Create the job's folder in one step, and start its worker; go on from wherever an earlier call broke off.
+    """Create the job's folder in one step, and start its worker; continue where an earlier call broke off.
 
     Args:
-        plan: What is to be done.
-        token: The job's own.
-        worker: The program that does it; it is given the folder, and the descriptor of the launch lock.
+        plan: The job's plan.
+        token: The job's own token.
+        worker: The command that runs it; the folder and the descriptor of the launch lock are added.
 
     Raises:
         OSError: The worker cannot be started.
-        RejectedError: The disk is full, or somebody else's folder has the job's name.
+        RejectedError: The disk is full, or a folder that is not this job has its name.
     """
-    with _or_rejected():
-        aside = JobFolder(Path(tempfile.mkdtemp(prefix=".new-", dir=jobs_root())))
+    with _reject_on_os_error():
+        # Under a name that no job has, so that a crash while it is written leaves no half-written job.
+        partial = JobFolder(Path(tempfile.mkdtemp(prefix=".new-", dir=jobs_root())))
     try:
         for folder in _candidates(token, plan):
-            with _or_rejected():
-                _write(aside, plan, token, folder.path.name)
-            with launching(aside) as launch:  # held while the folder takes its name, so that it never looks abandoned
-                if _rename(aside, folder):
+            with _reject_on_os_error():
+                _write(partial, plan, token, folder.path.name)
+            with hold_launch_lock(partial) as launch:  # before the rename, so that the job never looks abandoned
+                if _rename(partial, folder):
                     _start(folder, plan, launch, worker)
                     return folder.path.name
-            if _holds(folder, token):
+            if _has_token(folder, token):
+                # an earlier call created it, and may have died before it started a worker
                 _start_if_never_started(folder, plan, worker)
                 return folder.path.name
-        raise RejectedError(f"{folder.path} is in the way, and holds no job of ours", hint="move it elsewhere")
+        raise RejectedError(f"{folder.path} exists, and holds another job or none", hint="move it elsewhere")
     finally:
-        shutil.rmtree(aside.path, ignore_errors=True)
+        shutil.rmtree(partial.path, ignore_errors=True)
 
 
 def cancel(folder: JobFolder) -> None:
-    """Ask the job to save and stop; the second time, kill it. Without effect on a job that is done.
-
-    The request is written before anybody is told, and the worker looks for it after it has signed: whichever comes
-    first, the other sees it.
-    """
+    """Ask the job to save and stop; the second time, kill it. Without effect on a job that is done."""
+    # The request is written before the worker is looked up, and a worker checks for it after it has recorded itself:
+    # whichever comes first, the other sees it. In the other order a worker that starts just now would miss both.
     if observe(folder).state.done:
         return
-    again = folder.cancel_request.exists()
+    repeated = folder.cancel_request.exists()
     folder.cancel_request.touch(mode=0o600)
     attempt = latest_attempt(folder)
     if attempt is None:
         return
-    if again:
+    if repeated:
+        # the whole group: an engine's children would otherwise go on and hold the device
         stop_group(attempt.identity, grace_seconds=0)
     else:
+        # the worker alone: it passes the request on when a checkpoint can be saved
         signal_process(attempt.identity, signal.SIGTERM)
 
 
 def resume(folder: JobFolder, worker: Sequence[str]) -> None:
-    """Start another worker, which goes on from the last good checkpoint.
+    """Start another worker, which continues from the last good checkpoint.
 
     Raises:
-        JobNotReady: The job is not done, or has succeeded, or its last worker will not go.
+        JobNotReady: The job is not done, or has succeeded, or its last worker does not end.
     """
-    with launching(folder) as launch:
+    with hold_launch_lock(folder) as launch:
         status = observe(folder, launching=False)
         if not status.state.done or status.state is JobState.SUCCEEDED:
             raise JobNotReady(f"{folder.ref} is {status.state.value}: there is nothing to resume")
         attempt = latest_attempt(folder)
-        if attempt and not gone(attempt):
+        if attempt and not wait_until_ended(attempt):
             raise JobNotReady(f"the last worker of {folder.ref} is still ending", hint="try again")
         if folder.exit.exists():
             folder.exit.replace(folder.past_exit(attempt.number if attempt else 0))
@@ -117,7 +119,7 @@ def _candidates(token: str, plan: Plan) -> list[JobFolder]:
     return [JobFolder(jobs_root() / job_id(plan.spec.method.type, token, length)) for length in _ID_LENGTHS]
 
 
-def _holds(folder: JobFolder, token: str) -> bool:
+def _has_token(folder: JobFolder, token: str) -> bool:
     return folder.job.is_file() and json.loads(folder.job.read_text(encoding="utf-8"))["token"] == token
 
 
@@ -128,29 +130,31 @@ def _write(folder: JobFolder, plan: Plan, token: str, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _or_rejected() -> Iterator[None]:
-    """Nothing has been created yet, so an error of the system leaves no doubt."""
+def _reject_on_os_error() -> Iterator[None]:
+    """Turn an error of the system into a rejection."""
+    # Only around steps before the folder has its name: there nothing has been created, so the caller may try again.
     try:
         yield
     except OSError as error:
-        why = outcome_of(error)
-        raise RejectedError(why.message, reason=str(why.reason), hint=why.hint) from error
+        outcome = outcome_of(error)
+        raise RejectedError(outcome.message, reason=str(outcome.reason), hint=outcome.hint) from error
 
 
-def _rename(aside: JobFolder, folder: JobFolder) -> bool:
-    """Whether the name was free: no folder that holds anything is ever replaced."""
+def _rename(partial: JobFolder, folder: JobFolder) -> bool:
+    """Give a folder its name; False where the name is taken."""
+    # rename() replaces an empty folder and fails on any other, so two calls at once cannot both succeed.
     try:
-        aside.path.rename(folder.path)
+        partial.path.rename(folder.path)
     except OSError:
         if folder.path.exists():
             return False
         raise
-    sync_folder(folder.path.parent)
+    sync_folder(folder.path.parent)  # else a power cut could undo the rename of a job that is running
     return True
 
 
 def _start_if_never_started(folder: JobFolder, plan: Plan, worker: Sequence[str]) -> None:
-    with launching(folder) as launch:
+    with hold_launch_lock(folder) as launch:
         if not folder.log.exists():
             _start(folder, plan, launch, worker)
 

@@ -1,4 +1,4 @@
-"""The environment that a worker is given: an allow-list, so that no key leaks into a process without need of it."""
+"""The environment variables of a worker: an allow-list, so that no key reaches a process that does not need it."""
 
 import os
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ftsdk.home import ENGINES, VARIABLE, engines, home
 
+# An allow-list, because nobody can list the secrets: keys of clouds and services have any name, and an engine runs the
+# code of hundreds of packages.
 _NAMES = frozenset(
     {
         "HOME",
@@ -34,31 +36,33 @@ _TRACKERS = {
     "trackio": ("TRACKIO_",),
     "wandb": ("WANDB_",),
 }
-_OURS = ("PYTHON", "VIRTUAL_ENV", "FTSDK_")
+_NOT_FOR_ENGINES = ("PYTHON", "VIRTUAL_ENV", "FTSDK_")
 _NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 
 
 def runner_environment(python: Path, report_to: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of an engine in a Python of its own: nothing of ours leads it back to our packages.
+    """The environment of an engine in its own Python.
 
     Args:
         python: The engine's interpreter; the programs beside it are found first.
         report_to: Experiment trackers whose keys the engine may have.
-        settings: Variables that the engine heeds.
+        settings: Variables for the engine itself.
     """
-    ours = {name: value for name, value in worker_environment(report_to).items() if not name.startswith(_OURS)}
-    beside_us = Path(sys.executable).parent
-    others = [place for place in ours.get("PATH", os.defpath).split(os.pathsep) if Path(place) != beside_us]
-    return {**ours, "PATH": os.pathsep.join([str(python.parent), *others]), **settings}
+    # PYTHONPATH, VIRTUAL_ENV and our programs on PATH would make it import our packages, in versions that it excludes.
+    variables = worker_environment(report_to)
+    allowed = {name: value for name, value in variables.items() if not name.startswith(_NOT_FOR_ENGINES)}
+    our_programs = Path(sys.executable).parent
+    folders = [folder for folder in allowed.get("PATH", os.defpath).split(os.pathsep) if Path(folder) != our_programs]
+    return {**allowed, "PATH": os.pathsep.join([str(python.parent), *folders]), **settings}
 
 
 def worker_environment(report_to: Iterable[str] = ()) -> dict[str, str]:
-    """The part of our environment that a worker needs: paths, hardware, the Hub, and the trackers that were asked for.
+    """The part of our environment that a worker needs: paths, hardware, the Hub, and the trackers that the spec names.
 
     Args:
         report_to: Experiment trackers whose keys the worker may have.
     """
     prefixes = _PREFIXES + tuple(prefix for tracker in report_to for prefix in _TRACKERS[tracker])
     allowed = {name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(prefixes)}
-    chosen = {ENGINES: str(engines())} if ENGINES in os.environ else {}
-    return {**allowed, VARIABLE: str(home()), **chosen, **_NO_TELEMETRY}
+    engines_folder = {ENGINES: str(engines())} if ENGINES in os.environ else {}
+    return {**allowed, VARIABLE: str(home()), **engines_folder, **_NO_TELEMETRY}

@@ -1,6 +1,6 @@
-"""What a worker tells the world: events, one line each, and a heartbeat.
+"""What a worker reports: events, one line each, and a heartbeat.
 
-Everything goes to files of the job's folder; whoever wants to know reads them, in his own time.
+Both are files of the job's folder, so that any process can read them at any time, also after the worker has ended.
 """
 
 import json
@@ -22,32 +22,35 @@ from ftsdk.spec import Section
 BEAT_SECONDS = 10.0
 """The longest time between two heartbeats."""
 _REST_SECONDS = 1.0
-"""The shortest time between two heartbeats, so that a fast engine does not wear out the disk."""
+"""The shortest time between two heartbeats: a fast engine would otherwise write many times a second."""
 _LEAST_PATIENCE = 600.0
-"""Seconds without progress that nobody need worry about."""
+"""Seconds without progress that are never a reason to warn: loading a large model can take as long."""
 
 
 class Heartbeat(Section):
     """One sign of life. Its two times are of the machine's monotonic clock, which all processes share."""
+
+    # Monotonic, because the wall clock jumps when it is set or the machine sleeps; every such jump would look like a
+    # worker that hangs.
 
     counter: int = 0
     """One more with each beat."""
     beat: float = 0.0
     """When the worker last gave a sign of life, in seconds."""
     progressed: float = 0.0
-    """When the work last went forward, in seconds."""
+    """When the work last made progress, in seconds."""
     patience: float = _LEAST_PATIENCE
     """Seconds without progress after which something is likely wrong: ten times the slowest step so far."""
     state: JobState = JobState.QUEUED
-    """Queued or running; at the end, how it ended."""
+    """Queued or running; at the end, the final state."""
     stage: str = ""
-    """What is being done now."""
+    """The current activity."""
     step: int | None = None
     """Optimizer steps done."""
     total_steps: int | None = None
     """Optimizer steps in all."""
     eta_seconds: float | None = None
-    """Seconds until the end, at the present pace."""
+    """Seconds until the end, at the present rate."""
     metrics: Mapping[str, float] = {}
     """The last value of each metric."""
 
@@ -55,8 +58,8 @@ class Heartbeat(Section):
 class EventWriter:
     """Writes the events and the heartbeat of one attempt. Only the worker that holds the run lock may have one.
 
-    Each event is written through at once; a failure to write it (a full disk) is raised. The heartbeat is written by a
-    thread of its own, so that the disk never holds up the training.
+    Each event is written at once; a failure to write it (a full disk) is raised. A thread of its own writes the
+    heartbeat, so that a slow disk does not delay the training.
     """
 
     def __init__(self, folder: JobFolder) -> None:
@@ -66,6 +69,7 @@ class EventWriter:
         self._now = Heartbeat(progressed=time.monotonic())
         self._not_finite: set[str] = set()
         self._lock = threading.Lock()
+        # Two locks: a beat writes a file and may take seconds; events and progress must not wait for it.
         self._beating = threading.Lock()
         self._changed = threading.Event()
         self._closed = threading.Event()
@@ -74,58 +78,59 @@ class EventWriter:
 
     @property
     def now(self) -> Heartbeat:
-        """What has been told so far."""
+        """The last heartbeat."""
         return self._now
 
     def state(self, state: JobState, message: str = "") -> None:
-        """The job has come into a new state."""
+        """Report a new state of the job."""
         self._append("state", state=state.value, message=_clean(message))
-        self._tell(state=state, progressed=time.monotonic())
+        self._update(state=state, progressed=time.monotonic())
         self._beat()
 
     def stage(self, text: str) -> None:
-        """What is being done now, in a word or two (``loading the model``)."""
-        self._tell(stage=_clean(text), progressed=time.monotonic())
+        """Report the current activity, in a word or two (``loading the model``)."""
+        self._update(stage=_clean(text), progressed=time.monotonic())
 
     def progress(self, step: int, total_steps: int, eta_seconds: float | None = None) -> None:
-        """One more optimizer step is done."""
+        """Report that one more optimizer step is done."""
         now = time.monotonic()
-        self._tell(
+        self._update(
             step=int(step),
             total_steps=int(total_steps),
             eta_seconds=float(eta_seconds) if eta_seconds is not None and math.isfinite(eta_seconds) else None,
+            # From the slowest step so far, because a step takes milliseconds on one machine and an hour on another.
             patience=max(self._now.patience, 10 * (now - self._now.progressed)),
             progressed=now,
         )
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Values by their Transformers names. One that is not finite is left out, with one warning for each name."""
+        """Report metrics by their Transformers names. Values that are not finite are left out, with a warning."""
         numbers = {name: float(value) for name, value in values.items()}
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         self._append("metrics", step=int(step), metrics=finite)
-        self._tell(metrics={**self._now.metrics, **finite})
+        self._update(metrics={**self._now.metrics, **finite})
         for name in sorted(numbers.keys() - finite.keys() - self._not_finite):
             self._not_finite.add(name)
             self.warning(f"{name} is {numbers[name]} at step {step}; values that are not finite are left out")
 
     def log(self, message: str) -> None:
-        """A line worth keeping."""
+        """Report a line of the log."""
         self._append("log", message=_clean(message))
 
     def warning(self, message: str) -> None:
-        """Something that the user should know."""
+        """Report a warning for the user."""
         self._append("warning", message=_clean(message))
 
     def checkpoint(self, step: int, name: str) -> None:
-        """A checkpoint has been sealed."""
+        """Report a sealed checkpoint."""
         self._append("checkpoint", step=int(step), message=_clean(name))
 
     def sample(self, step: int, message: str) -> None:
-        """Something that the model wrote."""
+        """Report a text that the model generated."""
         self._append("sample", step=int(step), message=_clean(message))
 
     def close(self) -> None:
-        """The last beat."""
+        """Write the last heartbeat, and end."""
         self._closed.set()
         self._changed.set()
         self._beat()
@@ -134,16 +139,16 @@ class EventWriter:
     def _append(self, kind: str, **fields: Any) -> None:
         line = json.dumps({"time": time.time(), "kind": kind, **fields}, allow_nan=False) + "\n"
         with self._lock:
-            _write_whole(self._events, line.encode("ascii"))
+            _write_all_or_nothing(self._events, line.encode("ascii"))
 
-    def _tell(self, **changes: Any) -> None:
+    def _update(self, **changes: Any) -> None:
         with self._lock:
             self._now = self._now.model_copy(update=changes)
         self._changed.set()
 
     def _beat(self) -> None:
         with self._beating:
-            self._tell(counter=self._now.counter + 1, beat=time.monotonic())
+            self._update(counter=self._now.counter + 1, beat=time.monotonic())
             self._changed.clear()
             write_atomic(self._heartbeat, self._now.model_dump_json(exclude_none=True) + "\n")
 
@@ -152,28 +157,29 @@ class EventWriter:
             self._changed.wait(BEAT_SECONDS - _REST_SECONDS)
             try:
                 self._beat()
-            except OSError:  # a full disk: the next event raises it where it can be handled, and the beat grows old
+            except OSError:  # a full disk: the next event raises it where it can be handled
                 continue
 
 
 def read_events(path: Path, after: str | None = None) -> Iterator[Event]:
-    """The events of a file behind a cursor, which is the number of bytes before them.
+    """The events of a file after a cursor, which is the number of bytes before them.
 
-    A last line that is not whole yet is left for later; a broken line gives a warning in its place.
+    A last line that is not complete yet is left for the next call; a damaged line gives a warning in its place.
 
     Raises:
-        InputError: The cursor is none of ours.
+        InputError: The cursor is not one of this file.
     """
     if after and not after.isdecimal():
-        raise _no_cursor(after)
+        raise _wrong_cursor(after)
     end = int(after or 0)
     if not path.exists():
         return
     with path.open("rb") as file:
         if end:
             file.seek(end - 1)
+            # A cursor stands behind the end of a line; beyond the file's end where a power cut has lost the last lines.
             if file.read(1) not in (b"\n", b""):
-                raise _no_cursor(end)
+                raise _wrong_cursor(end)
         for line in file:
             if not line.endswith(b"\n"):
                 return
@@ -181,8 +187,8 @@ def read_events(path: Path, after: str | None = None) -> Iterator[Event]:
             yield _event(line, str(end))
 
 
-def _no_cursor(given: object) -> InputError:
-    return InputError(f"{given!r} is no cursor of this job's events", hint="give the cursor of an event you were sent")
+def _wrong_cursor(cursor: object) -> InputError:
+    return InputError(f"{cursor!r} is no cursor of this job's events", hint="give the cursor of an event of this job")
 
 
 def _event(line: bytes, cursor: str) -> Event:
@@ -193,12 +199,12 @@ def _event(line: bytes, cursor: str) -> Event:
 
 
 def _clean(text: str) -> str:
-    """Without secrets, and without what UTF-8 cannot hold."""
+    """A text without secrets, and without characters that UTF-8 cannot encode."""
     return redact(text).encode("utf-8", "replace").decode("utf-8")
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut off the half line that a killed writer left, so that the next event starts on a line of its own."""
+    """Cut off the incomplete line that a killed writer left, so that the next event starts on a line of its own."""
     if not path.exists():
         return
     with path.open("r+b") as file:
@@ -206,13 +212,14 @@ def _drop_torn_line(path: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def _write_whole(descriptor: int, data: bytes) -> None:
+def _write_all_or_nothing(descriptor: int, data: bytes) -> None:
     """Append all bytes or none."""
+    # A full disk writes a part and fails on the rest; that part would spoil the next event, which may fit again.
     size = os.fstat(descriptor).st_size
-    left = memoryview(data)
+    rest = memoryview(data)
     try:
-        while left:
-            left = left[os.write(descriptor, left) :]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
     except OSError:
         os.ftruncate(descriptor, size)
         raise

@@ -1,4 +1,4 @@
-"""What this machine can train on, found out without importing torch."""
+"""The devices of this machine, without importing torch."""
 
 import csv
 import os
@@ -19,12 +19,12 @@ MIB = 2**20
 
 
 class Machine(NamedTuple):
-    """The one device that a job runs on."""
+    """The device that a job runs on."""
 
     device: str
     """``cpu``, or ``cuda-0`` with the number that nvidia-smi shows."""
     name: str
-    """What its maker calls it."""
+    """The product's name."""
     memory: int
     """Bytes in all: of the card, or the main memory that this process may use."""
     visible: str
@@ -36,25 +36,26 @@ class Machine(NamedTuple):
         return self.device != "cpu"
 
 
-def device(wanted: str | None = None) -> Machine:
+def device(name: str | None = None) -> Machine:
     """The device of this name, or else the first NVIDIA card that ``CUDA_VISIBLE_DEVICES`` lets us see, or the CPU.
 
     Raises:
         ConfigError: There is no such device.
     """
-    if wanted == "cpu":
+    if name == "cpu":
         return _cpu()
-    found = [card for card in _cards() if wanted in (None, card.device)]
-    if wanted is None:
-        return found[0] if found else _cpu()
-    if not found:
+    matches = [card for card in _cards() if name in (None, card.device)]
+    if name is None:
+        return matches[0] if matches else _cpu()
+    if not matches:
         raise ConfigError(
-            f"there is no device {wanted!r} on this machine", hint="nvidia-smi lists the cards; cpu is always there"
+            f"there is no device {name!r} on this machine", hint="nvidia-smi lists the cards; cpu is always there"
         )
-    return found[0]
+    return matches[0]
 
 
 def _cpu() -> Machine:
+    # In a container, the control group's limit is what the kernel kills for, not the memory of the machine.
     limits = [int(text) for path in _MEMORY_LIMITS if (text := _read(path)).isdecimal()]
     return Machine("cpu", "CPU", min([psutil.virtual_memory().total, *limits]), visible="")
 
@@ -67,25 +68,26 @@ def _read(path: Path) -> str:
 
 
 def _cards() -> list[Machine]:
-    """The cards that a process of ours sees, in its order."""
+    """The cards that a process sees, in the order that CUDA numbers them."""
     rows = list(csv.reader(_nvidia_smi().splitlines(), skipinitialspace=True))
     by_name = {
         key: Machine(f"cuda-{index}", name, _bytes(memory), visible=index)
         for index, uuid, name, memory in (row for row in rows if len(row) == 4)
         for key in (index, uuid)
     }
-    words = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if words is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         return list(dict.fromkeys(by_name.values()))
-    return [card for word in words.split(",") if (card := _card(word.strip(), by_name))]
+    return [card for entry in visible.split(",") if (card := _card(entry.strip(), by_name))]
 
 
-def _card(word: str, by_name: Mapping[str, Machine]) -> Machine | None:
-    """The card that CUDA means by a word: a number, the beginning of its long name, or a slice of a card (MIG)."""
-    if word.startswith("MIG-") and by_name:
-        whole = next(iter(by_name.values()))
-        return Machine(f"cuda-{word}", f"a slice of {whole.name}", whole.memory, visible=word)
-    matches = (card for key, card in by_name.items() if word == key or (word[:4] == "GPU-" and key.startswith(word)))
+def _card(entry: str, by_name: Mapping[str, Machine]) -> Machine | None:
+    """The card of an entry: a number, the beginning of its unique name, or a slice of a card (MIG)."""
+    if entry.startswith("MIG-") and by_name:
+        # nvidia-smi's query names no slices, so the card's own name and size stand for them
+        card = next(iter(by_name.values()))
+        return Machine(f"cuda-{entry}", f"a slice of {card.name}", card.memory, visible=entry)
+    matches = (card for key, card in by_name.items() if entry == key or (entry[:4] == "GPU-" and key.startswith(entry)))
     return next(matches, None)
 
 
@@ -102,5 +104,5 @@ def _nvidia_smi() -> str:
 
 
 def _bytes(mebibytes: str) -> int:
-    """Cards that share the main memory show no amount of their own."""
+    """A card's memory; that of the machine for cards that share it, of which nvidia-smi gives no number."""
     return int(mebibytes) * MIB if mebibytes.isdecimal() else psutil.virtual_memory().total

@@ -1,4 +1,4 @@
-"""Read what trainers print: the values that Transformers' Trainer shows, and tqdm's progress bar."""
+"""Parse what trainers print: the metrics of Transformers' Trainer, and tqdm's progress bar."""
 
 import ast
 import json
@@ -8,8 +8,8 @@ from typing import NamedTuple
 _BAR = re.compile(r"(\d{1,9})/(\d{1,9}) \[(?:[\d:]+)<([\d:?]+)")
 _BRACES = re.compile(r"\{[^{}]{2,2000}\}")
 _PAIR = re.compile(r"['\"]([\w/.-]{1,60})['\"]: ['\"]?(-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf|nan))['\"]?", re.IGNORECASE)
-_SHOWN = frozenset({"loss", "train_loss", "eval_loss", "learning_rate", "grad_norm", "epoch"})
-"""Of a set of values, one of these must be there: else it is something else in braces."""
+_TRAINER_METRICS = frozenset({"loss", "train_loss", "eval_loss", "learning_rate", "grad_norm", "epoch"})
+"""One of these must be among the values in braces; other lines have braces, too."""
 
 
 class ProgressBar(NamedTuple):
@@ -17,30 +17,29 @@ class ProgressBar(NamedTuple):
 
     step: int
     total: int
-    left: float | None
-    """Seconds."""
+    seconds_left: float | None
 
 
 def parse_progress_bar(line: str) -> ProgressBar | None:
     """The progress bar in a line."""
-    found = _BAR.search(line)
-    return ProgressBar(int(found[1]), int(found[2]), _seconds(found[3])) if found else None
+    match = _BAR.search(line)
+    return ProgressBar(int(match[1]), int(match[2]), _seconds(match[3])) if match else None
 
 
 def parse_metrics(line: str) -> dict[str, float]:
-    """The values in a line such as ``{'loss': 1.2, 'learning_rate': 2e-4}``; finite ones, by plain names.
-
-    Only braces that hold a value which Trainer shows: other lines have braces, too.
-    """
+    """The finite values in a line such as ``{'loss': 1.2, 'learning_rate': 2e-4}``, by plain names."""
     braces = _BRACES.search(line)
-    found = _literal(braces[0]) if braces else {}
-    return {_plain(name): value for name, value in found.items() if _finite(value)} if _SHOWN & found.keys() else {}
+    values = _parse_braces(braces[0]) if braces else {}
+    if not _TRAINER_METRICS & values.keys():
+        return {}
+    return {_plain(name): value for name, value in values.items() if _finite(value)}
 
 
-def _literal(text: str) -> dict[str, float]:
-    for read in (json.loads, ast.literal_eval):
+def _parse_braces(text: str) -> dict[str, float]:
+    # Transformers prints a dict of Python, and from version 5 on may print JSON.
+    for parse in (json.loads, ast.literal_eval):
         try:
-            values = read(text)
+            values = parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
         if isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""What a job has measured, read from its events."""
+"""The metrics of a job, from its events."""
 
 import json
 
@@ -10,12 +10,12 @@ Metrics = dict[int, dict[str, float]]
 
 
 def metrics_by_step(folder: JobFolder) -> Metrics:
-    """Every metric of the job; where a resumed attempt did a step again, the later value."""
-    found: Metrics = {}
+    """Every metric of the job; where a resumed attempt repeated a step, the later value."""
+    metrics: Metrics = {}
     for event in read_events(folder.events):
         if event.kind == "metrics" and event.step is not None:
-            found.setdefault(event.step, {}).update(event.metrics)
-    return found
+            metrics.setdefault(event.step, {}).update(event.metrics)
+    return metrics
 
 
 def last_values(metrics: Metrics) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Settings of every backend whose jobs run on this machine."""
+"""Options of every backend whose jobs run on this machine."""
 
 from typing import Annotated
 
@@ -13,4 +13,4 @@ class WorkerOptions(Options):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda-\d{1,3})$")] | None = None
     """``cpu``, or ``cuda-0`` with the number that nvidia-smi shows. None: the first card, or else the CPU."""
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
-    """Time that a job has to save a checkpoint once it is asked to stop, before it is killed."""
+    """Seconds that a job has to save a checkpoint once it is asked to stop, before it is killed."""

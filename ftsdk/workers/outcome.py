@@ -1,4 +1,4 @@
-"""How a job ends: the signals that the engine raises, and the one table from an exception to an outcome."""
+"""How a job ends: the exceptions that an engine raises, and the table from an exception to an outcome."""
 
 import errno
 import traceback
@@ -14,16 +14,16 @@ _LONGEST = 2000  # characters of a message; a library's error can hold a whole t
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DISK_FULL_WORDS = ("inline_container.cc", "PytorchStreamWriter failed", "No space left on device", "os error 28")
-"""How libraries written in C++ and Rust tell of a full disk."""
+"""How libraries written in C++ and Rust report a full disk: as errors of their own, without an errno."""
 
 _REASONS = ((DataError, Reason.DATA_ERROR), (AuthError, Reason.AUTH), (UnreachableError, Reason.PROVIDER_ERROR))
-"""Of our own errors that do not name their reason."""
+"""For errors of ours that have no reason."""
 
 StopReason = Literal["cancel", "timeout"]
 
 
 class WorkerError(Exception):
-    """The engine knows why the job cannot go on.
+    """The job cannot go on, for a reason that is known.
 
     Args:
         reason: The reason, from the closed list.
@@ -47,7 +47,7 @@ class Stopped(Exception):
 
 
 class Outcome(Section):
-    """How an attempt ended: what ``exit.json`` holds."""
+    """How an attempt ended: the content of ``exit.json``."""
 
     state: JobState
     """Succeeded, failed or cancelled."""
@@ -60,7 +60,7 @@ class Outcome(Section):
     step: int | None = None
     """Optimizer steps done."""
     peak_memory: int | None = None
-    """Most bytes of main memory that the worker held."""
+    """The largest amount of main memory that the worker used, in bytes."""
 
 
 SUCCEEDED = Outcome(state=JobState.SUCCEEDED)
@@ -79,12 +79,12 @@ def failed(reason: Reason, message: str, hint: str = "") -> Outcome:
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """The outcome that an exception stands for: the first line of the table that fits."""
+    """The outcome of an exception: the first row of the table that matches."""
     return next(make(error) for kind, make in _TABLE if _is(error, kind))
 
 
 def _is(error: BaseException, kind: type[BaseException] | str) -> bool:
-    """Foreign classes are known by name: nothing heavy is imported to recognise them."""
+    # By name, because to import the class would import torch or the Hub's client, only to compare with it.
     if isinstance(kind, str):
         return any(ancestor.__name__ == kind for ancestor in type(error).__mro__)
     return isinstance(error, kind)
@@ -97,8 +97,9 @@ def _of_os_error(error: OSError) -> Outcome:
 
 
 def _of_ftsdk_error(error: FtsdkError) -> Outcome:
-    named = getattr(error, "reason", None) or next((r for kind, r in _REASONS if isinstance(error, kind)), None)
-    reason = Reason(named) if named in set(Reason) else Reason.ENGINE_ERROR
+    given_reason = getattr(error, "reason", None)
+    name = given_reason or next((reason for kind, reason in _REASONS if isinstance(error, kind)), None)
+    reason = Reason(name) if name in set(Reason) else Reason.ENGINE_ERROR
     return failed(reason, "\n".join([error.message, *map(str, error.problems)]), error.hint)
 
 
@@ -113,13 +114,13 @@ def _as(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:
     return lambda error: failed(reason, str(error) or type(error).__name__, hint)
 
 
-_SMALLER = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
+_SAVE_MEMORY = "lower training.max_length, or set compute.quantization or compute.gradient_checkpointing"
 _TABLE: tuple[tuple[type[BaseException] | str, Callable[..., Outcome]], ...] = (
     (WorkerError, lambda error: failed(error.reason, error.message, error.hint)),
     (Stopped, lambda error: stopped(error.reason)),
     (FtsdkError, _of_ftsdk_error),
-    (MemoryError, _as(Reason.OOM, _SMALLER)),
-    ("OutOfMemoryError", _as(Reason.OOM, _SMALLER)),
+    (MemoryError, _as(Reason.OOM, _SAVE_MEMORY)),
+    ("OutOfMemoryError", _as(Reason.OOM, _SAVE_MEMORY)),
     ("GatedRepoError", _as(Reason.GATED_MODEL, "ask for access on the model's page, and set HF_TOKEN")),
     (OSError, _of_os_error),
     (BaseException, _of_unknown),
@@ -127,7 +128,7 @@ _TABLE: tuple[tuple[type[BaseException] | str, Callable[..., Outcome]], ...] = (
 
 
 def _tidy(text: str) -> str:
-    """Without secrets, without what UTF-8 cannot hold, and cut in the middle where it is too long."""
+    """A text without secrets and characters that UTF-8 cannot encode, cut in the middle where it is too long."""
     text = redact(text).encode("utf-8", "replace").decode("utf-8")
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"

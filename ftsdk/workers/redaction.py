@@ -1,4 +1,4 @@
-"""Keep secrets out of what a worker and its libraries print."""
+"""Mask secrets in the output of a worker and its libraries."""
 
 import io
 import sys
@@ -7,14 +7,14 @@ from ftsdk.redact import redact
 
 
 class RedactedStream(io.TextIOWrapper):
-    """Text on its way to a file descriptor, with secrets masked."""
+    """A text stream to a file descriptor, with secrets masked."""
 
     def __init__(self, descriptor: int) -> None:
         file = io.FileIO(descriptor, "w", closefd=False)
         super().__init__(io.BufferedWriter(file), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def write(self, text: str) -> int:
-        """Add text; gives its length, as it was."""
+        """Write text; returns the length of the original."""
         super().write(redact(text))
         return len(text)
 

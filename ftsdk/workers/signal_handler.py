@@ -1,4 +1,4 @@
-"""Hear the wish that a job should end, also while the main thread computes or waits."""
+"""Receive requests that a job should end, also while the main thread computes or waits."""
 
 import os
 import signal
@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from ftsdk.workers.outcome import StopReason
 
-_WHY: dict[int, StopReason] = {signal.SIGTERM: "cancel", signal.SIGINT: "cancel", 0: "timeout"}
+_TIMEOUT = 0  # on the socket, in the place of a signal's number
+_REASONS: dict[int, StopReason] = {signal.SIGTERM: "cancel", signal.SIGINT: "cancel", _TIMEOUT: "timeout"}
 
 
 class Stop:
-    """Whether the job was asked to end, and why. The engine looks at it between two steps."""
+    """Whether the job was asked to end, and why. The engine checks it between two steps."""
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
@@ -24,72 +25,73 @@ class Stop:
 
 
 class SignalHandler:
-    """Turns SIGTERM and the deadline into a wish to stop, and loses patience after the grace time or a second wish.
-
-    Python runs signal handlers between two steps of the main thread, which may be deep in C or wait for a lock. The
-    interpreter also writes each signal's number to a socket at once; a thread of its own listens there.
+    """Turns SIGTERM and the deadline into a request to stop, and ends the process after the grace time or a second one.
 
     Args:
         grace_seconds: Time for the engine to save.
-        end: Called where there is nothing to save or the patience is over; it does not return.
+        end: Called where there is nothing to save, or the grace time is over; it does not return.
     """
+
+    # Python runs signal handlers in the main thread, between two of its instructions. The main thread may be in C for
+    # minutes (a kernel, a compilation, a collective that waits for a lost peer). But the interpreter also writes each
+    # signal's number to the wakeup descriptor at once, so a thread that reads it reacts in any case.
 
     def __init__(self, grace_seconds: float, end: Callable[[StopReason], None]) -> None:
         self.stop = Stop()
         self._grace_seconds = grace_seconds
         self._end = end
-        self._at_work = False
-        self._ear, self._mouth = socket.socketpair()
-        self._mouth.setblocking(False)
+        self._working = False
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)  # set_wakeup_fd asks for it: a full socket must not block a signal handler
         self._deadline: threading.Timer | None = None
 
     def listen(self) -> None:
-        """Begin. Only the main thread can."""
-        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        """Start. Only the main thread can."""
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _heard_elsewhere)
-        os.register_at_fork(after_in_child=_forget)
+            signal.signal(number, _ignore)
+        os.register_at_fork(after_in_child=_restore_defaults)
         threading.Thread(target=self._listen, name="stop", daemon=True).start()
 
-    def ask(self, number: int) -> None:
-        """Wish for the end: SIGTERM's number to cancel, 0 as the time is up."""
-        self._mouth.send(bytes([number]))
+    def request(self, number: int) -> None:
+        """Request the end: SIGTERM's number to cancel, 0 as the time is up."""
+        self._sender.send(bytes([number]))
 
     def begin_work(self, timeout: float | None) -> None:
-        """From now on there is something to save, and the time runs (in seconds)."""
-        self._at_work = True
+        """From now on there is something to save, and the deadline (in seconds) runs."""
+        self._working = True
         if timeout is not None:
-            self._deadline = threading.Timer(timeout, self.ask, [0])
+            self._deadline = threading.Timer(timeout, self.request, [_TIMEOUT])
             self._deadline.daemon = True
             self._deadline.start()
 
     def _listen(self) -> None:
-        reason = self._next()
+        reason = self._next_request()
         assert reason is not None
         self.stop.reason = reason
         if self._deadline:
-            self._deadline.cancel()
-        if self._at_work and self._grace_seconds > 0:
-            self._ear.settimeout(self._grace_seconds)
-            self._next()
+            self._deadline.cancel()  # else a deadline during the grace time would count as the second request
+        if self._working and self._grace_seconds > 0:
+            self._receiver.settimeout(self._grace_seconds)
+            self._next_request()
         self._end(reason)
 
-    def _next(self) -> StopReason | None:
-        """The next wish; other signals are none. None: the grace time has passed."""
+    def _next_request(self) -> StopReason | None:
+        """The next request; other signals are skipped. None: the grace time is over."""
         try:
-            while (number := self._ear.recv(1)[0]) not in _WHY:
+            while (number := self._receiver.recv(1)[0]) not in _REASONS:
                 continue
         except TimeoutError:
             return None
-        return _WHY[number]
+        return _REASONS[number]
 
 
-def _heard_elsewhere(number: int, frame: object) -> None:
-    """Without a handler in Python, the interpreter would not write to the socket."""
+def _ignore(number: int, frame: object) -> None:
+    """Do nothing; without a handler in Python, the interpreter would not write to the socket."""
 
 
-def _forget() -> None:
-    """A forked child that is asked to end shall end, and not stop its parent."""
+def _restore_defaults() -> None:
+    # A forked child (of a data loader) shares the socket: a signal that is meant to end the child would stop the job.
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)

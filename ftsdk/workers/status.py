@@ -1,4 +1,4 @@
-"""Tell a job's status from its folder alone."""
+"""Read a job's status from its folder alone."""
 
 import time
 from pathlib import Path
@@ -15,15 +15,14 @@ _TAIL_BYTES = 8192
 
 
 def observe(folder: JobFolder, *, launching: bool | None = None) -> JobStatus:
-    """Where the job is.
-
-    A worker is launched, signs, lives, writes how it ended, and is gone. The questions are asked in the same order, so
-    that whatever happens in between is seen by a later one.
+    """The job's status.
 
     Args:
         folder: The job's folder.
-        launching: Whether its worker is being started. None: look.
+        launching: Whether its worker is being started. None: check.
     """
+    # A worker is launched, records itself, lives, writes its exit report, and is gone. The checks are made in the same
+    # order, so that whatever changes meanwhile is seen by a later one; in another order, a job could look lost.
     reap()
     launching = is_launching(folder) if launching is None else launching
     attempt = latest_attempt(folder)
@@ -39,35 +38,37 @@ def observe(folder: JobFolder, *, launching: bool | None = None) -> JobStatus:
 
 
 def has_started(folder: JobFolder) -> bool:
-    """Whether anybody has ever come as far as to start a worker; the log is there before it."""
+    """Whether a worker was ever started; its log is created before it."""
     return folder.log.exists() or is_launching(folder)
 
 
 def _done(outcome: Outcome, heartbeat: Heartbeat) -> JobStatus:
-    ended = outcome.model_dump(exclude={"peak_memory", "step"})
-    return JobStatus(**ended, **_figures(heartbeat), raw_status=outcome.state.value)
+    fields = outcome.model_dump(exclude={"peak_memory", "step"})
+    return JobStatus(**fields, **_progress(heartbeat), raw_status=outcome.state.value)
 
 
 def _at_work(folder: JobFolder, heartbeat: Heartbeat) -> JobStatus:
+    # A worker writes its last heartbeat before its exit report; until that is there, the job is not done.
     state = JobState.RUNNING if heartbeat.state.done else heartbeat.state
     return JobStatus(
         state=JobState.CANCELLING if folder.cancel_request.exists() else state,
         stage=heartbeat.stage,
         raw_status=heartbeat.state.value,
         eta_seconds=heartbeat.eta_seconds,
-        warnings=_worries(heartbeat) if state is JobState.RUNNING else (),
-        **_figures(heartbeat),
+        warnings=_liveness_warnings(heartbeat) if state is JobState.RUNNING else (),
+        **_progress(heartbeat),
     )
 
 
-def _figures(heartbeat: Heartbeat) -> dict[str, object]:
+def _progress(heartbeat: Heartbeat) -> dict[str, object]:
     step, total = heartbeat.step, heartbeat.total_steps
     progress = step / total if step is not None and total else None
     return {"step": step, "total_steps": total, "progress": progress, "metrics": heartbeat.metrics}
 
 
-def _worries(heartbeat: Heartbeat) -> tuple[str, ...]:
-    """What a healthy worker does not do. It is told and never acted upon: a slow disk is no reason to kill a job."""
+def _liveness_warnings(heartbeat: Heartbeat) -> tuple[str, ...]:
+    """Signs that a worker hangs."""
+    # Only ever shown: a slow disk or a stopped debugger looks the same, and a job must not be killed on a suspicion.
     now = time.monotonic()
     if now - heartbeat.beat > 6 * BEAT_SECONDS:
         return (f"no sign of life for {(now - heartbeat.beat) / 60:.0f} minutes",)
@@ -77,26 +78,26 @@ def _worries(heartbeat: Heartbeat) -> tuple[str, ...]:
 
 
 def _lost(folder: JobFolder, attempt: Attempt | None) -> Outcome:
-    """What became of a worker that is gone without a word."""
-    again = f"ftsdk resume {folder.ref}"
+    """The outcome of a worker that ended without an exit report."""
+    resume = f"ftsdk resume {folder.ref}"
     if folder.cancel_request.exists():
         return Outcome(state=JobState.CANCELLED, message="ended before it could save a checkpoint")
     if attempt is None:
-        words = f": {_last_words(folder.log)}" if folder.log.exists() else ""
-        return failed(Reason.WORKER_LOST, f"its worker did not start{words}", again)
+        suffix = f": {_last_log_line(folder.log)}" if folder.log.exists() else ""
+        return failed(Reason.WORKER_LOST, f"its worker did not start{suffix}", resume)
     if attempt.before_restart:
-        return failed(Reason.WORKER_LOST, "the machine was restarted", again)
+        return failed(Reason.WORKER_LOST, "the machine was restarted", resume)
     if attempt.likely_out_of_memory:
         return failed(
             Reason.OOM,
             "the worker was killed, likely by the system, which has run out of main memory meanwhile",
-            f"set compute.quantization or a smaller training.max_length, or free some memory and {again}",
+            f"set compute.quantization or a smaller training.max_length, or free some memory and {resume}",
         )
-    words = _last_words(folder.log, "Fatal Python error")
-    return failed(Reason.WORKER_LOST, "the worker was killed or crashed" + (f": {words}" if words else ""), again)
+    line = _last_log_line(folder.log, "Fatal Python error")
+    return failed(Reason.WORKER_LOST, "the worker was killed or crashed" + (f": {line}" if line else ""), resume)
 
 
-def _last_words(log: Path, start: str = "") -> str:
+def _last_log_line(log: Path, start: str = "") -> str:
     """The last line of the log that starts like this; empty where none does."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))

@@ -24,7 +24,7 @@ def quick(folder, reporter, stop):
 
 
 def gated(folder, reporter, stop):
-    """Note that it is this job's turn, and hold the device until the test lets go."""
+    """Note that it is this job's turn, and hold the device until the test releases it."""
     with (home() / "order").open("a") as order:
         order.write(folder.path.name + "\n")
     while not (home() / "go").exists() and not stop.requested:
@@ -47,10 +47,10 @@ def deaf(folder, reporter, stop):
 
 
 def forks(folder, reporter, stop):
-    """End a forked child by SIGTERM, and see whether that is heard here."""
-    ready, tell = os.pipe()
+    """End a forked child by SIGTERM, and check whether the signal is taken for a request to this process."""
+    ready, notify = os.pipe()
     if (child := os.fork()) == 0:
-        os.write(tell, b"!")
+        os.write(notify, b"!")
         time.sleep(600)
     os.read(ready, 1)
     os.kill(child, signal.SIGTERM)
@@ -90,13 +90,13 @@ def better_next_time(folder, reporter, stop):
     obedient(folder, reporter, stop)
 
 
-def slow_to_leave(folder, reporter, stop):
+def slow_to_end(folder, reporter, stop):
     """Take a second to end the process, after the report that it has ended."""
     atexit.register(time.sleep, 1)
     better_next_time(folder, reporter, stop)
 
 
-ENGINES = (quick, gated, obedient, deaf, forks, leaky, full_disk, crash, failure, better_next_time, slow_to_leave)
+ENGINES = (quick, gated, obedient, deaf, forks, leaky, full_disk, crash, failure, better_next_time, slow_to_end)
 
 
 def run(folder, plan, reporter, stop):

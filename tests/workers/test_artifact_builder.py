@@ -1,4 +1,4 @@
-"""The artifact of what an engine has written."""
+"""The artifact of the files that an engine has written."""
 
 import torch
 from safetensors.torch import save_file
@@ -10,7 +10,7 @@ from ftsdk.workers.artifact_builder import seal_job_artifact
 
 
 def test_the_base_keeps_its_commit(tmp_path):
-    """Whoever merges, tries or evaluates it later loads the base that was trained on, and not the Hub's newest."""
+    """To merge, try or evaluate it later loads the base that was trained on, and not the Hub's newest."""
     source, job = tmp_path / "out", JobFolder(tmp_path / "job")
     source.mkdir()
     job.path.mkdir()

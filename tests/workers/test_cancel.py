@@ -7,7 +7,7 @@ from ftsdk.job_types import JobState, Reason
 
 
 def child_is_gone(bench, job, seconds=10):
-    """The exit report comes before the signal, since nobody is left to write one after it."""
+    """The exit report comes before the signal, since no process is left to write one after it."""
     pid = int((bench.folder(job).path / "child").read_text())
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -29,7 +29,7 @@ def test_a_cancelled_job_saves_first(bench):
 
 
 def test_a_cancelled_job_can_be_resumed(bench):
-    """The wish to stop does not outlive the attempt that it was meant for."""
+    """The request to stop does not outlive the attempt that it was meant for."""
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)
     bench.backend.cancel(job)
@@ -41,20 +41,20 @@ def test_a_cancelled_job_can_be_resumed(bench):
 
 
 def test_a_job_that_does_not_listen_is_killed(bench):
-    """After the grace time the worker ends its whole group, though nobody else is there to see to it."""
+    """After the grace time the worker ends its whole group, though no other process is there to do so."""
     job = bench.submit("deaf", grace_seconds=1)
     bench.wait(job, JobState.RUNNING)
     time.sleep(0.3)
 
     bench.backend.cancel(job)
-    during = bench.status(job).state
+    state = bench.status(job).state
     status = bench.wait(job, seconds=10)
 
-    assert (JobState.CANCELLING, JobState.CANCELLED, True) == (during, status.state, child_is_gone(bench, job))
+    assert (JobState.CANCELLING, JobState.CANCELLED, True) == (state, status.state, child_is_gone(bench, job))
 
 
 def test_the_second_cancel_kills(bench):
-    """Whoever cancels twice does not want to wait for the grace time."""
+    """A second cancel does not wait for the grace time."""
     job = bench.submit("deaf", grace_seconds=600)
     bench.wait(job, JobState.RUNNING)
     time.sleep(0.3)
@@ -66,7 +66,7 @@ def test_the_second_cancel_kills(bench):
 
 
 def test_a_job_is_cancelled_while_it_starts(bench):
-    """A wish that comes before the worker can hear signals is not lost."""
+    """A request that comes before the worker can receive signals is not lost."""
     job = bench.submit("obedient")
 
     bench.backend.cancel(job)
@@ -93,7 +93,7 @@ def test_the_time_of_a_job_is_limited(bench, engine):
 
 
 def test_a_forked_child_does_not_stop_its_parent(bench, tmp_path):
-    """A data loader's process that is told to end is not taken for a wish to end the job."""
+    """A signal that ends a data loader's process is not taken for a request to end the job."""
     job = bench.submit("forks")
 
     status = bench.wait(job)
@@ -102,7 +102,7 @@ def test_a_forked_child_does_not_stop_its_parent(bench, tmp_path):
 
 
 def test_the_end_is_the_last_event(bench):
-    """The events tell each state in order."""
+    """The events have each state in order."""
     job = bench.submit("quick")
     bench.wait(job)
 

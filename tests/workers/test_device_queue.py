@@ -9,7 +9,7 @@ from ftsdk.workers.device_queue import take_ticket
 
 
 def hold(bench, ftsdk_home, count):
-    """One job that has the device, and others behind it, in this order."""
+    """One job that has the device, and more behind it, in this order."""
     jobs = [bench.submit("gated")]
     bench.wait(jobs[0], JobState.RUNNING)
     for _ in range(count):
@@ -27,7 +27,7 @@ def order(ftsdk_home):
 
 
 def test_jobs_wait_for_the_device(bench, ftsdk_home):
-    """While one job has the device, the next is queued, and says for what."""
+    """While one job has the device, the next is queued, and its stage names the device."""
     _, second = hold(bench, ftsdk_home, 1)
 
     while (status := bench.wait(second, JobState.QUEUED)).stage != "waiting for cpu":
@@ -68,7 +68,7 @@ def test_two_devices_do_not_wait_for_each_other(ftsdk_home):
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 20, b"torn", "٣".encode()])
 def test_a_lost_counter_begins_anew(ftsdk_home, content):
-    """A counter that a power cut has damaged stops nobody."""
+    """A counter that a power cut has damaged stops no job."""
     (ftsdk_home / "devices").mkdir(parents=True)
     (ftsdk_home / "devices" / "cpu.queue").write_bytes(content)
 

@@ -39,7 +39,7 @@ def test_a_cancel_is_no_failure():
     assert JobState.CANCELLED == outcome_of(Stopped("cancel")).state
 
 
-def test_a_full_disk_is_told(bench):
+def test_a_full_disk_is_reported(bench):
     """A job whose checkpoint does not fit on the disk fails as such, and can be resumed."""
     status = bench.wait(bench.submit("full_disk"))
 
@@ -83,9 +83,9 @@ def test_no_secret_reaches_the_folder(bench, monkeypatch):
     status = bench.wait(job)
 
     folder = bench.folder(job).path
-    found = [path.name for path in folder.rglob("*") if path.is_file() and b"Zq8w2" in path.read_bytes()]
-    given = canaries.keys() & (folder / "environment").read_text().split("\n")
-    assert ([], {"HF_TOKEN"}, "the key [secret] is wrong") == (found, given, status.message)
+    leaks = [path.name for path in folder.rglob("*") if path.is_file() and b"Zq8w2" in path.read_bytes()]
+    passed = canaries.keys() & (folder / "environment").read_text().split("\n")
+    assert ([], {"HF_TOKEN"}, "the key [secret] is wrong") == (leaks, passed, status.message)
 
 
 def test_the_folder_is_the_users_alone(bench):

@@ -4,7 +4,7 @@ from ftsdk.workers.environment import worker_environment
 
 
 def test_keys_stay_here(monkeypatch):
-    """What a worker has no need of does not reach it."""
+    """What a worker does not need does not reach it."""
     for name in ("TOGETHER_API_KEY", "AWS_SECRET_ACCESS_KEY", "FTSDK_STORE", "WANDB_API_KEY", "MY_PASSWORD"):
         monkeypatch.setenv(name, "canary-value")
 
@@ -24,13 +24,13 @@ def test_a_tracker_that_is_asked_for_gets_its_key(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "w")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "m")
 
-    given = worker_environment(["wandb", "tensorboard"])
+    variables = worker_environment(["wandb", "tensorboard"])
 
-    assert ("w", False) == (given["WANDB_API_KEY"], "MLFLOW_TRACKING_TOKEN" in given)
+    assert ("w", False) == (variables["WANDB_API_KEY"], "MLFLOW_TRACKING_TOKEN" in variables)
 
 
-def test_nobody_is_told_what_is_trained():
-    """Telemetry of the Hub's library is off."""
+def test_telemetry_is_off():
+    """That of the Hub's library, and of others that read the common variable."""
     assert ("1", "1") == tuple(worker_environment()[name] for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"))
 
 

@@ -28,7 +28,7 @@ def heartbeat(folder):
     return Heartbeat.model_validate_json(folder.heartbeat.read_text())
 
 
-def test_events_come_back_as_they_were_told(folder, reporter):
+def test_events_are_read_as_they_were_written(folder, reporter):
     """Each kind of event is read with its own fields, in order."""
     reporter.state(JobState.RUNNING)
     reporter.metrics(1, {"loss": 2.0})
@@ -55,7 +55,7 @@ def test_a_cursor_goes_on_behind_its_event(folder, reporter):
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5"])
 def test_a_foreign_cursor_is_refused(folder, cursor):
-    """What is no cursor of ours is an error of the caller's."""
+    """What is not a cursor is an error of the caller."""
     with pytest.raises(InputError, match="no cursor"):
         list(read_events(folder.events, cursor))
 
@@ -104,8 +104,8 @@ def test_no_damage_stops_the_reader(tmp_path_factory, garbage):
     assert "later" == list(read_events(path))[-1].message
 
 
-def test_what_is_not_finite_is_left_out_and_told_once(folder, reporter):
-    """JSON knows no NaN: the value is left out, and the first one is told in a warning."""
+def test_what_is_not_finite_is_left_out_and_warned_of_once(folder, reporter):
+    """JSON knows no NaN: the value is left out, and the first one gives a warning."""
     for step in (1, 2):
         reporter.metrics(step, {"loss": float("nan"), "grad_norm": 1.0})
 
@@ -117,7 +117,7 @@ def test_what_is_not_finite_is_left_out_and_told_once(folder, reporter):
     ]
 
 
-def test_text_that_utf8_cannot_hold_is_told_all_the_same(folder, reporter):
+def test_text_that_utf8_cannot_encode_is_written_all_the_same(folder, reporter):
     """Half a surrogate pair, as a model may write it, is replaced."""
     reporter.sample(1, "a\ud800b")
 
@@ -139,8 +139,8 @@ def test_a_full_disk_leaves_no_half_event(folder, reporter, monkeypatch):
     assert ["before", "after"] == [event.message for event in read_events(folder.events)]
 
 
-def test_the_heartbeat_tells_the_progress(folder, reporter):
-    """Step, pace, stage and the last value of each metric are in the heartbeat."""
+def test_the_heartbeat_has_the_progress(folder, reporter):
+    """Step, remaining time, stage and the last value of each metric are in the heartbeat."""
     reporter.stage("training")
     reporter.metrics(5, {"eval_loss": 3.0})
     reporter.metrics(6, {"loss": 2.0})
@@ -158,8 +158,8 @@ def test_the_heartbeat_tells_the_progress(folder, reporter):
     )
 
 
-def test_the_heart_beats_by_itself(folder, reporter):
-    """Progress reaches the disk within seconds without holding up the one who tells it."""
+def test_the_heartbeat_is_written_by_itself(folder, reporter):
+    """Progress reaches the disk within seconds without delaying the code that reports it."""
     reporter.progress(1, 2, 1.0)
     end = time.monotonic() + 5
 

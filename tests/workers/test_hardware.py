@@ -24,7 +24,7 @@ def test_without_a_card_there_is_the_processor(monkeypatch):
 
 
 def test_the_first_card_is_taken(two_cards):
-    """The first card, its maker's name, and its memory in bytes."""
+    """The first card, its product name, and its memory in bytes."""
     assert ("cuda-0", "NVIDIA H200", 143771 * 2**20, "0") == device()
 
 

@@ -16,7 +16,7 @@ from ftsdk.workers.outcome import Outcome
 
 
 def test_a_job_runs_to_its_end(bench):
-    """A submitted job succeeds, and its status tells how far it came."""
+    """A submitted job succeeds, and its status has its progress."""
     status = bench.wait(bench.submit("quick"))
 
     assert (JobState.SUCCEEDED, 3, 3, 1.0) == (status.state, status.step, status.total_steps, status.progress)
@@ -31,7 +31,7 @@ def test_a_job_belongs_to_one_backend(bench):
 
 
 def test_the_exit_report_has_the_figures(bench):
-    """The exit report tells the step and the peak of memory."""
+    """The exit report has the step and the peak of memory."""
     job = bench.submit("quick")
     bench.wait(job)
 
@@ -53,10 +53,10 @@ def test_the_same_token_makes_one_job(bench):
 
 def test_tokens_that_end_alike_make_two_jobs(bench):
     """A name that is taken by another token grows longer."""
-    one = bench.submit("quick", "a" * 20 + "zzzzzz")
-    other = bench.submit("quick", "b" * 20 + "zzzzzz")
+    first = bench.submit("quick", "a" * 20 + "zzzzzz")
+    second = bench.submit("quick", "b" * 20 + "zzzzzz")
 
-    assert ["sft-zzzzzz", "sft-bbbbzzzzzz"] == [one, other]
+    assert ["sft-zzzzzz", "sft-bbbbzzzzzz"] == [first, second]
 
 
 def test_find_is_certain(bench):
@@ -64,35 +64,35 @@ def test_find_is_certain(bench):
     token = bench.token()
     job = bench.submit("quick", token)
 
-    found = [bench.backend.find(each, bench.plan("quick")) for each in (token, bench.token())]
+    ids = [bench.backend.find(candidate, bench.plan("quick")) for candidate in (token, bench.token())]
 
-    assert [job, None] == found
+    assert [job, None] == ids
 
 
 def test_a_submission_that_broke_off_is_finished(bench, monkeypatch):
     """A folder whose submitter was killed too early counts for nothing, and the next submit goes on with it."""
     token = bench.token()
-    with monkeypatch.context() as broken:
-        broken.setattr(driver, "_start", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "_start", lambda *_: None)
         bench.submit("quick", token)
-    found = bench.backend.find(token, bench.plan("quick"))
+    job = bench.backend.find(token, bench.plan("quick"))
 
     status = bench.wait(bench.submit("quick", token))
 
-    assert (None, JobState.SUCCEEDED) == (found, status.state)
+    assert (None, JobState.SUCCEEDED) == (job, status.state)
 
 
-def test_a_worker_that_cannot_start_is_told(bench):
-    """A worker that dies before its first word fails its job with the last line of the log."""
-    broken = (sys.executable, "-c", "import no_such_module")
+def test_a_worker_that_cannot_start_is_reported(bench):
+    """A worker that dies before it can report anything fails its job with the last line of the log."""
+    command = (sys.executable, "-c", "import no_such_module")
 
-    status = bench.wait(driver.submit(bench.plan("quick"), bench.token(), broken))
+    status = bench.wait(driver.submit(bench.plan("quick"), bench.token(), command))
 
     assert (Reason.WORKER_LOST, True) == (status.reason, "no_such_module" in status.message)
 
 
 def test_a_killed_worker_is_lost(bench):
-    """A job whose worker was killed has failed, whatever its files said last, and tells how to go on."""
+    """A job whose worker was killed has failed, whatever its files last reported, and its hint is how to go on."""
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)
 
@@ -107,7 +107,7 @@ def test_a_killed_worker_is_lost(bench):
 
 
 def test_a_crash_leaves_its_evidence(bench):
-    """The interpreter's last words are in the status of a worker that crashed."""
+    """The interpreter's last lines are in the status of a worker that crashed."""
     status = bench.wait(bench.submit("crash"))
 
     assert "the worker was killed or crashed: Fatal Python error: Aborted" == status.message
@@ -127,8 +127,8 @@ def test_a_lost_job_can_be_resumed(bench):
 
 
 def test_resume_waits_until_the_last_worker_is_gone(bench):
-    """A worker that has reported its end, but still holds the job, does not turn its successor away."""
-    job = bench.submit("slow_to_leave")
+    """A worker that has reported its end, but still holds the job, does not keep its successor out."""
+    job = bench.submit("slow_to_end")
     bench.wait(job)
 
     bench.backend.resume(job)
@@ -145,8 +145,8 @@ def test_resume_keeps_the_earlier_report(bench):
     bench.backend.resume(job)
     bench.wait(job)
 
-    kept = [bench.folder(job).past_exit(1).exists(), bench.folder(job).exit.exists()]
-    assert [True, True] == kept
+    reports = [bench.folder(job).past_exit(1).exists(), bench.folder(job).exit.exists()]
+    assert [True, True] == reports
 
 
 @pytest.mark.parametrize("engine", ["quick", "obedient"])
@@ -165,8 +165,8 @@ def test_two_resumes_start_one_worker(bench):
     bench.wait(job)
     code = f"from ftsdk_local import LocalBackend as L; L.command = {bench.backend.command!r}; L().resume({job!r})"
 
-    both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    refused = ["JobNotReady" in process.communicate()[1] for process in both]
+    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    refused = ["JobNotReady" in process.communicate()[1] for process in processes]
     bench.wait(job, JobState.RUNNING)
 
     assert ([False, True], 2) == (sorted(refused), latest_attempt(bench.folder(job)).number)
@@ -188,13 +188,13 @@ def test_a_number_used_again_is_not_the_worker(bench):
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)
     folder = bench.folder(job)
-    signed = latest_attempt(folder)
-    other = signed.model_copy(update={"started": signed.started - 100})
-    folder.worker.write_text(other.model_dump_json())
+    recorded = latest_attempt(folder)
+    stale = recorded.model_copy(update={"started": recorded.started - 100})
+    folder.worker.write_text(stale.model_dump_json())
 
     bench.backend.cancel(job)
 
-    assert (Reason.WORKER_LOST, True) == (bench.status(job).reason, psutil.pid_exists(signed.pid))
+    assert (Reason.WORKER_LOST, True) == (bench.status(job).reason, psutil.pid_exists(recorded.pid))
 
 
 def test_a_restart_of_the_machine_is_seen(bench):
@@ -211,7 +211,7 @@ def test_a_restart_of_the_machine_is_seen(bench):
 
 
 def test_the_system_out_of_memory_is_suspected(bench, monkeypatch):
-    """A worker killed while the system killed for want of memory has likely died of that."""
+    """A worker killed while the system killed processes for lack of memory was likely one of them."""
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)
     monkeypatch.setattr(attempt, "oom_kills", lambda: 10**9)
@@ -233,7 +233,7 @@ def test_a_system_that_ends_the_worker_is_no_cancel(bench):
     assert (Reason.PREEMPTED, True) == (status.reason, bench.folder(job).checkpoints.exists())
 
 
-def test_a_worker_without_progress_is_told_of(bench, monkeypatch):
+def test_a_worker_without_progress_is_warned_of(bench, monkeypatch):
     """A running job that does not go forward keeps running, with a warning."""
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)
@@ -273,11 +273,11 @@ def test_twenty_submits_from_five_processes(bench):
         for n in range(4):
             print(driver.submit(plan, f"{{sys.argv[1]}}{{n}}".rjust(26, "a"), {bench.backend.command!r}))
     """)
-    five = [
+    submitters = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(n)], stdout=subprocess.PIPE, text=True)
         for n in range(5)
     ]
-    jobs = [job for process in five for job in process.communicate()[0].split()]
+    jobs = [job for process in submitters for job in process.communicate()[0].split()]
 
     states = [bench.wait(job, seconds=120).state for job in jobs]
 

@@ -1,4 +1,4 @@
-"""What trainers print is read for what it is, and nothing else is taken for it."""
+"""What trainers print is parsed, and nothing else is taken for it."""
 
 import pytest
 from hypothesis import given

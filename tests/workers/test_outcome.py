@@ -13,13 +13,13 @@ FULL = (
 
 
 @pytest.mark.parametrize("error", FULL, ids=["torch", "safetensors", "python"])
-def test_a_full_disk_is_told_as_such(error):
-    """However a library words it, a full disk is a full disk, and the job can be resumed."""
+def test_a_full_disk_is_recognised(error):
+    """Whatever a library's message, a full disk is a full disk, and the job can be resumed."""
     outcome = outcome_of(error)
 
     assert (outcome.reason, outcome.hint) == (Reason.DISK_FULL, "free some space, then resume the job")
 
 
 def test_an_unknown_error_names_the_log():
-    """The hint says where the traceback really is."""
+    """The hint names the file that has the traceback."""
     assert "worker.log" in outcome_of(RuntimeError("something else")).hint

@@ -63,15 +63,15 @@ def test_it_leads_a_session_of_its_own(start):
 
 
 def test_it_is_given_no_more_than_it_needs(start, tmp_path, monkeypatch):
-    """It has the environment that was given, no standard input, and no descriptor of ours (the fourth is its own)."""
+    """It has the environment that was given, no standard input, and none of our descriptors (the fourth is its own)."""
     monkeypatch.setenv("B", "ours")
-    held = os.open(tmp_path, os.O_RDONLY)
-    os.set_inheritable(held, True)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
     code = "import os, sys; print(*map(os.environ.get, 'AB'), [sys.stdin.read()], len(os.listdir('/proc/self/fd')))"
     identity = start([sys.executable, "-c", code])
     while is_alive(identity):
         time.sleep(0.02)
-    os.close(held)
+    os.close(descriptor)
 
     assert "b None [''] 4\n" == (tmp_path / "log").read_text()
 
@@ -94,7 +94,7 @@ def test_it_outlives_its_terminal(tmp_path, blow):
     """Ctrl-C, a hang-up and the end of the terminal reach the starter's group, and not what it started."""
     child, terminal = pty.fork()
     if child == 0:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have been told to ignore it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which ignores it
         os.execv(sys.executable, [sys.executable, "-c", STARTER + "\nimport time; time.sleep(60)", str(tmp_path)])
     pid = int(os.read(terminal, 100).split()[0])
     if blow == "interrupt":
@@ -111,7 +111,7 @@ def test_it_outlives_its_terminal(tmp_path, blow):
 
 
 def test_a_child_that_has_ended_looks_dead(start):
-    """A zombie of ours is not taken for alive, and is let go of."""
+    """A zombie is not taken for alive, and is collected."""
     identity = start([sys.executable, "-c", ""])
     while is_alive(identity):
         time.sleep(0.02)
@@ -122,7 +122,7 @@ def test_a_child_that_has_ended_looks_dead(start):
 
 
 def test_a_program_that_is_missing_is_an_error(start):
-    """Nothing is started, and the error says what is missing."""
+    """Nothing is started, and the error names what is missing."""
     with pytest.raises(FileNotFoundError, match="no-such-program"):
         start(["/no-such-program"])
 
@@ -167,13 +167,15 @@ def test_the_whole_group_is_ended(start, tmp_path):
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.parametrize("end", [lambda who: stop_group(who, 0), lambda who: signal_process(who, signal.SIGKILL)])
-@pytest.mark.parametrize("other", [{"started": 1.0}, {"boot_id": "another"}])
-def test_a_number_used_again_is_spared(start, end, other):
+@pytest.mark.parametrize(
+    "end", [lambda process: stop_group(process, 0), lambda process: signal_process(process, signal.SIGKILL)]
+)
+@pytest.mark.parametrize("change", [{"started": 1.0}, {"boot_id": "another"}])
+def test_a_number_used_again_is_spared(start, end, change):
     """A process that has the number of one that was to be ended, but is another, is left alone."""
     identity = start()
 
-    end(identity._replace(**other))
+    end(identity._replace(**change))
     time.sleep(0.1)
 
     assert is_alive(identity)
