@@ -1,5 +1,6 @@
 """The ledger with the names that its methods had."""
 
+from ftsdk.backend import PlanNote
 from ftsdk.translation import ledger
 
 
@@ -12,3 +13,8 @@ class Ledger(ledger.Ledger):
     withhold = ledger.Ledger.refuse_unsendable
     set_advice_aside = ledger.Ledger.ignore_advice
     is_given = ledger.Ledger.is_set
+
+    @property
+    def own(self) -> list[PlanNote]:
+        """Fields that the system decides by itself."""
+        return self.backend_defaults
