@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ftsdk
+from ftsdk.artifact.model_files import ADAPTER_WEIGHTS
 from ftsdk.files import sha256
 from ftsdk.identity import is_alive
 from ftsdk.job_types import JobState
@@ -201,7 +202,7 @@ def result_of(job: ftsdk.Job) -> Result:
         lines = (artifact.path / "metrics.jsonl").read_text("utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         metrics = [{name: row[name] for name in ("step", *REPRODUCIBLE) if name in row} for row in rows]
-        return Result(metrics, sha256(artifact.path / "adapter_model.safetensors"))
+        return Result(metrics, sha256(artifact.path / ADAPTER_WEIGHTS))
 
 
 def difference(result: Result, expected: Result) -> str:

@@ -25,11 +25,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from ftsdk.artifact.model_files import CHAT_TEMPLATE, GENERATION_CONFIG, TOKENIZER_CONFIG
 from ftsdk.demo.tour import tiny_model
 from ftsdk.posttrain.merge import merge
 from ftsdk.posttrain.quantize import quantize
 
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+TOKENIZER = ("tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG)
 
 
 def by_peft(folder: Path) -> None:

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from ftsdk import JobSpec
+from ftsdk.artifact.model_files import WEIGHTS
 from ftsdk.data import check
 from ftsdk.job_folder import JobFolder
 from ftsdk.workers.event_writer import EventWriter
@@ -210,7 +211,7 @@ def measure(contender: Contender, task: Task) -> dict[str, float]:
         "cpu_seconds": (seen[-1].cpu_seconds - seen[0].cpu_seconds) / (task.updates - 1),
         "optimizer_steps": len(steps) / task.updates,
         "peak_mb": meter.peak_mb,
-        "bases": meter.peak_mb / (task.folder.joinpath("model", "model.safetensors").stat().st_size / 2**20),
+        "bases": meter.peak_mb / (task.folder.joinpath("model", WEIGHTS).stat().st_size / 2**20),
     }
 
 

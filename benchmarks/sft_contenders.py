@@ -27,6 +27,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
+from ftsdk.artifact.model_files import CONFIG
 from ftsdk.modeling.batches import Example
 from ftsdk.modeling.loading import load_base
 from ftsdk.modeling.memory import MOST_TOKENS, MicroBatch
@@ -198,7 +199,7 @@ CONTENDERS = {
 
 if __name__ == "__main__":
     name, folder, vocabulary = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if not (Path(folder) / "config.json").exists():
+    if not (Path(folder) / CONFIG).exists():
         make_model(Path(folder), vocabulary)
     contender, settings = CONTENDERS[name]
     print(json.dumps(contender(folder, make_rows(vocabulary), **settings)))

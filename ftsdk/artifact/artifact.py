@@ -31,7 +31,7 @@ _WEIGHTS = {"adapter": ADAPTER_WEIGHTS, "model": "*.safetensors"}
 Prompt = str | list[dict[str, Any]]
 
 
-class Generator(Protocol):
+class LoadedModel(Protocol):
     """A loaded model that answers prompts; the step ``load`` returns one for a folder."""
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
@@ -203,10 +203,10 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(folder: Path, sealed: str) -> Generator:  # noqa: ARG001 - a part of the key
+def _load(folder: Path, sealed: str) -> LoadedModel:  # noqa: ARG001 - a part of the key
     """Verify and load. The manifest's hash, ``sealed``, is part of the key: a folder may get another artifact."""
     verify(folder)
-    load: Callable[[Path], Generator] = load_step("load")
+    load: Callable[[Path], LoadedModel] = load_step("load")
     try:
         return load(folder)
     except ModuleNotFoundError as error:

@@ -10,6 +10,9 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = f"{WEIGHTS}.index.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 
 _MODEL = re.compile(
     r"adapter_(config\.json|model\.safetensors)|(generation_)?config\.json|model[\w.-]*\.safetensors(\.index\.json)?"

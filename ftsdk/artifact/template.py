@@ -5,9 +5,8 @@ import json
 from pathlib import Path
 
 from ftsdk.artifact.manifest import Manifest
+from ftsdk.artifact.model_files import CHAT_TEMPLATE, TOKENIZER_CONFIG
 from ftsdk.errors import ArtifactError
-
-_FILE, _CONFIG = "chat_template.jinja", "tokenizer_config.json"
 
 
 def template_hash(template: object) -> str:
@@ -18,11 +17,11 @@ def template_hash(template: object) -> str:
 def saved_template(folder: Path) -> str | None:
     """The chat template of a folder's tokenizer; None: it has none, or a set of several."""
     # Transformers reads the file of its own first, and so do servers that know it.
-    if (folder / _FILE).is_file():
-        return (folder / _FILE).read_text("utf-8")
-    if not (folder / _CONFIG).is_file():
+    if (folder / CHAT_TEMPLATE).is_file():
+        return (folder / CHAT_TEMPLATE).read_text("utf-8")
+    if not (folder / TOKENIZER_CONFIG).is_file():
         return None
-    template = json.loads((folder / _CONFIG).read_text("utf-8")).get("chat_template")
+    template = json.loads((folder / TOKENIZER_CONFIG).read_text("utf-8")).get("chat_template")
     return template if isinstance(template, str) else None
 
 

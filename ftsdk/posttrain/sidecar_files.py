@@ -8,15 +8,20 @@ from typing import Any
 from transformers import GenerationConfig
 
 from ftsdk.artifact import MANIFEST
-from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG, WEIGHTS_INDEX, is_model_file
+from ftsdk.artifact.model_files import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
+    WEIGHTS_INDEX,
+    is_model_file,
+)
 from ftsdk.errors import ArtifactError
 from ftsdk.modeling.stop_tokens import stop_tokens
 from ftsdk.posttrain.loading import artifact_errors, load_tokenizer
 from ftsdk.posttrain.source_model import SourceModel
 
-GENERATION = "generation_config.json"
-_TOKENIZER = "tokenizer_config.json"
-_REWRITTEN = frozenset({MANIFEST, CONFIG, GENERATION, WEIGHTS_INDEX, ADAPTER_CONFIG, "README.md", "Modelfile"})
+_REWRITTEN = frozenset({MANIFEST, CONFIG, GENERATION_CONFIG, WEIGHTS_INDEX, ADAPTER_CONFIG, "README.md", "Modelfile"})
 
 
 def copy_sidecar_files(source: SourceModel, target: Path) -> None:
@@ -30,7 +35,7 @@ def copy_sidecar_files(source: SourceModel, target: Path) -> None:
 
 def has_tokenizer(source: SourceModel) -> bool:
     """Whether a tokenizer was saved with the model."""
-    return (source.folder / _TOKENIZER).is_file()
+    return (source.folder / TOKENIZER_CONFIG).is_file()
 
 
 def install_chat_template(target: Path, trained: Path) -> Any:
@@ -49,9 +54,9 @@ def install_chat_template(target: Path, trained: Path) -> Any:
     template = load_tokenizer(trained).chat_template
     if template is not None:
         # Older servers do not know chat_template.jinja, and read the template from tokenizer_config.json.
-        config = json.loads((target / _TOKENIZER).read_text("utf-8"))
+        config = json.loads((target / TOKENIZER_CONFIG).read_text("utf-8"))
         text = json.dumps({**config, "chat_template": template}, indent=2, ensure_ascii=False)
-        (target / _TOKENIZER).write_text(text + "\n", "utf-8")
+        (target / TOKENIZER_CONFIG).write_text(text + "\n", "utf-8")
     tokenizer = load_tokenizer(target)
     if tokenizer.chat_template != template:
         raise ArtifactError(
@@ -69,7 +74,7 @@ def write_generation_config(model: Path, target: Path, tokenizer: Any) -> list[s
         The tokens that end an answer.
     """
     with artifact_errors(model):
-        has_config = (model / GENERATION).is_file()
+        has_config = (model / GENERATION_CONFIG).is_file()
         generation = GenerationConfig.from_pretrained(model) if has_config else GenerationConfig()
     stops = sorted(stop_tokens(tokenizer, generation))
     generation.eos_token_id = stops if len(stops) > 1 else next(iter(stops), None)

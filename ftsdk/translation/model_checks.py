@@ -4,14 +4,23 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ftsdk.artifact.model_files import ADAPTER_CONFIG, CONFIG, WEIGHTS, WEIGHTS_INDEX, is_pickled_model, is_tokenizer
+from ftsdk.artifact.model_files import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    is_pickled_model,
+    is_tokenizer,
+)
 from ftsdk.artifact.safetensors import tensors_in
 from ftsdk.errors import ArtifactError, Problem, SpecError
 from ftsdk.forecast import Architecture
 from ftsdk.translation.config_files import REPLACE_MODEL, find_damage, read_object
 from ftsdk.translation.model_source import config_of
 
-_OPTIONAL_FILES = ("tokenizer_config.json", "generation_config.json")
+_OPTIONAL_FILES = (TOKENIZER_CONFIG, GENERATION_CONFIG)
 """Loaders have defaults where they are absent, and fail where they are damaged."""
 
 
