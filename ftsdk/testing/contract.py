@@ -1,6 +1,6 @@
-r"""The exam that every backend passes, ours and yours.
+r"""The contract that every backend passes, those of ftsdk and of third parties.
 
-Subclass it, and give a backend and a small spec that it can run::
+Subclass it, and provide a backend and a small spec that it can run::
 
     class TestAcme(BackendContract):
         @pytest.fixture(scope="class")
@@ -15,7 +15,7 @@ Subclass it, and give a backend and a small spec that it can run::
             rows.write_text('{"prompt": "2 + 2 =", "completion": " 4"}\n' * 8)
             return ftsdk.JobSpec(model="org/tiny", dataset=str(rows), training={"max_steps": 4})
 
-It starts two jobs, and one more for each of ``resume`` and ``failing_spec``. Both fixtures are made once for the
+It starts two jobs, and one more for each of ``resume`` and ``failing_spec``. Both fixtures have the scope of the
 class, because its tests share those jobs. A job should take half a second or more, or there is nothing to cancel.
 """
 
@@ -28,35 +28,35 @@ from ftsdk.backend import Backend
 from ftsdk.home import VARIABLE
 from ftsdk.job_types import JobState
 from ftsdk.spec import JobSpec
-from ftsdk.testing.job_contract import JobContract, Trace, account
+from ftsdk.testing.job_contract import JobContract, Trace, describe
 from ftsdk.testing.plan_contract import PlanContract
 
 
 class BackendContract(PlanContract, JobContract):
-    """Subclass this in a test module as ``Test...``, and give the fixtures ``backend`` and ``spec``."""
+    """Subclass this in a test module as ``Test...``, and provide the fixtures ``backend`` and ``spec``."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls) -> Backend:
-        """Yours: the backend, as the registry makes it."""
-        raise NotImplementedError("give the fixture 'backend', with scope='class'")
+        """To override: the backend, as the entry point gives it."""
+        raise NotImplementedError("provide the fixture 'backend', with scope='class'")
 
     @pytest.fixture(scope="class")
     @classmethod
     def spec(cls) -> JobSpec:
-        """Yours: a small spec that it can run, with the backend's options if it needs any."""
-        raise NotImplementedError("give the fixture 'spec', with scope='class'")
+        """To override: a small spec that it can run, with the backend's options if it needs any."""
+        raise NotImplementedError("provide the fixture 'spec', with scope='class'")
 
     @pytest.fixture(scope="class")
     @classmethod
     def failing_spec(cls) -> JobSpec | None:
-        """Yours, if you like: a spec whose job is accepted and then fails."""
+        """To override, optionally: a spec whose job is accepted and then fails."""
         return None
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def _surroundings(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-        """A state folder for the class, and a made-up key in the environment that must come out nowhere."""
+    def _environment(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+        """A state folder for the class, and a fake key in the environment, which must not appear in any output."""
         variables = {
             VARIABLE: str(tmp_path_factory.mktemp("home")),
             "CONTRACT_API_KEY": f"canary-{secrets.token_hex(8)}",
@@ -67,24 +67,24 @@ class BackendContract(PlanContract, JobContract):
             yield variables
 
     @pytest.fixture(autouse=True)
-    def _kept_surroundings(self, _surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same for each test, also where the house gives every test its own state folder."""
-        for name, value in _surroundings.items():
+    def _class_environment(self, _environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same for each test, also where a fixture of yours gives every test its own state folder."""
+        for name, value in _environment.items():
             monkeypatch.setenv(name, value)
 
     @pytest.fixture(scope="class")
     @classmethod
-    def finished(cls, backend: Backend, spec: JobSpec, _surroundings: dict[str, str]) -> Trace:
-        """A job that was left to its end."""
+    def finished(cls, backend: Backend, spec: JobSpec, _environment: dict[str, str]) -> Trace:
+        """A job that has run to its end."""
         trace = cls.start(backend, spec)
         cls.follow(backend, trace)
-        assert trace.states[-1] is JobState.SUCCEEDED, f"the spec's job must succeed: {account(backend, trace)}"
+        assert trace.states[-1] is JobState.SUCCEEDED, f"the spec's job must succeed: {describe(backend, trace)}"
         return trace
 
     @pytest.fixture(scope="class")
     @classmethod
-    def cancelled(cls, backend: Backend, spec: JobSpec, _surroundings: dict[str, str]) -> Trace:
-        """A job that was asked twice to stop, as soon as it was there."""
+    def cancelled(cls, backend: Backend, spec: JobSpec, _environment: dict[str, str]) -> Trace:
+        """A job that was cancelled twice, right after its creation."""
         trace = cls.start(backend, spec)
         if "cancel" in backend.capabilities().verbs:
             backend.cancel(trace.native_id)

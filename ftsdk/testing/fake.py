@@ -1,4 +1,4 @@
-"""A backend that trains nothing: scripted jobs, at once and for free, to test whatever is built on ftsdk.
+"""A backend that trains nothing: scripted jobs, at once and for free, to test code that uses ftsdk.
 
 >>> import ftsdk
 >>> options = {"fake": {"outcome": "oom", "run_seconds": 2}}
@@ -19,7 +19,7 @@ from ftsdk.errors import AmbiguousError, InputError, JobNotReady, Problem, Rejec
 from ftsdk.job_types import Event, JobState, JobStatus, Reason
 from ftsdk.spec import BOOKKEEPING, JobSpec, Section
 from ftsdk.testing import service, weights
-from ftsdk.testing.script import Happening, Script, word_at
+from ftsdk.testing.script import Script, ScriptedEvent, last_status_word
 from ftsdk.testing.spec_cases import FORMATS
 from ftsdk.translation.ledger import Ledger
 
@@ -31,7 +31,7 @@ STATES = {
     "ERROR": JobState.FAILED,
     "STOPPED": JobState.CANCELLED,
 }
-"""From the system's words to ours; a word that is not here is ``unknown``."""
+"""The system's status words as states; any other word is ``unknown``."""
 
 RENAMED = {"training.num_train_epochs": "n_epochs", "training.learning_rate": "lr", "adapter.r": "lora_rank"}
 """Native names, where they are not the spec's own."""
@@ -45,7 +45,7 @@ class FakeBackend(Backend):
     pause = 0.05
 
     def capabilities(self) -> Capabilities:
-        """All that a spec can say, but for training that is aware of quantization."""
+        """Everything in a spec, except quantization-aware training."""
         return Capabilities(
             methods=frozenset({"sft", "dpo", "kto", "orpo", "reward_modeling", "ppo", "grpo"}),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
@@ -55,18 +55,18 @@ class FakeBackend(Backend):
         )
 
     def check(self) -> list[Problem]:
-        """Nothing can be missing."""
+        """There is nothing to install."""
         return []
 
     def plan(self, spec: JobSpec, options: Script) -> Plan:
-        """Take every field under its native name, and show the script beside it."""
+        """Use every field under its native name, and show the script beside it."""
         ledger = Ledger(self.name, spec)
         if spec.training.quantization_aware:
             ledger.refuse("training.quantization_aware", "the fake backend does not round weights", "leave it blank")
         if spec.compute.attention != "auto":
             ledger.ignore("compute.attention", "the fake backend has no attention kernels")
-        left = {"training.quantization_aware", "compute.attention"}
-        names = {field: RENAMED.get(field, field) for field in leaves(spec) if field not in left}
+        unsupported = {"training.quantization_aware", "compute.attention"}
+        names = {field: RENAMED.get(field, field) for field in field_names(spec) if field not in unsupported}
         parameters = {native: to_jsonable_python(ledger.use(field, native)) for field, native in names.items()}
         ledger.close()
         return Plan(
@@ -79,7 +79,7 @@ class FakeBackend(Backend):
         )
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:
-        """Look first, then create; the system itself would make a second job."""
+        """Find an earlier job, else create one; the system itself would create a second one."""
         if earlier := self.find(token, plan):
             return earlier
         script = Script.model_validate(plan.native["script"])
@@ -102,12 +102,12 @@ class FakeBackend(Backend):
         return jobs[0].native_id if jobs else None
 
     def status(self, native_id: str) -> JobStatus:
-        """The present cut through the job's timeline."""
-        job, now = _reach(native_id), time.time()
-        past, script = job.so_far(now), job.script
-        word = script.unknown_status or word_at(past)
+        """The job's status at this time of its timeline."""
+        job, now = _get_job(native_id), time.time()
+        past, script = job.events_until(now), job.script
+        word = script.unknown_status or last_status_word(past)
         state = STATES.get(word, JobState.UNKNOWN)
-        measured = next((happening for happening in reversed(past) if happening.kind == "metrics"), None)
+        measured = next((entry for entry in reversed(past) if entry.kind == "metrics"), None)
         step = measured.step if measured and measured.step else 0
         failed = state is JobState.FAILED and isinstance(script.outcome, Reason)
         return JobStatus(
@@ -120,35 +120,38 @@ class FakeBackend(Backend):
             step=step,
             total_steps=script.steps,
             metrics=measured.metrics if measured else {},
-            eta_seconds=max(0.0, job.all()[-1].at - now) if state is JobState.RUNNING else None,
+            eta_seconds=max(0.0, job.all_events()[-1].at - now) if state is JobState.RUNNING else None,
             cost=None if script.price is None else script.price * step / script.steps,
         )
 
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
-        """The timeline up to now; a cursor is a place in it."""
-        past = _reach(native_id).so_far(time.time())
+        """The timeline up to now; a cursor is an index in it."""
+        past = _get_job(native_id).events_until(time.time())
         if after is not None and not after.isdecimal():
-            raise InputError("this cursor is none of this job's", hint="take the cursor of an event of the job")
+            raise InputError("this cursor is not one of this job's", hint="use the cursor of an event of the job")
         start = int(after or 0)
-        return (_event(place, happening) for place, happening in enumerate(past[start:], start=start + 1))
+        return (_to_event(index, entry) for index, entry in enumerate(past[start:], start=start + 1))
 
     def cancel(self, native_id: str) -> None:
-        """Ask once; a job that is done or stopping is left as it is."""
-        if STATES[word_at(_reach(native_id).so_far(time.time()))] in (JobState.QUEUED, JobState.RUNNING):
-            service.ask(native_id, "cancel")
+        """Request it once; a job that is done or stopping is not changed."""
+        if STATES[last_status_word(_get_job(native_id).events_until(time.time()))] in (
+            JobState.QUEUED,
+            JobState.RUNNING,
+        ):
+            service.add_request(native_id, "cancel")
 
     def resume(self, native_id: str) -> None:
-        """Go on from the last checkpoint; a resumed fake job succeeds."""
+        """Continue from the last checkpoint; a resumed fake job succeeds."""
         state = self.status(native_id).state
         if state not in (JobState.FAILED, JobState.CANCELLED):
             raise JobNotReady(
                 f"a job that is {state} cannot be resumed", ref=f"fake:{native_id}", hint="resume failed jobs"
             )
-        service.ask(native_id, "resume")
+        service.add_request(native_id, "resume")
 
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """A small artifact, the same each time."""
-        job = _reach(native_id)
+        job = _get_job(native_id)
         state = self.status(native_id).state
         if state is not JobState.SUCCEEDED:
             raise JobNotReady(
@@ -157,31 +160,31 @@ class FakeBackend(Backend):
         return place(functools.partial(weights.write, job), folder)
 
 
-def _reach(native_id: str) -> service.RemoteJob:
+def _get_job(native_id: str) -> service.RemoteJob:
     job = service.get(native_id)
     if time.time() < job.created + job.script.unreachable_seconds:
         raise UnreachableError("the fake system does not answer", hint="try again later")
     return job
 
 
-def _event(place_in_line: int, happening: Happening) -> Event:
-    is_state = happening.kind == "state"
+def _to_event(index: int, entry: ScriptedEvent) -> Event:
+    is_state = entry.kind == "state"
     return Event(
-        cursor=str(place_in_line),
-        time=happening.at,
-        kind=happening.kind,
-        message=happening.text,
-        state=STATES.get(happening.text, JobState.UNKNOWN) if is_state else None,
-        step=happening.step,
-        metrics=happening.metrics,
+        cursor=str(index),
+        time=entry.at,
+        kind=entry.kind,
+        message=entry.text,
+        state=STATES.get(entry.text, JobState.UNKNOWN) if is_state else None,
+        step=entry.step,
+        metrics=entry.metrics,
     )
 
 
-def leaves(section: Section, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all fields but the bookkeeping; sections are gone into."""
+def field_names(section: Section, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all fields except the bookkeeping, also of those in sections."""
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Section):
-            yield from leaves(value, f"{prefix}{name}.")
+            yield from field_names(value, f"{prefix}{name}.")
         elif name not in BOOKKEEPING or prefix:
             yield f"{prefix}{name}"

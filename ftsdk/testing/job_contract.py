@@ -1,4 +1,4 @@
-"""The part of the exam that runs jobs: submit and find, status and events, cancel and resume, fetch."""
+"""The part of the contract that runs jobs: submit and find, status and events, cancel and resume, fetch."""
 
 import base64
 import math
@@ -27,25 +27,25 @@ _NO_JOBS = ("no-such-job", "ft-000000000000", "../../../etc", "*", "")
 
 
 class Trace(NamedTuple):
-    """A job that has ended, and every status that it was seen in, in order."""
+    """A job that has ended, and every status that was observed, in order."""
 
     native_id: str
     token: str
-    seen: list[JobStatus]
+    statuses: list[JobStatus]
 
     @property
     def states(self) -> list[JobState]:
         """The states, in order."""
-        return [status.state for status in self.seen]
+        return [status.state for status in self.statuses]
 
 
 class JobContract:
-    """Does a job do what the contract says, from its token to its artifact?"""
+    """Tests of a job, from its token to its artifact."""
 
     patience: ClassVar[float] = 60.0
     """Seconds in which a job must end."""
     poll: ClassVar[float] = 0.05
-    """Seconds between two looks at a job."""
+    """Seconds between two requests for a job's status."""
 
     @classmethod
     def start(cls, backend: Backend, spec: JobSpec) -> Trace:
@@ -55,25 +55,25 @@ class JobContract:
 
     @classmethod
     def follow(cls, backend: Backend, trace: Trace) -> None:
-        """Look at a job until it has ended."""
+        """Poll a job until it has ended."""
         deadline = time.monotonic() + cls.patience
-        while not (trace.seen and trace.seen[-1].state.done):
-            assert time.monotonic() < deadline, f"the job did not end in time: {account(backend, trace)}"
-            trace.seen.append(backend.status(trace.native_id))
+        while not (trace.statuses and trace.statuses[-1].state.done):
+            assert time.monotonic() < deadline, f"the job did not end in time: {describe(backend, trace)}"
+            trace.statuses.append(backend.status(trace.native_id))
             time.sleep(cls.poll)
 
     def test_one_token_makes_one_job(self, backend: Backend, spec: JobSpec, finished: Trace) -> None:
-        """Submitted again under its token, the job is found, not made again."""
+        """Submitted again with its token, the job is found, not created again."""
         assert finished.native_id == backend.submit(_plan(backend, spec), finished.token, _record)
 
     def test_finds_a_job_by_its_token(self, backend: Backend, spec: JobSpec, finished: Trace) -> None:
-        """The token leads to the job, from the plan as the records give it back."""
+        """The token finds the job, with the plan as it is read from the records."""
         stored = Plan.model_validate_json(_plan(backend, spec).model_dump_json(exclude_unset=True))
 
         assert finished.native_id == backend.find(finished.token, stored)
 
     def test_finds_nothing_under_a_new_token(self, backend: Backend, spec: JobSpec, finished: Trace) -> None:
-        """For a token that was never used, it is certain that there is no job."""
+        """For an unused token, the answer is that there is no job."""
         assert finished.token
         assert backend.find(_token(), _plan(backend, spec)) is None
 
@@ -84,12 +84,12 @@ class JobContract:
         assert sorted(places) == places
 
     def test_the_end_is_the_end(self, backend: Backend, finished: Trace) -> None:
-        """A finished job says the same when it is asked again."""
-        assert finished.seen[-1] == backend.status(finished.native_id)
+        """A finished job has the same status when it is requested again."""
+        assert finished.statuses[-1] == backend.status(finished.native_id)
 
     def test_progress_is_a_share(self, finished: Trace) -> None:
         """Progress runs from 0 to 1, and steps do not pass the total."""
-        for status in finished.seen:
+        for status in finished.statuses:
             assert 0 <= (status.progress or 0) <= 1
             assert (status.step or 0) <= (status.total_steps or math.inf)
 
@@ -101,14 +101,14 @@ class JobContract:
         assert all(earlier.time <= later.time for earlier, later in pairwise(events))
 
     def test_events_go_on_behind_any_cursor(self, backend: Backend, finished: Trace) -> None:
-        """A reader that stopped anywhere misses nothing and sees nothing twice."""
+        """A reader that continues after any cursor gets every later event, once."""
         events = _events(backend, finished)
 
         for place in {0, len(events) // 3, len(events) // 2, len(events) - 1} & set(range(len(events))):
             assert events[place + 1 :] == list(backend.events(finished.native_id, events[place].cursor))
 
     def test_events_tell_the_states(self, backend: Backend, finished: Trace) -> None:
-        """The stream of events ends in the state that the status tells."""
+        """The last state among the events is that of the status."""
         states = [event.state for event in _events(backend, finished) if event.kind == "state"]
 
         assert states[-1:] == ([JobState.SUCCEEDED] if "events" in backend.capabilities().verbs else [])
@@ -121,11 +121,11 @@ class JobContract:
         assert any("loss" in row for row in metrics) is ("metrics" in backend.capabilities().verbs)
 
     def test_cancel_ends_a_job(self, cancelled: Trace) -> None:
-        """A job that was asked to stop, once or twice, ends: cancelled, or as it would have where it was too late."""
+        """A cancelled job ends: cancelled, or succeeded where the request came too late."""
         assert cancelled.states[-1] in (JobState.CANCELLED, JobState.SUCCEEDED)
 
     def test_cancel_leaves_a_finished_job_alone(self, backend: Backend, finished: Trace) -> None:
-        """Asked to stop after its end, a job has still succeeded."""
+        """A cancel after the end changes nothing."""
         if "cancel" in backend.capabilities().verbs:
             backend.cancel(finished.native_id)
 
@@ -147,7 +147,7 @@ class JobContract:
             backend.resume(finished.native_id)
 
     def test_what_is_not_declared_is_refused(self, backend: Backend, finished: Trace, tmp_path: Path) -> None:
-        """A verb that is not declared says so."""
+        """A verb that is not declared raises an error."""
         verbs: dict[str, Callable[[], Any]] = {
             "events": lambda: list(backend.events(finished.native_id)),
             "cancel": lambda: backend.cancel(finished.native_id),
@@ -161,40 +161,40 @@ class JobContract:
     @pytest.mark.parametrize("native_id", _NO_JOBS)
     @pytest.mark.parametrize("verb", ["status", "events", "cancel", "resume", "fetch"])
     def test_unknown_jobs_are_not_found(self, backend: Backend, native_id: str, verb: str, tmp_path: Path) -> None:
-        """A job that does not exist is told as such, whatever its id looks like."""
+        """A job that does not exist is an error that says so, whatever its id looks like."""
         if verb != "status" and verb not in backend.capabilities().verbs:
             pytest.skip("not declared")
-        ask = getattr(backend, verb)
+        call = getattr(backend, verb)
         with pytest.raises(JobNotFound):
-            list(ask(native_id)) if verb == "events" else ask(native_id, *[tmp_path / "out"] * (verb == "fetch"))
+            list(call(native_id)) if verb == "events" else call(native_id, *[tmp_path / "out"] * (verb == "fetch"))
 
     def test_a_failure_says_why(self, backend: Backend, failing_spec: JobSpec | None, tmp_path: Path) -> None:
         """A job that fails has a reason and a message, and there is nothing to fetch."""
         if failing_spec is None:
-            pytest.skip("no failing_spec is given")
+            pytest.skip("there is no failing_spec")
         trace = self.start(backend, failing_spec)
         self.follow(backend, trace)
 
         assert trace.states[-1] is JobState.FAILED
-        assert trace.seen[-1].reason is not None
-        assert trace.seen[-1].message
+        assert trace.statuses[-1].reason is not None
+        assert trace.statuses[-1].message
         with pytest.raises((JobNotReady, UnsupportedSpec)):
             backend.fetch(trace.native_id, tmp_path / "out")
 
     def test_fetch_gives_a_sealed_artifact(
         self, backend: Backend, spec: JobSpec, finished: Trace, tmp_path: Path
     ) -> None:
-        """What is fetched verifies, in our layout, and says where it comes from."""
+        """The fetched artifact verifies, has ftsdk's layout, and names its job."""
         _require_fetch(backend)
-        made = backend.fetch(finished.native_id, tmp_path / "out")
+        artifact = backend.fetch(finished.native_id, tmp_path / "out")
 
-        assert made == Artifact.open(tmp_path / "out")
-        assert made.kind == ("adapter" if spec.adapter else "model")
-        assert made.manifest.method == spec.method.type
-        assert made.manifest.job == f"{backend.name}:{finished.native_id}"
+        assert artifact == Artifact.open(tmp_path / "out")
+        assert artifact.kind == ("adapter" if spec.adapter else "model")
+        assert artifact.manifest.method == spec.method.type
+        assert artifact.manifest.job == f"{backend.name}:{finished.native_id}"
 
     def test_fetch_is_repeatable(self, backend: Backend, finished: Trace, tmp_path: Path) -> None:
-        """Fetched again into the same place it is the same, and nothing is left beside it."""
+        """Fetched again into the same folder it is the same, and no temporary files remain."""
         _require_fetch(backend)
         first = backend.fetch(finished.native_id, tmp_path / "out")
         second = backend.fetch(finished.native_id, tmp_path / "out")
@@ -203,7 +203,7 @@ class JobContract:
         assert [tmp_path / "out"] == list(tmp_path.iterdir())
 
     def test_fetch_spares_what_is_there(self, backend: Backend, finished: Trace, tmp_path: Path) -> None:
-        """A folder that holds something else is refused, and left as it was."""
+        """A folder with other files is refused, and left unchanged."""
         _require_fetch(backend)
         (tmp_path / "mine.txt").write_text("keep me", encoding="utf-8")
 
@@ -214,40 +214,40 @@ class JobContract:
     def test_secrets_stay_where_they_are(
         self, backend: Backend, spec: JobSpec, finished: Trace, tmp_path: Path
     ) -> None:
-        """No key of the environment comes out in plan, status, events or artifact."""
-        told = [_plan(backend, spec), *finished.seen, *_events(backend, finished)]
+        """No key of the environment appears in plan, status, events or artifact."""
+        outputs = [_plan(backend, spec), *finished.statuses, *_events(backend, finished)]
         if "fetch" in backend.capabilities().verbs:
-            told.append(backend.fetch(finished.native_id, tmp_path / "out").manifest)
-        text = "\n".join(section.model_dump_json() for section in told)
+            outputs.append(backend.fetch(finished.native_id, tmp_path / "out").manifest)
+        text = "\n".join(section.model_dump_json() for section in outputs)
 
         assert redact(text) == text
 
 
 def _token() -> str:
-    """A token as the client draws it: 26 characters of ``[a-z2-7]``."""
+    """A token like those of the client: 26 characters of ``[a-z2-7]``."""
     return base64.b32encode(secrets.token_bytes(20)).decode().lower()[:26]
 
 
 def _record(**facts: str) -> None:
-    """Keeps nothing, but holds the backend to its word: facts are plain strings without secrets."""
+    """Stores nothing, but checks that facts are plain strings without secrets."""
     assert all(isinstance(fact, str) and redact(fact) == fact for fact in facts.values())
 
 
 def _plan(backend: Backend, spec: JobSpec) -> Plan:
-    """The plan as the client hands it on, with the rows checked where they are on this machine."""
+    """The plan as the client submits it, with the rows checked where they are on this machine."""
     plan = plan_of(backend, spec)
-    here = all(is_local(path) for path in spec.dataset.paths)
-    return plan.model_copy(update={"data": check(spec.dataset, spec.method.type) if here else None})
+    on_this_machine = all(is_local(path) for path in spec.dataset.paths)
+    return plan.model_copy(update={"data": check(spec.dataset, spec.method.type) if on_this_machine else None})
 
 
 def _events(backend: Backend, trace: Trace) -> list[Event]:
     return list(backend.events(trace.native_id)) if "events" in backend.capabilities().verbs else []
 
 
-def account(backend: Backend, trace: Trace) -> str:
-    """The last status and the last events, for whoever must find out why."""
+def describe(backend: Backend, trace: Trace) -> str:
+    """The last status and the last events, for the message of a failed test."""
     last = "\n".join(event.message for event in _events(backend, trace)[-20:] if event.message)
-    return f"{trace.seen[-1] if trace.seen else 'never seen'}\n{last}"
+    return f"{trace.statuses[-1] if trace.statuses else 'never observed'}\n{last}"
 
 
 def _require_fetch(backend: Backend) -> None:

@@ -1,4 +1,4 @@
-"""The part of the exam that needs no job: names, declarations, and the plan."""
+"""The part of the contract that needs no job: names, declarations, and the plan."""
 
 from pathlib import Path
 from typing import Any
@@ -15,43 +15,43 @@ from ftsdk.testing.spec_cases import ADAPTERS, CASES, FORMATS, METHODS, QUANTIZA
 
 
 class PlanContract:
-    """Is what the backend declares true, and does its plan account for every field?"""
+    """Tests of the backend's declarations, and of the plan's account of every field."""
 
     def test_is_found_by_its_name(self, backend: Backend) -> None:
         """The entry point of this name gives this backend."""
         assert isinstance(backend, type(load_backend(backend.name)))
 
     def test_options_refuse_unknown_keys(self, backend: Backend) -> None:
-        """A misspelled option is an error, not silence."""
+        """A misspelled option is an error, not ignored."""
         assert issubclass(backend.Options, Options)
         with pytest.raises(ValidationError, match="no_such_option"):
             backend.Options.model_validate({"no_such_option": 1})
 
     def test_capabilities_use_our_words(self, backend: Backend) -> None:
-        """What is declared is known, and some method and format at least is."""
-        able = backend.capabilities()
+        """Declared names are ftsdk's own, and there is at least one method and format."""
+        capabilities = backend.capabilities()
 
-        assert able.methods
-        assert able.formats
-        assert able.methods <= METHODS.keys()
-        assert able.formats <= set(FORMATS)
-        assert able.quantizations <= set(QUANTIZATIONS)
+        assert capabilities.methods
+        assert capabilities.formats
+        assert capabilities.methods <= METHODS.keys()
+        assert capabilities.formats <= set(FORMATS)
+        assert capabilities.quantizations <= set(QUANTIZATIONS)
 
     def test_check_gives_problems(self, backend: Backend) -> None:
-        """The doctor can print what stands in the way."""
+        """What makes it unusable is a list of problems, which ``ftsdk doctor`` prints."""
         assert all(isinstance(problem, Problem) for problem in backend.check())
 
     @pytest.mark.parametrize("kind", sorted(METHODS))
     def test_methods_are_as_declared(self, backend: Backend, spec: JobSpec, kind: str) -> None:
         """A method that is not declared is refused by name; a declared one is not."""
-        refused = _refused(backend, _but(spec, method=method_of(kind)))
+        refused = _refused(backend, _with(spec, method=method_of(kind)))
 
         assert _names(refused, "method") is (kind not in backend.capabilities().methods)
 
     @pytest.mark.parametrize("kind", sorted(ADAPTERS))
     def test_adapters_are_as_declared(self, backend: Backend, spec: JobSpec, kind: str) -> None:
         """An adapter that is not declared is refused by name; a declared one is not."""
-        refused = _refused(backend, _but(spec, adapter=ADAPTERS[kind], compute={}))
+        refused = _refused(backend, _with(spec, adapter=ADAPTERS[kind], compute={}))
 
         assert _names(refused, "adapter") is (kind not in backend.capabilities().adapters)
 
@@ -59,21 +59,24 @@ class PlanContract:
     def test_formats_are_as_declared(self, backend: Backend, spec: JobSpec, kind: str) -> None:
         """A format of rows that is not declared is refused by name."""
         dataset = {**spec.dataset.model_dump(exclude_unset=True), "format": kind}
-        refused = _refused(backend, _but(spec, dataset=dataset))
+        refused = _refused(backend, _with(spec, dataset=dataset))
 
         assert kind in backend.capabilities().formats or _names(refused, "dataset")
 
     @pytest.mark.parametrize("kind", QUANTIZATIONS)
     def test_quantizations_are_as_declared(self, backend: Backend, spec: JobSpec, kind: str) -> None:
-        """A quantization that is not declared is refused, or set aside with a note; it is never claimed."""
-        asked = _but(spec, adapter=ADAPTERS["lora"], compute={"quantization": kind})
+        """A quantization that is not declared is refused, or ignored with a note; never reported as used."""
+        quantized = _with(spec, adapter=ADAPTERS["lora"], compute={"quantization": kind})
 
-        assert kind in backend.capabilities().quantizations or _fate(backend, asked, "compute.quantization") != "kept"
+        assert (
+            kind in backend.capabilities().quantizations
+            or _outcome(backend, quantized, "compute.quantization") != "kept"
+        )
 
     def test_plan_is_pure(
         self, backend: Backend, spec: JobSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """Planning twice gives the same plan, and leaves nothing on disk."""
+        """Planning twice gives the same plan, and writes nothing to disk."""
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv(VARIABLE, str(tmp_path))
 
@@ -89,16 +92,16 @@ class PlanContract:
 
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
     def test_every_field_is_accounted_for(self, backend: Backend, spec: JobSpec, case: SpecCase) -> None:
-        """A field that the user sets changes the request or is refused; only advice may be set aside, with a note.
+        """A field that is set changes the request or is refused; only advice may be ignored, with a note.
 
-        Where the system does in any case what the user asks for, the plan says so when he does not ask.
+        Where the system always does what the field says, the plan says so where the field is not set.
         """
         without, with_it = case.contrast(spec)
-        fate = _fate(backend, with_it, case.field)
+        outcome = _outcome(backend, with_it, case.field)
 
-        assert fate in ("kept", "refused", "set aside"), f"{case.field} was dropped in silence"
-        assert fate != "set aside" or case.is_advice
-        if fate == "kept" and not case.is_advice:
+        assert outcome in ("kept", "refused", "set aside"), f"{case.field} was dropped silently"
+        assert outcome != "set aside" or case.is_advice
+        if outcome == "kept" and not case.is_advice:
             plan = plan_of(backend, without)
             always = _covers([note.field for note in plan.backends_own], case.field)
             assert always or plan.native != plan_of(backend, with_it).native
@@ -110,7 +113,7 @@ def plan_of(backend: Backend, spec: JobSpec) -> Plan:
     return backend.plan(spec, options)
 
 
-def _but(spec: JobSpec, **changes: Any) -> JobSpec:
+def _with(spec: JobSpec, **changes: Any) -> JobSpec:
     return JobSpec.model_validate({**spec.as_written(), **changes})
 
 
@@ -127,8 +130,8 @@ def _names(fields: list[str], section: str) -> bool:
     return any(field.split(".")[0] == section for field in fields)
 
 
-def _fate(backend: Backend, spec: JobSpec, field: str) -> str:
-    """What becomes of a field: refused, set aside, kept, or dropped."""
+def _outcome(backend: Backend, spec: JobSpec, field: str) -> str:
+    """How a field is handled: refused, set aside, kept, or dropped."""
     if refused := _refused(backend, spec):
         return "refused" if _covers(refused, field) else "dropped"
     plan = plan_of(backend, spec)

@@ -1,7 +1,7 @@
 """What a fake job will do: its script, and the timeline that follows from it.
 
 Time alone moves a fake job on: no thread, no process. Everything that will ever happen to it follows from its script,
-the moment of its creation and what was asked of it since; the present is a cut through that timeline.
+the time of its creation and the requests since then; its present status is a cut through that timeline.
 """
 
 import math
@@ -30,32 +30,32 @@ class Script(Options):
     reject: bool = False
     """The system refuses the request; nothing is created."""
     lose_request: bool = False
-    """The first request never arrives, and no answer comes: nothing is created, but the caller cannot know."""
+    """The first request never arrives, and no answer comes: nothing is created, but the caller does not know that."""
     lose_answer: bool = False
     """The job is created, but the answer is lost on its way back."""
     find_undecided: bool = False
     """Once a job has been created, the system cannot say whether there is one."""
     find_lag_seconds: Seconds = 0.0
-    """Time after its creation in which a job is not yet listed; the system says so, so nothing is concluded."""
+    """Time after its creation in which a job is not yet listed; the system reports that its list is not complete."""
     unreachable_seconds: Seconds = 0.0
-    """Time after its creation in which the system cannot be asked about the job."""
+    """Time after its creation in which the system does not answer about the job."""
     unknown_status: str = ""
-    """A status word that the backend does not know, given in place of the real one."""
+    """An unknown status word in the place of the real one."""
     ignore_cancel: bool = False
     """The job stays ``cancelling`` and runs to its end."""
     price: Annotated[float, Field(ge=0)] | None = None
-    """What a whole run costs, in US dollars."""
+    """The price of a complete run, in US dollars."""
 
 
-class Deed(NamedTuple):
-    """Something that was asked of a job after its creation."""
+class RecordedRequest(NamedTuple):
+    """A request about a job after its creation."""
 
     verb: Literal["cancel", "resume"]
     at: float
     """Seconds since 1970."""
 
 
-class Happening(NamedTuple):
+class ScriptedEvent(NamedTuple):
     """One entry in a job's timeline, in the system's own words."""
 
     at: float
@@ -68,54 +68,58 @@ class Happening(NamedTuple):
 
 
 ENDS = frozenset({"COMPLETED", "ERROR", "STOPPED"})
-"""The status words that are final."""
+"""The final status words."""
 
 
-def timeline(script: Script, created: float, deeds: Iterable[Deed]) -> list[Happening]:
-    """Everything that has happened to a job, and that will unless something more is asked of it, in order."""
+def timeline(script: Script, created: float, requests: Iterable[RecordedRequest]) -> list[ScriptedEvent]:
+    """Everything that has happened to a job, and that will without further requests, in order."""
+    # A request changes the future alone: each one keeps the events up to its time, and replaces those after it.
     line = list(_run(script, created))
-    for deed in deeds:
-        past = [happening for happening in line if happening.at <= deed.at]
-        ended = word_at(past) in ENDS
-        if deed.verb == "cancel" and not ended:
-            line = [*past, *_stop(script, deed.at, line[len(past) :])]
-        elif deed.verb == "resume" and word_at(past) in ("ERROR", "STOPPED"):
-            line = [*past, *_run(script.model_copy(update={"outcome": "succeed"}), deed.at, _checkpoint(past))]
+    for request in requests:
+        past = [event for event in line if event.at <= request.at]
+        ended = last_status_word(past) in ENDS
+        if request.verb == "cancel" and not ended:
+            line = [*past, *_stop(script, request.at, line[len(past) :])]
+        elif request.verb == "resume" and last_status_word(past) in ("ERROR", "STOPPED"):
+            line = [
+                *past,
+                *_run(script.model_copy(update={"outcome": "succeed"}), request.at, _last_checkpoint(past) + 1),
+            ]
     return line
 
 
-def word_at(past: list[Happening]) -> str:
+def last_status_word(past: list[ScriptedEvent]) -> str:
     """The last status word of a timeline."""
-    return next(happening.text for happening in reversed(past) if happening.kind == "state")
+    return next(event.text for event in reversed(past) if event.kind == "state")
 
 
-def _run(script: Script, start: float, done: int = 0) -> Iterator[Happening]:
-    """One attempt, from the step after ``done``; a resumed one succeeds."""
+def _run(script: Script, start: float, first: int = 1) -> Iterator[ScriptedEvent]:
+    """One attempt from its first step; a resumed one succeeds."""
     begin, end = start + script.queue_seconds, start + script.queue_seconds + script.run_seconds
     fails = script.outcome != "succeed"
     last = script.steps // 2 if fails else script.steps
-    yield Happening(start, "state", "QUEUED")
-    yield Happening(begin, "state", "RUNNING")
-    yield Happening(begin, "log", f"training starts at step {done}")
-    for step in range(done + 1, last + 1):
-        at = begin + (end - begin) * (step - done) / (last - done)
-        yield Happening(at, "metrics", step=step, metrics=metrics_at(script, step))
+    yield ScriptedEvent(start, "state", "QUEUED")
+    yield ScriptedEvent(begin, "state", "RUNNING")
+    yield ScriptedEvent(begin, "log", f"training starts at step {first - 1}")
+    for step in range(first, last + 1):
+        at = begin + (end - begin) * (step - first + 1) / (last - first + 1)
+        yield ScriptedEvent(at, "metrics", step=step, metrics=metrics_at(script, step))
         if step in (script.steps // 4, last):
-            yield Happening(at, "checkpoint", f"checkpoint at step {step}", step=step)
-    yield Happening(end, "log", f"stopped by the script: {script.outcome}" if fails else "training has ended")
-    yield Happening(end, "state", "ERROR" if fails else "COMPLETED")
+            yield ScriptedEvent(at, "checkpoint", f"checkpoint at step {step}", step=step)
+    yield ScriptedEvent(end, "log", f"stopped by the script: {script.outcome}" if fails else "training has ended")
+    yield ScriptedEvent(end, "state", "ERROR" if fails else "COMPLETED")
 
 
-def _stop(script: Script, at: float, future: list[Happening]) -> Iterator[Happening]:
-    yield Happening(at, "state", "STOPPING")
+def _stop(script: Script, at: float, future: list[ScriptedEvent]) -> Iterator[ScriptedEvent]:
+    yield ScriptedEvent(at, "state", "STOPPING")
     if script.ignore_cancel:
-        yield from (happening for happening in future if happening.text not in ("QUEUED", "RUNNING"))
+        yield from (event for event in future if event.text not in ("QUEUED", "RUNNING"))
     else:
-        yield Happening(at, "state", "STOPPED")
+        yield ScriptedEvent(at, "state", "STOPPED")
 
 
-def _checkpoint(past: list[Happening]) -> int:
-    return max((happening.step or 0 for happening in past if happening.kind == "checkpoint"), default=0)
+def _last_checkpoint(past: list[ScriptedEvent]) -> int:
+    return max((event.step or 0 for event in past if event.kind == "checkpoint"), default=0)
 
 
 def metrics_at(script: Script, step: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The system behind the fake backend: a folder with a file for each job, the same from every process.
 
-A file ``ID.TOKEN.jsonl`` holds the request in its first line, and below it what was asked of the job since. Like many
-a real service it has no idempotency: asked twice to create, it makes two jobs.
+A file ``ID.TOKEN.jsonl`` has the creation's request in its first line, and in the others the later requests about the
+job. Like many a real service it has no idempotency: two creations make two jobs.
 """
 
 import glob
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ftsdk.errors import JobNotFound
 from ftsdk.files import write_atomic
 from ftsdk.home import home
-from ftsdk.testing.script import Deed, Happening, Script, timeline
+from ftsdk.testing.script import RecordedRequest, Script, ScriptedEvent, timeline
 
 _ID = re.compile(r"ft-[0-9a-f]{12}")
 
@@ -28,31 +28,31 @@ class RemoteJob(NamedTuple):
     created: float
     """Seconds since 1970."""
     request: dict[str, Any]
-    deeds: tuple[Deed, ...]
+    later_requests: tuple[RecordedRequest, ...]
 
     @property
     def script(self) -> Script:
-        """How the job goes."""
+        """The job's script."""
         return Script.model_validate(self.request["script"])
 
-    def so_far(self, now: float) -> list[Happening]:
-        """What has happened up to now."""
-        return [happening for happening in self.all() if happening.at <= now]
+    def events_until(self, now: float) -> list[ScriptedEvent]:
+        """The events up to a time."""
+        return [event for event in self.all_events() if event.at <= now]
 
-    def all(self) -> list[Happening]:
-        """What has happened, and what will."""
-        return timeline(self.script, self.created, self.deeds)
+    def all_events(self) -> list[ScriptedEvent]:
+        """The events, past and future."""
+        return timeline(self.script, self.created, self.later_requests)
 
 
 def folder() -> Path:
-    """Where the jobs are; a test may count its files."""
-    place = home() / "fake"
-    place.mkdir(exist_ok=True)
-    return place
+    """The folder of the jobs; a test may count its files."""
+    path = home() / "fake"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def create(token: str, request: dict[str, Any]) -> str:
-    """Make a job, in one step, and give its id. A second call makes a second job."""
+    """Create a job, in one step, and return its id. A second call creates a second job."""
     native_id = f"ft-{secrets.token_hex(6)}"
     line = json.dumps({"created": time.time(), "request": request})
     write_atomic(folder() / f"{native_id}.{token}.jsonl", line + "\n")
@@ -75,14 +75,14 @@ def get(native_id: str) -> RemoteJob:
     return _read(_path(native_id))
 
 
-def ask(native_id: str, verb: str) -> None:
-    """Note that something was asked of a job."""
+def add_request(native_id: str, verb: str) -> None:
+    """Record a request about a job."""
     with _path(native_id).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"verb": verb, "at": time.time()}) + "\n")
 
 
 def first_request(token: str) -> bool:
-    """Whether the system's door sees this token for the first time; it is remembered."""
+    """Whether the system receives this token for the first time; it is recorded."""
     try:
         (folder() / f"{token}.lost").touch(exist_ok=False)
     except FileExistsError:
@@ -91,13 +91,15 @@ def first_request(token: str) -> bool:
 
 
 def _path(native_id: str) -> Path:
-    found = list(folder().glob(f"{native_id}.*.jsonl")) if _ID.fullmatch(native_id) else []
-    if not found:
+    paths = list(folder().glob(f"{native_id}.*.jsonl")) if _ID.fullmatch(native_id) else []
+    if not paths:
         raise JobNotFound(f"the fake backend has no job {native_id!r}", hint="list your jobs: ftsdk jobs")
-    return found[0]
+    return paths[0]
 
 
 def _read(path: Path) -> RemoteJob:
     first, *rest = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     native_id, token, _ = path.name.split(".")
-    return RemoteJob(native_id, token, first["created"], first["request"], tuple(Deed(**deed) for deed in rest))
+    return RemoteJob(
+        native_id, token, first["created"], first["request"], tuple(RecordedRequest(**request) for request in rest)
+    )

@@ -1,4 +1,4 @@
-"""Every field of a spec with a value that is not its default, so that a backend can be asked about each."""
+"""Every field of a spec with a value that is not its default, so that a backend can be tested with each."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
@@ -135,7 +135,7 @@ _ADAPTER = {"adapter": {"r": 8}}
 
 
 def method_of(kind: str) -> dict[str, Any]:
-    """A spec's ``method`` of a type, with nothing set but what it cannot do without."""
+    """A spec's ``method`` of a type, with only its required fields."""
     return {"type": kind, "reward": "org/reward"} if "reward" in METHODS[kind] else {"type": kind}
 
 
@@ -160,7 +160,7 @@ CASES: tuple[SpecCase, ...] = (
         for name, value in fields.items()
     ),
 )
-"""Each field of a spec once, but for the bookkeeping; fields of methods once for each method."""
+"""Each field of a spec once, except the bookkeeping; fields of methods once for each method."""
 
 
 def _put(fields: dict[str, Any], field: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a fake job makes: a small folder with the shape of a PEFT adapter, or of a whole model, written by hand."""
+"""The artifact of a fake job: a small folder like a PEFT adapter, or a full model, written without PEFT."""
 
 import json
 import math
@@ -18,10 +18,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def write(job: RemoteJob, folder: Path) -> Artifact:
-    """Fill an empty folder with what the job made, and seal it."""
+    """Write the job's artifact into an empty folder, and seal it."""
     parameters = job.request["parameters"]
     kind: Kind = "adapter" if "lora_rank" in parameters else "model"
-    measured = [entry for entry in job.all() if entry.kind == "metrics"]
+    measured = [entry for entry in job.all_events() if entry.kind == "metrics"]
     lines = (json.dumps({"step": entry.step, **entry.metrics}) + "\n" for entry in measured)
     files = _adapter(parameters) if kind == "adapter" else _model()
     for name, content in {**files, "metrics.jsonl": "".join(lines).encode()}.items():
@@ -33,7 +33,7 @@ def write(job: RemoteJob, folder: Path) -> Artifact:
         method=parameters["method.type"],
         spec=job.request["labels"],
         metrics=measured[-1].metrics,
-        created=datetime.fromtimestamp(job.all()[-1].at, UTC),
+        created=datetime.fromtimestamp(job.all_events()[-1].at, UTC),
         job=f"fake:{job.native_id}",
     )
     return seal(folder, manifest)

@@ -1,4 +1,4 @@
-"""The fake backend passes the exam that it ships with."""
+"""The fake backend passes the contract that it ships with."""
 
 from pathlib import Path
 

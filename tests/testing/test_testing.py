@@ -1,4 +1,4 @@
-"""The fake backend follows its script, and fails as it is told to."""
+"""The fake backend follows its script, including every failure."""
 
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ from ftsdk.backend import Plan
 from ftsdk.errors import AmbiguousError, JobNotReady, RejectedError, UnreachableError, UnsupportedSpec
 from ftsdk.job_types import JobState, Reason
 from ftsdk.testing import FakeBackend, Script, service
-from ftsdk.testing.script import Deed, timeline
+from ftsdk.testing.script import RecordedRequest, timeline
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
 backend = FakeBackend()
@@ -26,13 +26,13 @@ def submit(**script: object) -> str:
     return backend.submit(plan(**script), TOKEN, lambda **_: None)
 
 
-def created() -> int:
+def creations() -> int:
     return len(list(service.folder().glob("*.jsonl")))
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Time that stands still until the test moves it."""
+    """A clock that the test sets."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(time, "time", lambda: clock.now)
     return clock
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_succeeds_at_once() -> None:
-    """Left without a script, a job has succeeded when it is first looked at."""
+    """Without a script, a job has succeeded at its first status."""
     status = backend.status(submit())
 
     assert (JobState.SUCCEEDED, 1.0, 10) == (status.state, status.progress, status.step)
@@ -51,18 +51,18 @@ def test_succeeds_at_once() -> None:
 def test_goes_through_its_states(clock: SimpleNamespace) -> None:
     """Time alone moves a job from the queue to its end."""
     job = submit(queue_seconds=10, run_seconds=20)
-    seen = []
+    statuses = []
     for clock.now in (1000, 1005, 1010, 1020, 1030, 9999):
-        seen.append(backend.status(job))
+        statuses.append(backend.status(job))
 
-    assert ["queued", "queued", "running", "running", "succeeded", "succeeded"] == [status.state for status in seen]
-    assert [0, 0, 0, 5, 10, 10] == [status.step for status in seen]
-    assert 10 == seen[3].eta_seconds
+    assert ["queued", "queued", "running", "running", "succeeded", "succeeded"] == [status.state for status in statuses]
+    assert [0, 0, 0, 5, 10, 10] == [status.step for status in statuses]
+    assert 10 == statuses[3].eta_seconds
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_fails_as_told(reason: Reason) -> None:
-    """Every reason of the closed list can be played, and stops the job halfway."""
+def test_fails_with_each_reason(reason: Reason) -> None:
+    """Every reason of the closed list can be scripted, and stops the job halfway."""
     status = backend.status(submit(outcome=reason.value, steps=8))
 
     assert (JobState.FAILED, reason, 4) == (status.state, status.reason, status.step)
@@ -78,7 +78,7 @@ def test_the_loss_falls() -> None:
 
 
 def test_cancel_stops_a_job(clock: SimpleNamespace) -> None:
-    """A cancelled job is cancelled from then on, however often it is asked."""
+    """A cancelled job stays cancelled, also when it is cancelled again."""
     job = submit(run_seconds=10)
     clock.now += 4
     backend.cancel(job)
@@ -98,15 +98,17 @@ def test_cancel_can_be_ignored(clock: SimpleNamespace) -> None:
     assert JobState.SUCCEEDED == backend.status(job).state
 
 
-def test_resume_goes_on_from_the_checkpoint(clock: SimpleNamespace) -> None:
-    """A failed job, resumed, trains the steps behind its last checkpoint and succeeds."""
+def test_resume_continues_from_the_checkpoint(clock: SimpleNamespace) -> None:
+    """A failed job, resumed, trains the steps after its last checkpoint and succeeds."""
     job = submit(outcome="oom", steps=10)
     clock.now += 1
-    seen = len(list(backend.events(job)))
+    event_count = len(list(backend.events(job)))
     backend.resume(job)
 
     assert JobState.SUCCEEDED == backend.status(job).state
-    assert [6, 7, 8, 9, 10] == [event.step for event in backend.events(job, str(seen)) if event.kind == "metrics"]
+    assert [6, 7, 8, 9, 10] == [
+        event.step for event in backend.events(job, str(event_count)) if event.kind == "metrics"
+    ]
 
 
 @pytest.mark.parametrize("script", [{"run_seconds": 60}, {}])
@@ -123,26 +125,32 @@ def test_nothing_is_fetched_before_the_end(tmp_path: Path) -> None:
 
 
 def test_the_past_does_not_change() -> None:
-    """What a reader has seen of a job stays, whatever is asked of it later."""
+    """Past events of a job do not change with later requests."""
     script = Script(queue_seconds=1, run_seconds=9)
-    deeds = [Deed("cancel", 5), Deed("cancel", 6), Deed("resume", 7), Deed("cancel", 9), Deed("resume", 9)]
-    lines = [timeline(script, 0, deeds[:count]) for count in range(len(deeds) + 1)]
+    requests = [
+        RecordedRequest("cancel", 5),
+        RecordedRequest("cancel", 6),
+        RecordedRequest("resume", 7),
+        RecordedRequest("cancel", 9),
+        RecordedRequest("resume", 9),
+    ]
+    lines = [timeline(script, 0, requests[:count]) for count in range(len(requests) + 1)]
 
-    for deed, before, after in zip(deeds, lines, lines[1:], strict=False):
-        past = [happening for happening in before if happening.at <= deed.at]
+    for request, before, after in zip(requests, lines, lines[1:], strict=False):
+        past = [event for event in before if event.at <= request.at]
         assert past == after[: len(past)]
-        assert [happening.at for happening in after] == sorted(happening.at for happening in after)
+        assert [event.at for event in after] == sorted(event.at for event in after)
 
 
 def test_unknown_words_are_kept() -> None:
-    """A status word that nobody knows is ``unknown``, and stays readable."""
+    """An unknown status word is ``unknown``, and is kept."""
     status = backend.status(submit(unknown_status="HIBERNATING"))
 
     assert (JobState.UNKNOWN, "HIBERNATING") == (status.state, status.raw_status)
 
 
 def test_outages_pass(clock: SimpleNamespace) -> None:
-    """The system cannot be asked for a while, and then it can."""
+    """The system does not answer for a while, and then it does."""
     job = submit(unreachable_seconds=5)
 
     with pytest.raises(UnreachableError):
@@ -163,17 +171,17 @@ def test_costs_what_it_says(clock: SimpleNamespace) -> None:
 
 
 def test_one_token_makes_one_job() -> None:
-    """The backend looks before it creates, so that a second submit finds the first job."""
+    """The backend searches before it creates, so that a second submit finds the first job."""
     assert submit() == submit()
-    assert 1 == created()
+    assert 1 == creations()
 
 
 def test_the_system_itself_has_no_idempotency() -> None:
-    """Whoever does not look first makes a second job; tests can count them."""
+    """A creation without a search before it makes a second job; tests can count them."""
     for _ in range(2):
         service.create(TOKEN, dict(plan().native))
 
-    assert 2 == created()
+    assert 2 == creations()
 
 
 def test_a_lost_answer_leaves_a_job() -> None:
@@ -181,7 +189,7 @@ def test_a_lost_answer_leaves_a_job() -> None:
     with pytest.raises(AmbiguousError):
         submit(lose_answer=True)
 
-    assert 1 == created()
+    assert 1 == creations()
     assert backend.find(TOKEN, plan()) == submit(lose_answer=True)
 
 
@@ -190,7 +198,7 @@ def test_a_lost_request_leaves_none() -> None:
     with pytest.raises(AmbiguousError):
         submit(lose_request=True)
 
-    assert (0, None) == (created(), backend.find(TOKEN, plan()))
+    assert (0, None) == (creations(), backend.find(TOKEN, plan()))
     assert submit(lose_request=True)
 
 
@@ -199,21 +207,21 @@ def test_a_refusal_creates_nothing() -> None:
     with pytest.raises(RejectedError):
         submit(reject=True)
 
-    assert 0 == created()
+    assert 0 == creations()
 
 
 def test_find_can_be_undecided() -> None:
-    """Where the system cannot tell whether there is a job, neither does the backend, and none is made twice."""
+    """Where the system does not know whether there is a job, neither does the backend, and none is created twice."""
     submit(find_undecided=True)
 
     for _ in range(2):
         with pytest.raises(AmbiguousError):
             submit(find_undecided=True)
-    assert 1 == created()
+    assert 1 == creations()
 
 
 def test_find_can_lag(clock: SimpleNamespace) -> None:
-    """A job that is not listed yet is found later, and nothing is concluded meanwhile."""
+    """A job that is not listed yet is found later; until then the answer is an error."""
     job = submit(find_lag_seconds=5)
 
     with pytest.raises(AmbiguousError):
@@ -223,7 +231,7 @@ def test_find_can_lag(clock: SimpleNamespace) -> None:
 
 
 def test_a_plan_names_what_it_refuses() -> None:
-    """The one thing the fake backend cannot do is refused by name; advice it does not follow is noted."""
+    """The one field that the fake backend does not support is refused by name; ignored advice is noted."""
     spec = ftsdk.JobSpec(model="m", dataset="d.jsonl", training={"quantization_aware": "int8"})
     advised = ftsdk.JobSpec(model="m", dataset="d.jsonl", compute={"attention": "eager"})
 
@@ -232,7 +240,7 @@ def test_a_plan_names_what_it_refuses() -> None:
     assert ["compute.attention"] == [note.field for note in backend.plan(advised, Script()).set_aside]
 
 
-def test_the_whole_model_is_fetched_without_an_adapter(tmp_path: Path) -> None:
+def test_a_full_model_is_fetched_without_an_adapter(tmp_path: Path) -> None:
     """Where every weight was trained, the artifact is a model."""
     spec = ftsdk.JobSpec(model="org/tiny", dataset="rows.jsonl", adapter=None)
     job = backend.submit(backend.plan(spec, Script()), TOKEN, lambda **_: None)
