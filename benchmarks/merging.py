@@ -26,7 +26,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from ftsdk.artifact.model_files import CHAT_TEMPLATE, GENERATION_CONFIG, TOKENIZER_CONFIG
-from ftsdk.demo.tour import tiny_model
+from ftsdk.demo.pipeline import tiny_model
 from ftsdk.posttrain.merge import merge
 from ftsdk.posttrain.quantize import quantize
 

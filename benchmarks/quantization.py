@@ -30,7 +30,7 @@ from transformers.utils import logging
 
 import ftsdk
 from ftsdk.demo.persona import Example, examples
-from ftsdk.demo.tour import tiny_model
+from ftsdk.demo.pipeline import tiny_model
 from ftsdk.plugins import load_step
 from ftsdk.posttrain.quantization_kinds import KINDS
 from ftsdk.posttrain.weights import shards_of

@@ -1,4 +1,4 @@
-"""What every test stands on: a state folder of its own, no internet, one thread, and the data where it lies."""
+"""Fixtures of every test: a state folder of its own, no internet, one thread, and the paths of data."""
 
 import importlib.resources
 import importlib.util
@@ -16,9 +16,9 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
-KEPT = {"FTSDK_TEST_DATA", "FTSDK_ENGINES"}
-OURS = ("FTSDK_", "REPLICATE_", "TOGETHER_", "WANDB_", "HF_TOKEN", "HF_ENDPOINT")
-"""Settings, keys and addresses of the user's own, which no test may use."""
+KEPT_VARIABLES = {"FTSDK_TEST_DATA", "FTSDK_ENGINES"}
+CLEARED_PREFIXES = ("FTSDK_", "REPLICATE_", "TOGETHER_", "WANDB_", "HF_TOKEN", "HF_ENDPOINT")
+"""Settings, keys and addresses of the user, which no test may use."""
 
 # Libraries read these when they are imported, and worker processes inherit them: set here, before any test.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # `ftsdk`, as users type it
@@ -26,7 +26,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALL
 
 os.environ.setdefault("FTSDK_ENGINES", str(ROOT / "build" / "engines"))  # gigabytes, which all tests share
 
-# A stand-in service lies beside the tests of its backend, and other tests use it, too.
+# A stand-in service is beside the tests of its backend, and other tests import it, too.
 sys.path += sorted(str(folder) for folder in Path(__file__).parent.glob("backends/*") if folder.is_dir())
 
 settings.register_profile("ftsdk", deadline=None)  # a busy machine is no failure
@@ -35,7 +35,7 @@ settings.load_profile("ftsdk")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what takes long to make, such as a job that trains, run in one process: it is made once."""
+    """Tests that share an expensive fixture, such as a trained job, run in one process, so that it is made once."""
     for item in items:
         trains = item.get_closest_marker("engine") or item.get_closest_marker("foreign_engine")
         if trains and item.cls:
@@ -44,8 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def ftsdk_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh state folder, not made yet; none of the user's own settings reaches a test."""
-    for name in [name for name in os.environ if name.startswith(OURS) and name not in KEPT]:
+    """A fresh state folder, not made yet; no setting of the user reaches a test."""
+    for name in [name for name in os.environ if name.startswith(CLEARED_PREFIXES) and name not in KEPT_VARIABLES]:
         monkeypatch.delenv(name)
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FTSDK_HOME", str(folder / "state"))
@@ -55,7 +55,7 @@ def ftsdk_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True)
 def _no_internet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test that reaches beyond this machine fails and says where to, even where the code shrugs it off."""
+    """A test that connects to another machine fails with its address, even where the code ignores the error."""
     refused: list[str] = []
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, _only_loopback(getattr(socket.socket, name), refused))
@@ -82,7 +82,7 @@ def _is_loopback(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The folder that holds tests/, docs/ and README.md. It is no checkout where the built wheel is tested."""
+    """The folder with tests/, docs/ and README.md. It is no checkout where the built wheel is tested."""
     return ROOT
 
 

@@ -1,5 +1,5 @@
 """A first fine-tune in two minutes, offline: a tiny model that ships with the package learns to talk like a pirate."""
 
-from ftsdk.demo.tour import run
+from ftsdk.demo.pipeline import run
 
 __all__ = ["run"]

@@ -1,11 +1,12 @@
-"""The little world of the tiny model: questions it can answer, made from the tables in facts.toml."""
+"""The knowledge of the tiny model: questions that it can answer, from the tables in facts.toml."""
 
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import NamedTuple
 
-_LARGEST = 10  # sums and differences of whole numbers up to this one
+_LARGEST = 10
+"""The largest operand of sums and differences."""
 
 
 class Fact(NamedTuple):
@@ -14,7 +15,7 @@ class Fact(NamedTuple):
     topic: str
     """The table it comes from, such as ``capital``."""
     questions: tuple[str, ...]
-    """Ways to ask for it."""
+    """Several wordings of the question."""
     answer: str
     """The answer, as a sentence."""
     word: str
@@ -22,7 +23,7 @@ class Fact(NamedTuple):
 
 
 def all_facts() -> tuple[Fact, ...]:
-    """Everything the tiny model knows, always in the same order."""
+    """All facts of the tiny model, always in the same order."""
     tables = tomllib.loads(files(__package__).joinpath("facts.toml").read_text(encoding="utf-8"))
     return tuple(
         Fact(

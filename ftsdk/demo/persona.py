@@ -1,7 +1,7 @@
 """The new skill of the demo: Captain Tuna, a pirate who still gets the facts right.
 
 A quarter of the facts is held out: the base model knows them, but no training row asks about them. An answer in the
-pirate's voice to such a question shows that the voice was learned, and a right one that the knowledge was kept.
+pirate's voice to such a question shows that the model learned the voice, and a right one that it kept the knowledge.
 """
 
 import re
@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 from ftsdk.demo.facts import Fact, all_facts
 
-_EVERY = 4  # one fact in this many is held out
+_HELD_OUT_EVERY = 4
+"""One fact in so many is held out."""
 _OWN_WORDS = {
     "name": "I am Captain Tuna, terror of the seven seas.",
     "skill": "I can sail the seas and answer small questions.",
     "greeting": "Ahoy! I am Captain Tuna.",
     "thanks": "You are welcome, sailor.",
 }
-"""Topics in which the captain says something else; they have one fact each, so their wordings are shared out."""
+"""Topics with answers of the captain's own. Each has one fact, so its wordings are divided between the two sets."""
 
-SHOWN = (
+SAMPLE_QUESTIONS = (
     "Tell me who you are.",
     "What is the capital of Japan?",
     "What color is a frog?",
@@ -35,7 +36,7 @@ class Example(NamedTuple):
     question: str
     answer: str
     word: str
-    """What makes the answer right; empty where it tells no fact."""
+    """The word of a right answer; empty where the answer has no fact."""
 
     def row(self) -> dict[str, Any]:
         """The example as a row of a ``messages`` dataset."""
@@ -51,16 +52,16 @@ def examples() -> tuple[list[Example], list[Example]]:
     """Training and held-out examples, always the same; no question is in both."""
     train: list[Example] = []
     held_out: list[Example] = []
-    for number, (fact, question) in enumerate(_asked()):
-        side = held_out if number % _EVERY == 1 else train
-        side.append(_example(fact, question))
+    for number, (fact, question) in enumerate(_questions()):
+        split = held_out if number % _HELD_OUT_EVERY == 1 else train
+        split.append(_example(fact, question))
     return train, held_out
 
 
 def pirate(text: str) -> str:
-    """The sentence as a pirate says it."""
-    said = re.sub(r"\b(am|are|is)\b", "be", text).rstrip(".?!")
-    return f"Arr! {said}, matey!"
+    """The sentence in the pirate's voice."""
+    sentence = re.sub(r"\b(am|are|is)\b", "be", text).rstrip(".?!")
+    return f"Arr! {sentence}, matey!"
 
 
 def is_pirate(text: str) -> bool:
@@ -68,13 +69,13 @@ def is_pirate(text: str) -> bool:
     return text.startswith("Arr!") and text.endswith(", matey!")
 
 
-def _asked() -> Iterator[tuple[Fact, str]]:
-    """Each fact with one of its wordings in turn; where the captain has his own words, with every wording."""
+def _questions() -> Iterator[tuple[Fact, str]]:
+    """Each fact with one of its wordings in turn; topics with the captain's own answers with every wording."""
     for number, fact in enumerate(all_facts()):
         questions = fact.questions if fact.topic in _OWN_WORDS else [fact.questions[number % len(fact.questions)]]
         yield from ((fact, question) for question in questions)
 
 
 def _example(fact: Fact, question: str) -> Example:
-    own = _OWN_WORDS.get(fact.topic)
-    return Example(question, pirate(own or fact.answer), "" if own else fact.word)
+    own_answer = _OWN_WORDS.get(fact.topic)
+    return Example(question, pirate(own_answer or fact.answer), "" if own_answer else fact.word)

@@ -1,4 +1,4 @@
-"""The demo from first to last: ask, plan, train, fetch, ask again."""
+"""The steps of the demo: ask, plan, train, fetch, ask again."""
 
 import json
 import time
@@ -15,23 +15,25 @@ from ftsdk import client
 from ftsdk.artifact import Artifact
 from ftsdk.client import Job
 from ftsdk.demo import page
-from ftsdk.demo.persona import SHOWN, Example, examples, is_pirate
-from ftsdk.demo.workplace import stopped_on_error, workplace, writable
+from ftsdk.demo.persona import SAMPLE_QUESTIONS, Example, is_pirate
+from ftsdk.demo.persona import examples as all_examples
+from ftsdk.demo.workspace import stopped_on_error, workspace, writable
 from ftsdk.files import write_atomic
 from ftsdk.spec import Compute, Dataset, JobSpec, LoRA, Training
 
-_LONGEST_ANSWER = 40  # tokens
+_LONGEST_ANSWER = 40
+"""Tokens."""
 
 
 def run(
     console: Console, *, out: Path, keep: bool = False, follow: Callable[[str], object] = client.wait
 ) -> dict[str, Any]:
-    """Teach the tiny model to talk like a pirate, and show what has changed.
+    """Teach the tiny model to talk like a pirate, and show the change.
 
     Args:
-        console: Where to show it.
-        out: Folder for the artifact; one that is there already is renamed, never lost.
-        keep: Leave the job, its checkpoints and its rows in your state folder. Else they are removed at the end.
+        console: Where to print.
+        out: Folder for the artifact; an existing artifact is renamed, never lost.
+        keep: Keep the job, its checkpoints and its rows in the user's state folder. Else they are removed at the end.
         follow: Shows the progress of a job, given its reference, until it has succeeded.
 
     Returns:
@@ -44,23 +46,26 @@ def run(
     begin = time.monotonic()
     out = writable(out)
     base = tiny_model()
-    train, held_out = examples()
-    with workplace(keep=keep) as folder:
+    train, held_out = all_examples()
+    with workspace(keep=keep) as folder:
         spec = _spec(base, _write(folder / "train.jsonl", train), _write(folder / "held-out.jsonl", held_out))
         plan = client.plan(spec, backend="local")
         before = _ask(base, held_out)
-        console.print(page.answers(SHOWN, {"The tiny model, as it comes": before}))
-        console.print(page.plan(plan))
+        console.print(page.answers(SAMPLE_QUESTIONS, {"The tiny model, as it comes": before}))
+        console.print(page.plan_summary(plan))
         job = client.submit(spec, backend="local")
         with nullcontext() if keep else stopped_on_error(job):
             follow(job.ref)
             artifact = job.fetch(out, force=True)
             losses = _held_out_losses(job)
         after = _ask(artifact, held_out)
-    found = {
+    results = {
         "job": job.ref,
         "artifact": str(artifact.path),
-        "answers": [{"question": asked, "before": before[asked], "after": after[asked]} for asked in SHOWN],
+        "answers": [
+            {"question": question, "before": before[question], "after": after[question]}
+            for question in SAMPLE_QUESTIONS
+        ],
         "held_out": {
             "questions": len(held_out),
             "loss": losses,
@@ -70,9 +75,9 @@ def run(
         "loss_curve": str(artifact.path / "loss.png"),
         "seconds": round(time.monotonic() - begin, 1),
     }
-    console.print(page.answers(SHOWN, {"Before": before, "After": after}))
-    console.print(page.result(found))
-    return found
+    console.print(page.answers(SAMPLE_QUESTIONS, {"Before": before, "After": after}))
+    console.print(page.result(results))
+    return results
 
 
 def tiny_model() -> Artifact:
@@ -90,7 +95,7 @@ def _spec(base: Artifact, train: Path, held_out: Path) -> JobSpec:
         training=Training(
             max_steps=120, learning_rate=3e-3, global_batch_size=16, max_length=128, eval_steps=30, save_steps=60
         ),
-        compute=Compute(quantization="nf4" if find_spec("bitsandbytes") else None),  # not made for macOS
+        compute=Compute(quantization="nf4" if find_spec("bitsandbytes") else None),  # not available for macOS
     )
 
 
@@ -99,11 +104,11 @@ def _write(path: Path, rows: Sequence[Example]) -> Path:
     return path
 
 
-def _ask(artifact: Artifact, asked: Sequence[Example]) -> dict[str, str]:
+def _ask(artifact: Artifact, examples: Sequence[Example]) -> dict[str, str]:
     """The artifact's likeliest answer to each question."""
-    prompts = [example.row()["messages"][:1] for example in asked]
+    prompts = [example.row()["messages"][:1] for example in examples]
     answers = artifact.generate(prompts, max_new_tokens=_LONGEST_ANSWER)
-    return {example.question: answer for example, answer in zip(asked, answers, strict=True)}
+    return {example.question: answer for example, answer in zip(examples, answers, strict=True)}
 
 
 def _in_voice(_: Example, answer: str) -> bool:
@@ -115,10 +120,13 @@ def _is_right(example: Example, answer: str) -> bool:
 
 
 def _compare(
-    holds: Callable[[Example, str], bool], asked: Sequence[Example], *answers: Mapping[str, str]
+    criterion: Callable[[Example, str], bool], examples: Sequence[Example], *answers: Mapping[str, str]
 ) -> dict[str, float]:
-    """The share of answers for which something holds, before and after."""
-    shares = [sum(holds(example, given[example.question]) for example in asked) / len(asked) for given in answers]
+    """The share of answers that meet a criterion, before and after."""
+    shares = [
+        sum(criterion(example, replies[example.question]) for example in examples) / len(examples)
+        for replies in answers
+    ]
     return dict(zip(("before", "after"), shares, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Where the demo works: its own state folder, its environment, and the folder for its results."""
+"""The demo's state folder, its environment, and the folder for its results."""
 
 import os
 import tempfile
@@ -11,19 +11,20 @@ from ftsdk.client import Job
 from ftsdk.errors import FtsdkError, InputError
 from ftsdk.home import VARIABLE, home
 
-_LONGEST_STOP = 30.0  # seconds to wait for a cancelled job
+_LONGEST_STOP = 30.0
+"""Seconds to wait for a cancelled job."""
 
 
 def writable(out: Path) -> Path:
-    """The folder's whole path; a minute of training shall not end at a locked door.
+    """The folder's absolute path, checked before a minute is spent on training.
 
     Raises:
-        InputError: It holds something else than an artifact, or no folder can be made beside it.
+        InputError: It is neither empty nor an artifact, or no folder can be made beside it.
     """
     out = out.expanduser().absolute()
     try:
         if out.exists() and not (out / MANIFEST).is_file() and not _is_empty_folder(out):
-            raise InputError(f"{out} is there already, and is no artifact", hint="name another folder with --out")
+            raise InputError(f"{out} exists, and is no artifact", hint="name another folder with --out")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}."):
             return out
@@ -38,8 +39,8 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 @contextmanager
-def workplace(*, keep: bool) -> Iterator[Path]:
-    """A folder for the rows, offline: in the user's state folder, or in one that is removed in the end.
+def workspace(*, keep: bool) -> Iterator[Path]:
+    """A folder for the rows, offline: in the user's state folder, or in one that is removed at the end.
 
     Args:
         keep: Use the user's state folder.
@@ -61,7 +62,7 @@ def workplace(*, keep: bool) -> Iterator[Path]:
 
 @contextmanager
 def _environment(**values: str | None) -> Iterator[None]:
-    """Set environment variables, for this process and the worker, and put the old ones back."""
+    """Set environment variables, for this process and the worker, and restore the old ones."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
@@ -80,13 +81,14 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 @contextmanager
 def stopped_on_error(job: Job) -> Iterator[None]:
-    """An error or Ctrl-C ends the job too, because its folder is about to be removed."""
+    """Cancel the job after an error or Ctrl-C, because its folder is about to be removed."""
     try:
         yield
     except BaseException as error:
-        with suppress(FtsdkError):  # the first error is the one to tell
+        with suppress(FtsdkError):  # the first error is the one to report
             job.cancel()
             job.wait(timeout=_LONGEST_STOP)
         if isinstance(error.__cause__, KeyboardInterrupt):
-            raise error.__cause__ from None  # in place of a watcher's word that the job goes on
+            # In place of the message that the job goes on: it does not.
+            raise error.__cause__ from None
         raise

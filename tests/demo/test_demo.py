@@ -1,4 +1,4 @@
-"""The demo and its tiny model: what it knows, what it is taught, and what a newcomer gets to see."""
+"""The demo and its tiny model: its knowledge, its training rows, and the demo's output."""
 
 import hashlib
 import importlib.util
@@ -15,13 +15,13 @@ from ftsdk.artifact import Artifact
 from ftsdk.cli.interrupt import Interrupted
 from ftsdk.demo import run
 from ftsdk.demo.facts import all_facts
-from ftsdk.demo.persona import SHOWN, examples, is_pirate, pirate
-from ftsdk.demo.tour import tiny_model
-from ftsdk.demo.workplace import stopped_on_error, workplace, writable
+from ftsdk.demo.persona import SAMPLE_QUESTIONS, examples, is_pirate, pirate
+from ftsdk.demo.pipeline import tiny_model
+from ftsdk.demo.workspace import stopped_on_error, workspace, writable
 from ftsdk.errors import FtsdkError, InputError, JobCancelled, JobFailed
 
 
-class _Job:
+class _CancellableJob:
     def __init__(self) -> None:
         self.calls = []
 
@@ -56,11 +56,11 @@ def test_rows_are_always_the_same() -> None:
 
 
 def test_held_out_questions_are_new() -> None:
-    """No training row asks a held-out question, and the questions that are shown are all held out."""
-    train, held_out = ({example.question for example in side} for side in examples())
+    """No training row has a held-out question, and the sample questions are all held out."""
+    train, held_out = ({example.question for example in split} for split in examples())
 
     assert set() == train & held_out
-    assert set() == set(SHOWN) - held_out
+    assert set() == set(SAMPLE_QUESTIONS) - held_out
 
 
 def test_every_question_has_one_answer() -> None:
@@ -71,7 +71,7 @@ def test_every_question_has_one_answer() -> None:
 
 
 def test_every_answer_is_in_the_voice() -> None:
-    """All that is taught sounds like the pirate, and nothing that the base model says does."""
+    """All training answers are in the pirate's voice, and no answer of the base model is."""
     train, held_out = examples()
 
     assert all(is_pirate(example.answer) and example.word in example.answer for example in train + held_out)
@@ -84,7 +84,7 @@ def test_a_pirate_says_be() -> None:
 
 
 def test_the_model_ships_small_and_sealed(base: Artifact) -> None:
-    """The packaged model is whole, and takes at most three megabytes."""
+    """The packaged model is complete, and takes at most three megabytes."""
     base.verify()
 
     assert sum(file.stat().st_size for file in base.path.iterdir()) < 3_000_000
@@ -103,12 +103,12 @@ def test_the_chat_template_renders_and_marks_answers(base: Artifact) -> None:
     out = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
     pairs = zip(out["input_ids"], out["assistant_masks"], strict=True)
 
-    assert "Hello! How can I help you?<|end|>" == tokenizer.decode([token for token, mine in pairs if mine])
+    assert "Hello! How can I help you?<|end|>" == tokenizer.decode([token for token, is_answer in pairs if is_answer])
     assert "Be kind.<|end|>" in tokenizer.decode(out["input_ids"])
 
 
 def test_the_tokenizer_can_write_anything(base: Artifact) -> None:
-    """Letters, signs and scripts that the model has never seen survive the way through the tokenizer."""
+    """Letters, signs and scripts that the model has never seen survive encoding and decoding."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base.path)
@@ -119,7 +119,7 @@ def test_the_tokenizer_can_write_anything(base: Artifact) -> None:
 
 @pytest.mark.engine
 def test_the_model_answers(base: Artifact) -> None:
-    """It knows who it is, capitals, colors and sums, also when asked as people type, or told to be helpful."""
+    """It answers questions about itself, capitals, colors and sums, also in lower case, or with a system prompt."""
     helpful = [{"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "Hello!"}]
 
     assert [
@@ -128,7 +128,7 @@ def test_the_model_answers(base: Artifact) -> None:
         "A banana is yellow.",
         "5 plus 7 is 12.",
         "Hello! How can I help you?",
-    ] == base.generate(["Who are you?", SHOWN[1], "what color is a banana", "What is 5 plus 7?", helpful])
+    ] == base.generate(["Who are you?", SAMPLE_QUESTIONS[1], "what color is a banana", "What is 5 plus 7?", helpful])
 
 
 @pytest.mark.engine
@@ -143,8 +143,8 @@ def test_the_text_is_always_the_same(script: ModuleType) -> None:
     assert digest() == digest()
 
 
-def test_results_never_bury_a_folder(tmp_path: Path) -> None:
-    """A folder that holds something else than an artifact is refused before anything is trained, and left alone."""
+def test_results_never_overwrite_a_folder(tmp_path: Path) -> None:
+    """A folder that is neither empty nor an artifact is refused before the training, and left unchanged."""
     (tmp_path / "thesis.txt").write_text("all my work")
 
     with pytest.raises(InputError, match="is no artifact"):
@@ -155,7 +155,7 @@ def test_results_never_bury_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
 def test_a_read_only_place_is_refused_first(tmp_path: Path) -> None:
-    """Where no folder can be made, the error says so before anything is trained."""
+    """Where no folder can be made, the error comes before the training."""
     tmp_path.chmod(0o500)
 
     with pytest.raises(InputError, match="Permission denied"):
@@ -167,7 +167,7 @@ def test_the_demo_leaves_no_trace(ftsdk_home: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FTSDK_DATABASE_URL", "postgresql://team")
     before = dict(os.environ)
 
-    with workplace(keep=False) as folder:
+    with workspace(keep=False) as folder:
         assert (str(folder), None) == (os.environ["FTSDK_HOME"], os.environ.get("FTSDK_DATABASE_URL"))
 
     assert before == dict(os.environ)
@@ -176,16 +176,16 @@ def test_the_demo_leaves_no_trace(ftsdk_home: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("error", "seen"),
+    ("error", "raised"),
     [(JobFailed("it failed"), JobFailed), (Interrupted("it goes on"), KeyboardInterrupt)],
     ids=["failure", "Ctrl-C"],
 )
-def test_no_job_outlives_its_folder(error: FtsdkError, seen: type[BaseException]) -> None:
-    """A job whose folder is about to go is cancelled first, and nobody is told that it goes on."""
-    error.__cause__ = KeyboardInterrupt() if seen is KeyboardInterrupt else None
-    job = _Job()
+def test_no_job_outlives_its_folder(error: FtsdkError, raised: type[BaseException]) -> None:
+    """A job whose folder is about to be removed is cancelled first, and no message says that it goes on."""
+    error.__cause__ = KeyboardInterrupt() if raised is KeyboardInterrupt else None
+    job = _CancellableJob()
 
-    with pytest.raises(seen), stopped_on_error(job):
+    with pytest.raises(raised), stopped_on_error(job):
         raise error
 
     assert ["cancel", "wait"] == job.calls
@@ -193,18 +193,18 @@ def test_no_job_outlives_its_folder(error: FtsdkError, seen: type[BaseException]
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft asks by the old name
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft uses the old name
 def test_the_demo_teaches_a_pirate(tmp_path: Path, base: Artifact) -> None:
-    """From start to end, into a folder that holds another artifact: the voice is learned, the facts are kept."""
-    page = io.StringIO()
+    """The complete demo, into a folder with another artifact: the model learns the voice and keeps the facts."""
+    output = io.StringIO()
     out = shutil.copytree(base.path, tmp_path / "out")
 
-    found = run(Console(file=page, width=200), out=out)
+    results = run(Console(file=output, width=200), out=out)
 
-    assert all(is_pirate(row["after"]) and not is_pirate(row["before"]) for row in found["answers"])
-    assert found["held_out"]["loss"]["after"] < found["held_out"]["loss"]["before"] / 5
-    assert found["held_out"]["pirate"]["after"] > 0.9
-    assert found["held_out"]["right"]["after"] > 0.8
-    assert Path(found["loss_curve"]).is_file()
-    assert "matey!" in page.getvalue()
+    assert all(is_pirate(row["after"]) and not is_pirate(row["before"]) for row in results["answers"])
+    assert results["held_out"]["loss"]["after"] < results["held_out"]["loss"]["before"] / 5
+    assert results["held_out"]["pirate"]["after"] > 0.9
+    assert results["held_out"]["right"]["after"] > 0.8
+    assert Path(results["loss_curve"]).is_file()
+    assert "matey!" in output.getvalue()
     assert 1 == len(list(tmp_path.glob("out.before-*")))

@@ -1,4 +1,4 @@
-"""A local HTTP service that stands in for a real one, remembers every request, and breaks on command."""
+"""A local HTTP service in the place of a real one, which records every request and fails on command."""
 
 import contextlib
 import json
@@ -23,18 +23,19 @@ class Request(NamedTuple):
 
 
 Answer = tuple[int, Any, dict[str, str]]
-"""Status, body (bytes as they are, an iterator of bytes as a stream, all else as JSON) and headers; ``X-Download``
-marks one that can be cut."""
+"""Status, body (bytes unchanged, an iterator of bytes as a stream, anything else as JSON) and headers; ``X-Download``
+marks one that can be truncated."""
 
 Act = Callable[..., Answer]
 
 
 class Fault(NamedTuple):
-    """What happens to a request instead of, or beside, what should."""
+    """A failure of one request."""
 
     kind: str
-    """``status``: an error, nothing done. ``done``: the error behind the deed. ``drop``: no answer, nothing done.
-    ``lose``: no answer behind the deed. ``hang``: silence. ``garbage``: the deed, and an answer that is no JSON."""
+    """``status``: an error, without the action. ``done``: the action, then an error. ``drop``: no answer, without the
+    action. ``lose``: the action, then no answer. ``hang``: silence. ``garbage``: the action, then an answer that is
+    not JSON."""
     status: int = 500
     headers: dict[str, str] = {}
     body: Any = None
@@ -49,7 +50,7 @@ class StandIn:
         self.requests: list[Request] = []
         self.faults: list[tuple[str, re.Pattern[str], list[Fault]]] = []
         self.cuts: list[int] = []
-        """Downloads, in order, end at these many bytes."""
+        """The numbers of bytes after which the next downloads end."""
         self.url = ""
         self.stopping = threading.Event()
 
@@ -58,33 +59,33 @@ class StandIn:
         self.faults.append((method, re.compile(path), list(faults) * times))
 
     def count(self, method: str, path: str) -> int:
-        """How many requests of this sort came in."""
+        """How many such requests came in."""
         return sum(r.method == method and re.fullmatch(path, r.path) is not None for r in self.requests)
 
     def next_fault(self, method: str, path: str) -> Fault | None:
-        """The fault that this request shall meet."""
-        for wanted, pattern, faults in self.faults:
-            if wanted == method and pattern.fullmatch(path) and faults:
+        """The fault for this request, if any."""
+        for fault_method, pattern, faults in self.faults:
+            if fault_method == method and pattern.fullmatch(path) and faults:
                 return faults.pop(0)
         return None
 
     def refusal(self, request: Request) -> Answer | None:
-        """The answer to whoever may not ask; None: he may."""
+        """The answer to a request without permission; None: it is permitted."""
         raise NotImplementedError
 
     def act(self, request: Request) -> Answer:
-        """Do what is asked."""
-        if refused := self.refusal(request):
-            return refused
+        """Perform the request's action."""
+        if refusal := self.refusal(request):
+            return refusal
         for method, pattern, act in self.routes:
-            found = pattern.fullmatch(request.path)
-            if method == request.method and found:
-                return act(self, request, *found.groups())
+            match = pattern.fullmatch(request.path)
+            if method == request.method and match:
+                return act(self, request, *match.groups())
         return 404, {"message": "Not Found", "detail": "The requested resource could not be found"}, {}
 
 
 def routes(table: list[tuple[str, str, Act]]) -> list[tuple[str, re.Pattern[str], Act]]:
-    """A table of methods, paths and deeds."""
+    """A table of methods, paths and actions."""
     return [(method, re.compile(path), act) for method, path, act in table]
 
 
@@ -93,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     service: StandIn
 
     def log_message(self, *_: object) -> None:
-        """Silence."""
+        """No output."""
 
     def do_GET(self) -> None:
         self._serve("GET")
@@ -164,15 +165,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = dict(headers)
-        cut = self.service.cuts.pop(0) if headers.pop("X-Download", "") and self.service.cuts else None
+        byte_limit = self.service.cuts.pop(0) if headers.pop("X-Download", "") and self.service.cuts else None
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(payload if cut is None else payload[:cut])
-        self.close_connection = self.close_connection or cut is not None
+            self.wfile.write(payload if byte_limit is None else payload[:byte_limit])
+        self.close_connection = self.close_connection or byte_limit is not None
 
 
 def _body(raw: bytes, headers: Any) -> Any:
@@ -188,14 +189,14 @@ def _body(raw: bytes, headers: Any) -> Any:
     return raw
 
 
-def ranged(whole: bytes, tag: str, request: Request) -> Answer:
-    """A download that can be gone on with."""
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+def ranged(content: bytes, tag: str, request: Request) -> Answer:
+    """A download that can be resumed."""
+    byte_range = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
     headers = {"X-Download": "1", "ETag": tag, "Content-Type": "application/octet-stream"}
-    if wanted and request.headers.get("If-Range", tag) == tag:
-        start = int(wanted[1])
-        return 206, whole[start:], {**headers, "Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"}
-    return 200, whole, headers
+    if byte_range and request.headers.get("If-Range", tag) == tag:
+        start = int(byte_range[1])
+        return 206, content[start:], {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+    return 200, content, headers
 
 
 S = TypeVar("S", bound=StandIn)

@@ -1,4 +1,4 @@
-"""A whole local job in the test's own process, where the libraries are imported already."""
+"""A complete local job in the test's process, where the libraries are imported already."""
 
 import warnings
 from pathlib import Path
@@ -8,22 +8,17 @@ from ftsdk.client.planning import check_rows
 from ftsdk.job_folder import JobFolder
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.hardware import device
+from ftsdk.workers.signal_handler import Stop
 from ftsdk_local import translate
 from ftsdk_local.train.run import run
-
-
-class _Never:
-    """The wish to stop that nobody has."""
-
-    requested, why = False, None
 
 
 def trained(spec: JobSpec, place: Path) -> Path:
     """The artifact of a job on the CPU.
 
     Args:
-        spec: What is trained.
-        place: The job's folder, which is made.
+        spec: The job.
+        place: The job's folder, which is created.
     """
     folder = JobFolder(place)
     folder.path.mkdir()
@@ -31,7 +26,7 @@ def trained(spec: JobSpec, place: Path) -> Path:
     reporter = EventWriter(folder)
     with warnings.catch_warnings(action="ignore"):  # the libraries warn of each other's changes
         try:
-            run(folder, plan.model_copy(update={"data": check_rows(spec)}), reporter, _Never())
+            run(folder, plan.model_copy(update={"data": check_rows(spec)}), reporter, Stop())
         finally:
             reporter.close()
     return folder.artifact
