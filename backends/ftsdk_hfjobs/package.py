@@ -12,7 +12,9 @@ from pathlib import Path
 PACKAGES = ("ftsdk", "ftsdk_local")
 """The packages that the worker imports."""
 
-_EXCLUDED = {"__pycache__", "tiny-model"}
+_EXCLUDED = {"__pycache__", "tiny-model", "cli", "demo", "testing"}
+"""Folders that no job needs. The rest of ftsdk stays in, because a user's reward function may import it."""
+
 _METADATA = ("METADATA", "entry_points.txt")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -1,5 +1,6 @@
 """The script in the container: it needs no packages, installs what is missing, and runs a job once."""
 
+import io
 import json
 import os
 import stat
@@ -9,6 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import grimp
 import hub_scripts
 import pytest
 
@@ -123,6 +125,20 @@ def test_our_code_comes_along(tmp_path):
 
     assert [str(tmp_path / "code" / "ftsdk" / "__init__.py"), "0.1.0"] == process.stdout.split()
     assert code.__wrapped__() == code()
+
+
+def test_the_zip_has_what_jobs_need_and_no_more():
+    """Every module that the engine imports is in it; the command line, the demo and the contract's tests are not."""
+    graph = grimp.build_graph("ftsdk", "ftsdk_local", exclude_type_checking_imports=True, cache_dir=None)
+    engine = {module for module in graph.modules if module.startswith("ftsdk_local")}
+    needed = engine.union(*map(graph.find_upstream_modules, engine))
+    with zipfile.ZipFile(io.BytesIO(code())) as archive:
+        files = set(archive.namelist())
+    paths = [module.replace(".", "/") for module in needed]
+
+    assert [] == [path for path in paths if not {f"{path}.py", f"{path}/__init__.py"} & files]
+    assert [] == [file for file in files if file.startswith(("ftsdk/cli/", "ftsdk/demo/", "ftsdk/testing/"))]
+    assert len(code()) < 600_000
 
 
 @pytest.mark.parametrize(("status", "reason"), [(None, "timeout"), (-9, "worker_lost")])
