@@ -18,7 +18,7 @@ from ftsdk.huggingface.container import LOG_PREFIX, TASK, WORK_FILES, ContainerT
 from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.pricing import SETUP
 from ftsdk.huggingface.reports import LineParser, LogEntry, ReportReader
-from ftsdk.huggingface.results import Result, download, read_log_copy, read_task
+from ftsdk.huggingface.results import JobResult, download, read_log_copy, read_task
 from ftsdk.huggingface.staging import Contents, make_repository, open_settings, repository
 from ftsdk.job_types import JobState, Reason, job_id
 from ftsdk.redact import redact
@@ -133,7 +133,7 @@ def report_reader(hub: Hub, execution: RemoteExecution) -> ReportReader:
     return ReportReader(line_parser, functools.partial(_read_outcome, hub))
 
 
-def fetch_artifact(hub: Hub, result: Result, ref: str, folder: Path) -> None:
+def fetch_artifact(hub: Hub, result: JobResult, ref: str, folder: Path) -> None:
     """Download AutoTrain's output, and build the artifact in ftsdk's one layout.
 
     Args:
@@ -180,7 +180,7 @@ def _log_entry(log: AutoTrainLog, line: str) -> LogEntry | None:
     return None if parsed.is_bar else LogEntry("log", redact(line))
 
 
-def _read_outcome(hub: Hub, result: Result) -> Outcome:
+def _read_outcome(hub: Hub, result: JobResult) -> Outcome:
     """How the job ended, by its runner; where the runner names no reason, by AutoTrain's log."""
     outcome = result.outcome
     state = JobState(outcome["state"])
@@ -195,7 +195,7 @@ def _read_outcome(hub: Hub, result: Result) -> Outcome:
     return failed(failure.reason, failure.message, failure.hint)
 
 
-def _metrics(hub: Hub, result: Result, task: AutoTrainTask) -> Metrics:
+def _metrics(hub: Hub, result: JobResult, task: AutoTrainTask) -> Metrics:
     """All metrics of the log; AutoTrain itself keeps no file of them."""
     log, metrics = AutoTrainLog(task.logging_steps), Metrics()
     for _, line in read_log_copy(hub, result):

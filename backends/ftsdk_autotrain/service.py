@@ -13,7 +13,7 @@ from ftsdk.huggingface.container import TASK
 from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.jobs import JobsService, LaunchRequest
 from ftsdk.huggingface.reports import ReportReader
-from ftsdk.huggingface.results import Result
+from ftsdk.huggingface.results import JobResult
 from ftsdk.huggingface.service import HubService
 from ftsdk.huggingface.spaces import SpaceRequest, SpacesService
 from ftsdk.huggingface.staging import stage
@@ -50,7 +50,7 @@ class AutoTrainJobs(JobsService):
         """The reader of AutoTrain's log and of its runner's outcome."""
         return hosted.report_reader(self.hub, execution)
 
-    def fill(self, result: Result, ref: str, folder: Path) -> None:
+    def fill(self, result: JobResult, ref: str, folder: Path) -> None:
         """Build the artifact from AutoTrain's output."""
         hosted.fetch_artifact(self.hub, result, ref, folder)
 
@@ -95,7 +95,7 @@ class AutoTrainSpaces(SpacesService):
         """The reader of AutoTrain's log and of its runner's outcome."""
         return hosted.report_reader(self.hub, execution)
 
-    def fill(self, result: Result, ref: str, folder: Path) -> None:
+    def fill(self, result: JobResult, ref: str, folder: Path) -> None:
         """Build the artifact from AutoTrain's output."""
         hosted.fetch_artifact(self.hub, result, ref, folder)
 

@@ -12,7 +12,7 @@ from ftsdk.artifact.model_files import ADAPTER_CONFIG
 from ftsdk.errors import JobNotFound
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.reports import LineParser, LogEntry, ReportReader
-from ftsdk.huggingface.results import Result, download, read_task
+from ftsdk.huggingface.results import JobResult, download, read_task
 from ftsdk.huggingface.staging import FOLDER
 from ftsdk.redact import redact
 from ftsdk.workers.outcome import Outcome
@@ -26,7 +26,7 @@ def _line_parser() -> LineParser:
     return lambda line: LogEntry("log", redact(line))
 
 
-def _read_outcome(result: Result) -> Outcome:
+def _read_outcome(result: JobResult) -> Outcome:
     """The worker's own outcome, without the keys of other versions."""
     fields = {name: value for name, value in result.outcome.items() if name in Outcome.model_fields}
     return Outcome.model_validate(fields)
@@ -35,7 +35,7 @@ def _read_outcome(result: Result) -> Outcome:
 REPORT_READER = ReportReader(_line_parser, _read_outcome)
 
 
-def fetch_artifact(hub: Hub, result: Result, ref: str, folder: Path) -> None:
+def fetch_artifact(hub: Hub, result: JobResult, ref: str, folder: Path) -> None:
     """Download the artifact into an empty folder, replace the container's paths, and seal it again.
 
     Args:

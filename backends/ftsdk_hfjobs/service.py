@@ -6,7 +6,7 @@ from ftsdk.backend import Plan, Record
 from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.jobs import JobsService, LaunchRequest
 from ftsdk.huggingface.reports import ReportReader
-from ftsdk.huggingface.results import Result
+from ftsdk.huggingface.results import JobResult
 from ftsdk_hfjobs import results, submit
 from ftsdk_hfjobs.translate import NAME
 
@@ -24,6 +24,6 @@ class HfJobsService(JobsService):
         """The reader of the engine's reports."""
         return results.REPORT_READER
 
-    def fill(self, result: Result, ref: str, folder: Path) -> None:
+    def fill(self, result: JobResult, ref: str, folder: Path) -> None:
         """Download the artifact, with the paths of this machine again."""
         results.fetch_artifact(self.hub, result, ref, folder)

@@ -22,7 +22,6 @@ from ftsdk_local.translate import translated
 NAME = "hfjobs"
 _JOB_FOLDER = f"{MOUNT}{FOLDER}/"
 
-
 Relocation = Callable[[str | None], str | None]
 """From a path of this machine to its place in the container."""
 
@@ -52,14 +51,14 @@ def plan(spec: JobSpec, options: HfJobsOptions, context: HubContext) -> Plan:
         UnsupportedSpec: With every field that cannot be honoured.
     """
     ledger = Ledger(NAME, spec)
-    largest = context.flavors[-1]
+    most_expensive = context.flavors[-1]
     requested = find_flavor(ledger, options.flavor, context.flavors) if options.flavor else None
-    # Which machine is needed depends on the forecast, and the forecast on settings: those of the largest machine.
-    translation = translated(ledger, (requested or largest).machine, context.pins)
+    # The forecast chooses the machine, but needs settings, which depend on a machine: the most expensive one stands in.
+    translation = translated(ledger, (requested or most_expensive).machine, context.pins)
     flavor = requested
     if not options.flavor:
         flavor = _choose_flavor(ledger, context.flavors, translation.memory_estimate.memory)
-    pricing = price_job(ledger, options, flavor or largest)
+    pricing = price_job(ledger, options, flavor or most_expensive)
     secrets = secrets_of(ledger, context.variables)
     _refuse_object_stores(ledger)
     settings, files = relocate(translation.settings, ledger)

@@ -14,7 +14,7 @@ from ftsdk.errors import JobNotFound
 from ftsdk.huggingface.connection import Hub, values_of
 from ftsdk.huggingface.container import MOUNT
 from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
-from ftsdk.huggingface.log import Line, read_log
+from ftsdk.huggingface.log import LogLine, read_log
 from ftsdk.huggingface.service import HubService
 from ftsdk.job_types import JobState
 from ftsdk.remote.backend import RemoteJob, keep_newest
@@ -157,7 +157,7 @@ class JobExecution(RemoteExecution):
             raise
         return _execution_status(info, f"{self._namespace}/")
 
-    def lines(self, tail: int | None = None, *, ended: bool) -> list[Line]:
+    def lines(self, tail: int | None = None, *, ended: bool) -> list[LogLine]:
         """Its log."""
         return read_log(self._hub, f"api/jobs/{self._namespace}/{self._id}/logs", tail, ended=ended)
 

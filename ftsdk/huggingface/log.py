@@ -20,11 +20,11 @@ _LONGEST = 20.0  # seconds of reading the log of a running job
 _PLATFORM = ("===== Job started", "===== Application Startup", "===== Build")  # begin lines of Hugging Face's own
 _NO_LOG = (404, 406, 410)
 
-Line = tuple[float, str]
+LogLine = tuple[float, str]
 """Its time, in seconds since 1970 (0 where it is unknown), and its text."""
 
 
-def read_log(hub: Hub, path: str, tail: int | None = None, *, ended: bool) -> list[Line]:
+def read_log(hub: Hub, path: str, tail: int | None = None, *, ended: bool) -> list[LogLine]:
     """The lines so far; none where there is no log, or none any more.
 
     Args:
@@ -55,7 +55,7 @@ def lines_of(text: str) -> Iterator[str]:
     return (line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith(_PLATFORM))
 
 
-def _stream_lines(hub: Hub, address: str, tail: int | None, *, ended: bool) -> Iterator[Line]:
+def _stream_lines(hub: Hub, address: str, tail: int | None, *, ended: bool) -> Iterator[LogLine]:
     import httpx2  # noqa: PLC0415 - it comes with the client
     from huggingface_hub import get_session  # noqa: PLC0415 - slow to import
 
@@ -100,6 +100,6 @@ def _seconds(date: str | None) -> float:
     return email.utils.mktime_tz(parsed) + 1.0 if parsed else float("inf")
 
 
-def _entry_lines(entry: dict[str, Any]) -> Iterator[Line]:
+def _entry_lines(entry: dict[str, Any]) -> Iterator[LogLine]:
     seconds = epoch_seconds(entry.get("timestamp"))
     return ((seconds, line) for line in lines_of(str(entry.get("data") or "")))

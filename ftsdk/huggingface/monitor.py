@@ -8,9 +8,9 @@ from ftsdk.errors import FtsdkError, InputError
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.container import LOG_PREFIX
 from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
-from ftsdk.huggingface.log import Line
+from ftsdk.huggingface.log import LogLine
 from ftsdk.huggingface.reports import LogEntry, ReportReader, parse_event
-from ftsdk.huggingface.results import Result, find_result, read_log_copy
+from ftsdk.huggingface.results import JobResult, find_result, read_log_copy
 from ftsdk.job_types import Event, JobState, JobStatus, Reason
 from ftsdk.redact import redact
 from ftsdk.workers.diagnosis import diagnose
@@ -67,7 +67,7 @@ def events(hub: Hub, execution: RemoteExecution, reader: ReportReader, after: st
         )
 
 
-def find_current_result(hub: Hub, execution: RemoteExecution, current: ExecutionStatus) -> Result | None:
+def find_current_result(hub: Hub, execution: RemoteExecution, current: ExecutionStatus) -> JobResult | None:
     """The job's results, if it may have any by its status, and has."""
     # A Job uploads its results as its last step, so they need no look before its end. A Space has no end.
     possible = current.state.done or (execution.outlives and current.state is not JobState.QUEUED)
@@ -75,7 +75,7 @@ def find_current_result(hub: Hub, execution: RemoteExecution, current: Execution
 
 
 def _status(
-    hub: Hub, execution: RemoteExecution, reader: ReportReader, current: ExecutionStatus, result: Result | None
+    hub: Hub, execution: RemoteExecution, reader: ReportReader, current: ExecutionStatus, result: JobResult | None
 ) -> JobStatus:
     if result is None and not current.state.done:
         running = current.state is JobState.RUNNING
@@ -104,8 +104,8 @@ def _status(
 
 
 def _lines(
-    hub: Hub, execution: RemoteExecution, current: ExecutionStatus, result: Result | None, tail: int | None = None
-) -> list[Line]:
+    hub: Hub, execution: RemoteExecution, current: ExecutionStatus, result: JobResult | None, tail: int | None = None
+) -> list[LogLine]:
     """The log; where Hugging Face does not keep it any more, the copy among the results."""
     try:
         lines = execution.lines(tail, ended=current.state.done)
@@ -116,7 +116,7 @@ def _lines(
     return lines or (read_log_copy(hub, result) if result else [])
 
 
-def _entries(lines: Iterable[Line], reader: ReportReader) -> Iterator[tuple[float, LogEntry | None]]:
+def _entries(lines: Iterable[LogLine], reader: ReportReader) -> Iterator[tuple[float, LogEntry | None]]:
     parse_line = reader.line_parser()
     for time, line in lines:
         yield time, parse_event(line) if line.startswith(LOG_PREFIX) else parse_line(line)
@@ -127,7 +127,7 @@ def _figures(
     execution: RemoteExecution,
     reader: ReportReader,
     current: ExecutionStatus,
-    result: Result | None = None,
+    result: JobResult | None = None,
 ) -> dict[str, Any]:
     """Progress and metrics for a status, from the end of the log; none where the log cannot be read."""
     try:

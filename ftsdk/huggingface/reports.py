@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict
 
 from ftsdk.huggingface.container import LOG_PREFIX
-from ftsdk.huggingface.results import Result
+from ftsdk.huggingface.results import JobResult
 from ftsdk.job_types import Event
 from ftsdk.redact import redact
 from ftsdk.spec import Section
@@ -39,7 +39,7 @@ class ReportReader(NamedTuple):
 
     line_parser: Callable[[], LineParser]
     """Makes the parser for one log, of lines that the container does not print as events."""
-    read_outcome: Callable[[Result], Outcome]
+    read_outcome: Callable[[JobResult], Outcome]
     """How the job ended."""
 
 

@@ -9,7 +9,7 @@ from ftsdk.errors import ArtifactError, FtsdkError
 from ftsdk.files import sha256
 from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.container import ARTIFACT, LOG, OUTCOME, RESULT, TASK, ContainerTask, JobOutcome
-from ftsdk.huggingface.log import Line, lines_of
+from ftsdk.huggingface.log import LogLine, lines_of
 from ftsdk.huggingface.staging import FOLDER
 
 _NOT_FOUND = 404
@@ -17,7 +17,7 @@ _NOT_FOUND = 404
 Task = TypeVar("Task", bound=ContainerTask)
 
 
-class Result(NamedTuple):
+class JobResult(NamedTuple):
     """The one commit of results."""
 
     repository: str
@@ -27,7 +27,7 @@ class Result(NamedTuple):
     """How the job ended, by its engine's own report."""
 
 
-def find_result(hub: Hub, repository: str) -> Result | None:
+def find_result(hub: Hub, repository: str) -> JobResult | None:
     """The results, if they have been uploaded."""
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415 - slow to import
 
@@ -40,10 +40,10 @@ def find_result(hub: Hub, repository: str) -> Result | None:
             return None
         raise
     content = hub.ask(lambda: _read_file(hub, repository, f"{RESULT}/{OUTCOME}", commit), action)
-    return None if content is None else Result(repository, commit, json.loads(content))
+    return None if content is None else JobResult(repository, commit, json.loads(content))
 
 
-def read_log_copy(hub: Hub, result: Result) -> list[Line]:
+def read_log_copy(hub: Hub, result: JobResult) -> list[LogLine]:
     """The copy of the log among the results; no lines where there is none."""
 
     def ask() -> bytes | None:
@@ -79,7 +79,7 @@ def _read_file(hub: Hub, repository: str, name: str, revision: str) -> bytes | N
     return bytes(response.content)
 
 
-def download(hub: Hub, result: Result, folder: Path) -> None:
+def download(hub: Hub, result: JobResult, folder: Path) -> None:
     """Download the artifact's files into an empty folder; files of an earlier try are taken from the Hub's cache.
 
     Raises:
@@ -107,7 +107,7 @@ def download(hub: Hub, result: Result, folder: Path) -> None:
         shutil.copyfile(source, folder / name)
 
 
-def _list_files(hub: Hub, result: Result, prefix: str) -> dict[str, tuple[int, str]]:
+def _list_files(hub: Hub, result: JobResult, prefix: str) -> dict[str, tuple[int, str]]:
     """Size and sha256 of each file, by its name below the prefix."""
     tree = hub.api.list_repo_tree(
         result.repository, path_in_repo=prefix.rstrip("/"), recursive=True, revision=result.revision

@@ -13,7 +13,7 @@ from ftsdk.huggingface.connection import Hub
 from ftsdk.huggingface.errors import ERROR_MAPPER
 from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.reports import ReportReader
-from ftsdk.huggingface.results import Result, find_result
+from ftsdk.huggingface.results import JobResult, find_result
 from ftsdk.job_types import Event, JobRef, JobState, JobStatus
 from ftsdk.remote.backend import RemoteJob, RemoteService
 
@@ -51,7 +51,7 @@ class HubService(RemoteService[Request]):
         """How the reports of the backend's engine are read."""
 
     @abstractmethod
-    def fill(self, result: Result, ref: str, folder: Path) -> None:
+    def fill(self, result: JobResult, ref: str, folder: Path) -> None:
         """Download the artifact and seal it.
 
         Args:

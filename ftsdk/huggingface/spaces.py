@@ -17,7 +17,7 @@ from ftsdk.errors import FtsdkError, JobNotFound
 from ftsdk.huggingface.connection import Hub, values_of
 from ftsdk.huggingface.container import OUTCOME, RESULT
 from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
-from ftsdk.huggingface.log import Line, read_log
+from ftsdk.huggingface.log import LogLine, read_log
 from ftsdk.huggingface.results import find_result
 from ftsdk.huggingface.service import HubService
 from ftsdk.huggingface.staging import COMMAND, FOLDER, Contents, operations_of, with_script
@@ -203,7 +203,7 @@ class SpaceExecution(RemoteExecution):
             repository=self._name,
         )
 
-    def lines(self, tail: int | None = None, *, ended: bool) -> list[Line]:  # noqa: ARG002 - its log has no end
+    def lines(self, tail: int | None = None, *, ended: bool) -> list[LogLine]:  # noqa: ARG002 - its log has no end
         """Its log."""
         lines = read_log(self._hub, f"api/spaces/{self._name}/logs/run", ended=False)
         return lines if tail is None else lines[-tail:]

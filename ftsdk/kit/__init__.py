@@ -132,6 +132,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "create": "JobsService",
         "find": "JobsService",
     },
+    "hub.log": {"Line": "LogLine"},
     "hub.pins": {
         "HUB_ID": "ftsdk.data.paths:HUB_ID",
         "cached_config": "ftsdk.translation.model_source:cached_config",
@@ -140,6 +141,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "warnings": "pin_warnings",
     },
     "hub.results": {
+        "Result": "JobResult",
         "bring": "download",
         "log_of": "read_log_copy",
         "result_of": "find_result",

@@ -12,7 +12,7 @@ from ftsdk.huggingface.container import TASK
 from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.jobs import JobsService, LaunchRequest
 from ftsdk.huggingface.reports import ReportReader
-from ftsdk.huggingface.results import Result
+from ftsdk.huggingface.results import JobResult
 from ftsdk.huggingface.spaces import SpaceRequest
 from ftsdk.huggingface.staging import FOLDER, Contents
 
@@ -35,7 +35,7 @@ class _Jobs(JobsService):
         """None."""
         raise NotImplementedError
 
-    def fill(self, result: Result, ref: str, folder: Path) -> None:
+    def fill(self, result: JobResult, ref: str, folder: Path) -> None:
         """Nothing."""
         raise NotImplementedError
 
