@@ -189,7 +189,7 @@ SPACES_WARNING = (
 
 
 def _flavor(ledger: Ledger, options: AutoTrainOptions, context: AutoTrainContext) -> Flavor:
-    """The machine of a hosted job; where it is refused, the most expensive one, so that the other fields are still checked."""
+    """The machine of a hosted job; where it is refused, the most expensive one, to check the other fields."""
     return find_flavor(ledger, options.flavor or FLAVOR, context.flavors) or context.flavors[-1]
 
 

@@ -39,7 +39,7 @@ MOUNT = "/ftsdk/"
 """Where a plan says that the job's files are; the script replaces it by the folder that it is in itself."""
 TASK = "task.json"
 WORK_FILES = "desk"
-"""The folder beside the script whose files are copied into the command's folder."""
+"""The folder beside the script whose files are copied into the command's folder; stored jobs have this name."""
 
 _HERE = Path(__file__).resolve().parent
 _GRACE_SECONDS = 120.0
