@@ -5,8 +5,7 @@ from typing import ClassVar
 from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk_axolotl import translate
-from ftsdk_axolotl.installation import ENGINE_ENVIRONMENT
-from ftsdk_axolotl.options import AxolotlOptions
+from ftsdk_axolotl.engine import ENGINE_ENVIRONMENT, AxolotlOptions
 
 __all__ = ["AxolotlBackend"]
 

@@ -11,8 +11,7 @@ from ftsdk.huggingface.revisions import Pins, pinned_commits
 from ftsdk.spec import DPO, KTO, ORPO, JobSpec, RewardModeling
 from ftsdk.translation.ledger import Ledger
 from ftsdk.workers.hardware import Machine
-from ftsdk_axolotl.options import AxolotlOptions
-from ftsdk_axolotl.unsupported_fields import ADVICE, ONLY
+from ftsdk_axolotl.engine import IGNORED_ADVICE, REQUIRED_VALUES, AxolotlOptions
 
 NAME = "axolotl"
 
@@ -111,9 +110,9 @@ def plan(
         **_checkpointing(ledger),
         "attn_implementation": _attention(ledger, machine, options),
     }
-    ledger.require_values(ONLY)
+    ledger.require_values(REQUIRED_VALUES)
     fields.refuse_the_usual(ledger, "Axolotl")
-    ledger.ignore_advice(ADVICE, "Axolotl has no setting for it")
+    ledger.ignore_advice(IGNORED_ADVICE, "Axolotl has no setting for it")
     native = EngineRequest(
         engine=f"axolotl {version}",
         config=config,

@@ -7,9 +7,8 @@ from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk.engines.environment import EngineEnvironment
 from ftsdk_llamafactory import translate
-from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT, ENGINE_ENVIRONMENTS
+from ftsdk_llamafactory.engine import ENGINE_ENVIRONMENT, ENVIRONMENTS_OF_METHODS, LlamaFactoryOptions
 from ftsdk_llamafactory.methods import STAGES
-from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 __all__ = ["LlamaFactoryBackend"]
 
@@ -20,7 +19,7 @@ class LlamaFactoryBackend(TokensBackend):
     name = translate.NAME
     worker = "ftsdk_llamafactory.worker"
     environment = ENGINE_ENVIRONMENT
-    environments: ClassVar[Mapping[str, EngineEnvironment]] = ENGINE_ENVIRONMENTS
+    environments: ClassVar[Mapping[str, EngineEnvironment]] = ENVIRONMENTS_OF_METHODS
     Options: ClassVar[type[Options]] = LlamaFactoryOptions
     methods = frozenset(STAGES)
     quantizations = frozenset(translate.QUANTIZATIONS)

@@ -18,9 +18,8 @@ from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_source import config_of, reward_model_folder
 from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import methods
+from ftsdk_llamafactory.engine import IGNORED_ADVICE, REQUIRED_VALUES, LlamaFactoryOptions
 from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
-from ftsdk_llamafactory.options import LlamaFactoryOptions
-from ftsdk_llamafactory.unsupported_fields import ADVICE, ONLY
 
 NAME = "llamafactory"
 
@@ -252,8 +251,8 @@ def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
 
 def _refuse(ledger: Ledger) -> None:
     """All that LLaMA-Factory cannot be told, from the tables."""
-    ledger.require_values(ONLY)
+    ledger.require_values(REQUIRED_VALUES)
     if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
         ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
     fields.refuse_the_usual(ledger, "LLaMA-Factory")
-    ledger.ignore_advice(ADVICE, "LLaMA-Factory has no setting for it")
+    ledger.ignore_advice(IGNORED_ADVICE, "LLaMA-Factory has no setting for it")

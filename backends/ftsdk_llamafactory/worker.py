@@ -1,19 +1,17 @@
-"""The process that does a LLaMA-Factory job on this machine: ``python -P -m ftsdk_llamafactory.worker FOLDER``."""
+"""The process that runs a LLaMA-Factory job on this machine: ``python -P -m ftsdk_llamafactory.worker FOLDER``."""
 
 import sys
-from functools import partial
 
-from ftsdk.engines.engine_job import EngineSpec, train
-from ftsdk.workers import worker
-from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT, ENGINE_ENVIRONMENTS
+from ftsdk.engines.engine_job import EngineSpec, main
+from ftsdk_llamafactory.engine import ENGINE_ENVIRONMENT, ENVIRONMENTS_OF_METHODS
 
 ENGINE = EngineSpec(
     ENGINE_ENVIRONMENT,
     runner="ftsdk_llamafactory.runner",
     file="job.yaml",
     tools=("ftsdk_llamafactory.scores",),
-    environments=ENGINE_ENVIRONMENTS,
+    environments=ENVIRONMENTS_OF_METHODS,
 )
 
 if __name__ == "__main__":
-    sys.exit(worker.main(sys.argv[1:], partial(train, ENGINE)))
+    sys.exit(main(ENGINE, sys.argv[1:]))

@@ -5,8 +5,7 @@ from typing import ClassVar
 from ftsdk.backend import Options
 from ftsdk.engines.backend import TokensBackend
 from ftsdk_unsloth import translate
-from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
-from ftsdk_unsloth.options import UnslothOptions
+from ftsdk_unsloth.engine import ENGINE_ENVIRONMENT, UnslothOptions
 
 __all__ = ["UnslothBackend"]
 

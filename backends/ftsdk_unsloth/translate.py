@@ -12,8 +12,7 @@ from ftsdk.spec import JobSpec
 from ftsdk.translation.base_model import max_positions
 from ftsdk.translation.ledger import Ledger
 from ftsdk.workers.hardware import Machine
-from ftsdk_unsloth.options import UnslothOptions
-from ftsdk_unsloth.unsupported_fields import ADVICE, NOTES, ONLY
+from ftsdk_unsloth.engine import BACKEND_DEFAULTS, IGNORED_ADVICE, REQUIRED_VALUES, UnslothOptions
 
 NAME = "unsloth"
 
@@ -257,8 +256,8 @@ def _method(ledger: Ledger) -> dict[str, Any]:
         told["loss_type"] = [loss]
         if told["label_smoothing"] and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
-    if method in NOTES:
-        ledger.backend_defaults.append(PlanNote(*NOTES[method]))
+    if method in BACKEND_DEFAULTS:
+        ledger.backend_defaults.append(PlanNote(*BACKEND_DEFAULTS[method]))
     return {**told, **FIXED.get(method, {})}
 
 
@@ -308,6 +307,6 @@ def _batch(ledger: Ledger) -> dict[str, int]:
 
 def _refuse(ledger: Ledger) -> None:
     """All that Unsloth cannot be told, from the tables."""
-    ledger.require_values(ONLY)
+    ledger.require_values(REQUIRED_VALUES)
     fields.refuse_the_usual(ledger, "Unsloth")
-    ledger.ignore_advice(ADVICE, "Unsloth has no setting for it")
+    ledger.ignore_advice(IGNORED_ADVICE, "Unsloth has no setting for it")

@@ -1,11 +1,9 @@
-"""The process that does an Unsloth job on this machine: ``python -P -m ftsdk_unsloth.worker FOLDER``."""
+"""The process that runs an Unsloth job on this machine: ``python -P -m ftsdk_unsloth.worker FOLDER``."""
 
 import sys
-from functools import partial
 
-from ftsdk.engines.engine_job import EngineSpec, train
-from ftsdk.workers import worker
-from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
+from ftsdk.engines.engine_job import EngineSpec, main
+from ftsdk_unsloth.engine import ENGINE_ENVIRONMENT
 
 ENGINE = EngineSpec(
     ENGINE_ENVIRONMENT,
@@ -15,4 +13,4 @@ ENGINE = EngineSpec(
 )
 
 if __name__ == "__main__":
-    sys.exit(worker.main(sys.argv[1:], partial(train, ENGINE)))
+    sys.exit(main(ENGINE, sys.argv[1:]))

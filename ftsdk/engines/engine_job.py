@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from ftsdk.engines.progress import EngineProgress
 from ftsdk.engines.runner_process import run_runner
 from ftsdk.job_folder import JobFolder
 from ftsdk.spec import Dataset
+from ftsdk.workers import worker
 from ftsdk.workers.artifact_builder import seal_job_artifact
 from ftsdk.workers.diagnosis import read_result
 from ftsdk.workers.environment import runner_environment
@@ -49,6 +51,19 @@ class EngineSpec(NamedTuple):
     """More modules that the runner needs."""
     environments: Mapping[str, EngineEnvironment] = MappingProxyType({})
     """From a method to its environment, where it is another one."""
+
+
+def main(engine: EngineSpec, arguments: Sequence[str]) -> int:
+    """Run an engine's job as a worker process.
+
+    Args:
+        engine: What runs it.
+        arguments: Those of :func:`ftsdk.workers.worker.main`.
+
+    Returns:
+        The exit status.
+    """
+    return worker.main(arguments, partial(train, engine))
 
 
 def train(engine: EngineSpec, folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:

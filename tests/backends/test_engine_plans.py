@@ -10,9 +10,9 @@ import ftsdk_llamafactory.translate
 import ftsdk_unsloth.translate
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.huggingface.revisions import Pin
-from ftsdk_axolotl.options import AxolotlOptions
-from ftsdk_llamafactory.options import LlamaFactoryOptions
-from ftsdk_unsloth.options import UnslothOptions
+from ftsdk_axolotl.engine import AxolotlOptions
+from ftsdk_llamafactory.engine import LlamaFactoryOptions
+from ftsdk_unsloth.engine import UnslothOptions
 
 ENGINES = {
     "axolotl": Translation(ftsdk_axolotl.translate, AxolotlOptions, "0.19.0"),

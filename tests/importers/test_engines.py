@@ -12,10 +12,9 @@ from ftsdk.workers.hardware import Machine
 from ftsdk_axolotl.importer import keys as axolotl
 from ftsdk_axolotl.importer.defaults import DEFAULTS as DEFAULTS_OF_AXOLOTL
 from ftsdk_llamafactory import translate
+from ftsdk_llamafactory.engine import ENGINE_ENVIRONMENT, LlamaFactoryOptions
 from ftsdk_llamafactory.importer import keys as factory
 from ftsdk_llamafactory.importer.defaults import DEFAULTS
-from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT
-from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 pytestmark = pytest.mark.foreign_engine
 
@@ -111,9 +110,9 @@ def test_llamafactory_reads_both_the_same(bring, tmp_path):
 
 def test_axolotl_s_keys(tmp_path):
     """Each field of its schema has a fate here, and its defaults are those that we write down."""
-    installation = pytest.importorskip("ftsdk_axolotl.installation")
-    build(installation.ENGINE_ENVIRONMENT, print)
-    defaults, fields, rows, own = asked(installation.ENGINE_ENVIRONMENT.interpreter, _AXOLOTL, tmp_path)
+    engine = pytest.importorskip("ftsdk_axolotl.engine")
+    build(engine.ENGINE_ENVIRONMENT, print)
+    defaults, fields, rows, own = asked(engine.ENGINE_ENVIRONMENT.interpreter, _AXOLOTL, tmp_path)
 
     assert [] == [name for name in fields if name not in axolotl.KEYS]
     assert {key: value for key, value in DEFAULTS_OF_AXOLOTL.items() if key in defaults} == {

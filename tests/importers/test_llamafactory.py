@@ -12,8 +12,8 @@ from ftsdk import JobSpec
 from ftsdk.spec.loader import dump_spec
 from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import translate
+from ftsdk_llamafactory.engine import LlamaFactoryOptions
 from ftsdk_llamafactory.importer.keys import KEYS
-from ftsdk_llamafactory.options import LlamaFactoryOptions
 
 LEAST = "model_name_or_path: org/base\ndo_train: true\ndataset: chat\n"
 CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")

@@ -6,7 +6,7 @@ from engine_translations import ALL_SET, CARD, CPU, Translation
 from golden_files import golden
 
 from ftsdk_axolotl import translate
-from ftsdk_axolotl.options import AxolotlOptions
+from ftsdk_axolotl.engine import AxolotlOptions
 
 ENGINE = Translation(translate, AxolotlOptions, "0.19.0")
 planned, refused = ENGINE.planned, ENGINE.refused

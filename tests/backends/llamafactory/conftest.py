@@ -2,7 +2,7 @@ import pytest
 from engine_jobs import Specs
 
 from ftsdk.engines.environment import build
-from ftsdk_llamafactory.installation import ENGINE_ENVIRONMENT
+from ftsdk_llamafactory.engine import ENGINE_ENVIRONMENT
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ftsdk.data.encoding import encode_pair
 from ftsdk.engines.environment import build
 from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason
-from ftsdk_llamafactory.installation import PPO
+from ftsdk_llamafactory.engine import PPO_ENVIRONMENT
 
 pytestmark = [
     pytest.mark.foreign_engine,
@@ -30,8 +30,8 @@ PROMPTS = [{"prompt": f"What is {n}?"} for n in range(16)]
 @pytest.fixture(scope="session")
 def ppos_python():
     """The Python of PPO's own environment."""
-    build(PPO, print)
-    return PPO.interpreter
+    build(PPO_ENVIRONMENT, print)
+    return PPO_ENVIRONMENT.interpreter
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from golden_files import golden
 
 from ftsdk import JobSpec
 from ftsdk_llamafactory import translate
-from ftsdk_llamafactory.options import LlamaFactoryOptions
+from ftsdk_llamafactory.engine import LlamaFactoryOptions
 
 ENGINE = Translation(translate, LlamaFactoryOptions, "0.9.5")
 planned, refused = ENGINE.planned, ENGINE.refused

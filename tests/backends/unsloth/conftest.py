@@ -2,7 +2,7 @@ import pytest
 from engine_jobs import Specs
 
 from ftsdk.engines.environment import build
-from ftsdk_unsloth.installation import ENGINE_ENVIRONMENT
+from ftsdk_unsloth.engine import ENGINE_ENVIRONMENT
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.huggingface.revisions import Pin
 from ftsdk_unsloth import translate
-from ftsdk_unsloth.options import UnslothOptions
+from ftsdk_unsloth.engine import UnslothOptions
 
 ENGINE = Translation(translate, UnslothOptions, "2026.10.9")
 planned, refused = ENGINE.planned, ENGINE.refused
