@@ -21,6 +21,7 @@ from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.forecast import MemoryForecast, MemoryInputs
 from ftsdk.job_types import Event, JobStatus
 from ftsdk.spec import JobSpec, Section
+from ftsdk.units import gib
 
 Verb = Literal["events", "metrics", "cancel", "resume", "fetch"]
 
@@ -99,7 +100,7 @@ class Plan(Section):
             "set aside": [f"{note.field}: {note.text}" for note in self.set_aside],
             "the backend's own": [f"{note.field}: {note.text}" for note in self.backends_own],
             "data": [f"{self.data.rows} rows, {self.data.format}"] if self.data else [],
-            "memory": [f"{self.memory.total / 2**30:.2f} GiB at the peak, by forecast"] if self.memory else [],
+            "memory": [f"{gib(self.memory.total)} at the peak, by forecast"] if self.memory else [],
             "price": [] if self.price is None else [f"${self.price:,.2f}" if self.price else "free"],
             "command": [self.command] if self.command else [],
             "warnings": list(self.warnings),

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from model_configs import LLAMA_3_8B
 
 import ftsdk
 from ftsdk.workers.hardware import Machine
@@ -44,19 +45,7 @@ def test_qlora_24gb(example, alpaca_rows, tiny_model, tmp_path):
 
 def test_qlora_24gb_forecast(example, alpaca_rows, tmp_path):
     """The memory budget in the example's docstring is the forecast for that shape."""
-    (tmp_path / "config.json").write_text(
-        json.dumps(
-            {
-                "model_type": "llama",
-                "num_attention_heads": 32,
-                "num_key_value_heads": 8,
-                "hidden_size": 4096,
-                "intermediate_size": 14336,
-                "num_hidden_layers": 32,
-                "vocab_size": 128256,
-            }
-        )
-    )
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B))
     module = example("qlora_24gb")
     card = Machine("cuda-0", "a card", 24 * 10**9, visible="0")
 

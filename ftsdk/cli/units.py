@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
-_GIB = 2**30
+from ftsdk.units import GIB
+
 _MIB = 2**20
 
 
 def size(count: int) -> str:
     """Bytes, in GiB from one GiB on, else in MiB."""
-    return f"{count / _GIB:,.1f} GiB" if count >= _GIB else f"{count / _MIB:,.1f} MiB"
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / _MIB:,.1f} MiB"
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ from ftsdk.client.planning import SpecLike
 from ftsdk.errors import Problem, SpecError
 from ftsdk.forecast import Change, MemoryForecast, MemoryInputs, changes_that_fit, length_that_fits, rows_that_fit
 from ftsdk.spec import Compute, JobSpec, Section
+from ftsdk.units import gib
 
 CARD = "24GiB"
 _SIZE = "a number with its unit, such as 24GiB"
@@ -48,10 +49,10 @@ class Estimate(Section):
 
     def __str__(self) -> str:
         verdict = "fits" if self.fits else "does not fit"
-        lines = [f"{_gib(self.total)} at the peak: {verdict} in {_gib(self.limit)} ({self.backend}, forecast)"]
-        lines += [f"  {part}: {_gib(count)}" for part, count in self.memory.model_dump().items() if count]
+        lines = [f"{gib(self.total)} at the peak: {verdict} in {gib(self.limit)} ({self.backend}, forecast)"]
+        lines += [f"  {part}: {gib(count)}" for part, count in self.memory.model_dump().items() if count]
         lines.append(f"  largest micro-batch {self.largest_micro_batch}, largest length {self.largest_length}")
-        lines += [f"  fits with {change}: {_gib(change.memory.total)}" for change in self.changes]
+        lines += [f"  fits with {change}: {gib(change.memory.total)}" for change in self.changes]
         return "\n".join(lines)
 
 
@@ -121,7 +122,3 @@ def _longest(spec: JobSpec, basis: MemoryInputs, limit: int) -> int:
 def _on_a_card(basis: MemoryInputs, spec: JobSpec) -> MemoryInputs:
     """The inputs for an NVIDIA card: mixed precision in 16 bits, unless the spec sets float32."""
     return basis.replace(cuda=True, autocast=True, width=4 if spec.compute.dtype == "float32" else 2)
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"

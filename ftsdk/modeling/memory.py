@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from ftsdk.job_types import Reason
+from ftsdk.units import GIB, gib
 from ftsdk.workers.outcome import WorkerError
 
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
@@ -91,7 +92,7 @@ def until_it_fits(
 def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerError:
     """The failure where even a single row, or pair, does not fit, with the numbers and the smallest change."""
     unit = "row" if rows == 1 else "pair of rows"
-    message = f"a single {unit} of {longest} tokens does not fit: the peak was {peak / 2**30:.2f} GiB ({evidence})"
+    message = f"a single {unit} of {longest} tokens does not fit: the peak was {gib(peak)} ({evidence})"
     smaller = (
         f"set compute.gradient_checkpointing=true; else training.max_length={max(longest // rows // 2, 2)}; "
         "else compute.quantization=nf4, or a smaller model"
@@ -128,8 +129,8 @@ def _limit_main_memory(limit: int) -> None:
     if held >= limit:
         raise WorkerError(
             Reason.OOM,
-            f"the engine holds {held / 2**30:.2f} GiB before any weight is loaded, and may hold {limit / 2**30:.2f}",
-            hint=f"set compute.memory_limit to more than {held / 2**30 + 0.1:.1f}GiB",
+            f"the engine holds {gib(held)} before any weight is loaded, and may hold {gib(limit)}",
+            hint=f"set compute.memory_limit to more than {held / GIB + 0.1:.1f}GiB",
         )
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit + memory.data - held, hard))

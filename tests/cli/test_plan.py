@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from model_configs import LLAMA_3_8B
 
 
 def test_a_plan_accounts_for_every_field(cli, write_spec):
@@ -43,17 +44,6 @@ def test_the_memory_forecast_is_summed_up(cli, write_spec, monkeypatch):
     assert "1.0 GiB" in page
     assert "fake run job.json" in page
     assert 2**30 + 2**20 == document["memory"]["total"]
-
-
-LLAMA_3_8B = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
 
 
 @pytest.fixture

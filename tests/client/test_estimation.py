@@ -3,20 +3,12 @@
 import json
 
 import pytest
+from model_configs import LLAMA_3_8B
 
 import ftsdk
 from ftsdk.errors import SpecError
 from ftsdk.forecast import Architecture
 
-LLAMA_3_8B = {
-    "model_type": "llama",
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "vocab_size": 128256,
-}
 GIB = 2**30
 
 

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from model_configs import LLAMA_3_8B
 
 from ftsdk import JobSpec
 from ftsdk.forecast import (
@@ -15,17 +16,7 @@ from ftsdk.forecast import (
 )
 
 GIB = 2**30
-ARCHITECTURE = Architecture.from_config(
-    {
-        "model_type": "llama",
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "hidden_size": 4096,
-        "intermediate_size": 14336,
-        "num_hidden_layers": 32,
-        "vocab_size": 128256,
-    }
-)
+ARCHITECTURE = Architecture.from_config(LLAMA_3_8B)
 
 
 def job(rows=1, logit_rows=LOGIT_ROWS, **fields):

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_configs import LLAMA_3_8B
 
 from ftsdk import JobSpec
 from ftsdk.forecast import (
@@ -15,15 +16,6 @@ from ftsdk.forecast import (
     tokens_that_fit,
 )
 
-LLAMA_3_8B = {
-    "model_type": "llama",
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "vocab_size": 128256,
-}
 ARCHITECTURE = Architecture.from_config(LLAMA_3_8B)
 PROFILE = TrainerProfile(logit_rows=LOGIT_ROWS)
 GIB = 2**30

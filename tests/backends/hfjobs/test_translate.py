@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from golden_files import golden
+from model_configs import LLAMA_3_8B
 
 from ftsdk import JobSpec
 from ftsdk.errors import UnreachableError, UnsupportedSpec
@@ -22,16 +23,6 @@ FLAVORS = [
     Flavor("l4x4", "4x Nvidia L4", 4, 24 * 10**9, 3.8),
 ]
 COMMIT = "a" * 40
-LLAMA_8B = {
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
-
 SPECS = {
     "defaults": {},
     "qlora": {"compute": {"quantization": "nf4", "timeout": "3h"}},
@@ -49,7 +40,7 @@ SPECS = {
 @pytest.fixture(autouse=True)
 def _config(monkeypatch):
     """The model's config file, as the Hub's cache would have it."""
-    monkeypatch.setattr("ftsdk.translation.model_source.cached_config", lambda *_: LLAMA_8B)
+    monkeypatch.setattr("ftsdk.translation.model_source.cached_config", lambda *_: LLAMA_3_8B)
 
 
 def planned(changes=None, **context):
@@ -188,7 +179,7 @@ def test_files_of_this_machine_are_uploaded(tiny_model, tmp_path):
 def test_a_folder_by_another_way(tiny_model, tmp_path, monkeypatch):
     """A relative path is uploaded under the folder's own name."""
     (tmp_path / "mine" / "sub").mkdir(parents=True)
-    (tmp_path / "mine" / "config.json").write_text(json.dumps(LLAMA_8B))
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(LLAMA_3_8B))
     monkeypatch.chdir(tmp_path / "mine" / "sub")
 
     assert any(place.endswith("/mine") for place in planned({"model": ".."}, pins={}).native["files"])
