@@ -211,7 +211,7 @@ def is_replicate_address(address: str) -> bool:
     parts, service = urlsplit(address), urlsplit(base_url())
     if (parts.scheme, parts.netloc) == (service.scheme, service.netloc):
         return True
-    host = parts.hostname or ""
+    host = parts.hostname or ""  # not netloc: "api.replicate.com@other.example" is a user name and another host
     return parts.scheme == "https" and (host == DELIVERY or host.endswith(f".{DELIVERY}"))
 
 

@@ -106,14 +106,14 @@ def _unpack(packed: Path, folder: Path) -> None:
         raise ArtifactError("a page for browsers came instead of weights", hint=_EXPIRY_HINT)
     if len(start) > 8 and start[8:9] == b"{":  # safetensors: eight bytes of length, then JSON
         raise ArtifactError(
-            "the output is a bare tensor file, without the configuration that says what they are",
+            "the output is a bare tensor file, without the configuration of the model",
             hint="let the trainer put adapter_config.json or config.json beside them",
         )
     unpack(packed, folder)
 
 
 def _model_folder(folder: Path) -> Path:
-    """The folder that holds a model or an adapter, at any depth; the one nearest to the top."""
+    """The folder of a model or an adapter, at any depth; the one nearest to the top."""
     configs = [path for name in (ADAPTER_CONFIG, CONFIG) for path in folder.rglob(name)]
     if not configs:
         names = ", ".join(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:10])

@@ -34,7 +34,7 @@ class ReplicateOptions(RemoteOptions):
     facts: dict[str, JsonValue] = {}
     """What the trainer always does, by fields of the spec, such as ``model`` or ``method.train_on``."""
     secrets: dict[FieldName, Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{2,63}$")]] = {}
-    """From an input to the environment variable that holds its value. Replicate shows inputs to whoever has the key."""
+    """From an input to the environment variable of its value. Replicate shows inputs to whoever has the key."""
     assume_schema: str | None = None
     """A JSON file with the trainer's ``TrainingInput``, for trainers that publish none."""
     rows_url: Annotated[str, Field(pattern=r"^https://[^\s#]+$")] | None = None

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 tensors = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
 tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items() if hasattr(tensor, "contiguous")}
 if not tensors:
-    sys.exit("it holds no tensors")
+    sys.exit("it has no tensors")
 save_file(tensors, sys.argv[2], {"format": "pt"})
 """
 
@@ -24,7 +24,7 @@ def convert(pickle: Path, target: Path) -> None:
     """Write the tensors of a pickle as safetensors.
 
     Raises:
-        ArtifactError: It holds something other than tensors, or torch is not installed.
+        ArtifactError: It has something other than tensors, or torch is not installed.
     """
     try:
         process = subprocess.run(

@@ -1,4 +1,4 @@
-"""Unpack an archive that nobody vouches for: plain files inside the folder, and nothing else."""
+"""Unpack an untrusted archive: plain files inside the folder, and nothing else."""
 
 import gzip
 import io
@@ -36,7 +36,7 @@ def unpack(archive: Path, folder: Path) -> None:
     Where all files lie in one folder inside the archive, that folder is left out.
 
     Raises:
-        ArtifactError: It is damaged, or holds a link, a device, a path that leaves the folder, a name twice, or
+        ArtifactError: It is damaged, or contains a link, a device, a path that leaves the folder, a name twice, or
             far more than its size suggests.
     """
     limit = max(ALWAYS_ALLOWED, MOST_BYTES_PER_BYTE * archive.stat().st_size)
@@ -96,7 +96,7 @@ class _MemberChecker:
         if is_folder and name in ("", "."):
             return ""
         if not re.fullmatch(SAFE_NAME, name):
-            raise _refusal("it holds a name that leaves the folder, or that no artifact may hold")
+            raise _refusal("it contains a name that leaves the folder, or that no artifact may have")
         if is_folder:
             return ""
         if not is_plain:
@@ -104,7 +104,7 @@ class _MemberChecker:
         self._remaining -= size
         self._count += 1
         if self._remaining < 0 or self._count > MOST_FILES:
-            raise _refusal("it holds far more than its size suggests")
+            raise _refusal("it contains far more than its size suggests")
         return name
 
 
@@ -118,7 +118,7 @@ def _write(source: IO[bytes], path: Path, size: int) -> None:
     try:
         file = path.open("xb")  # exclusive: of two members with one name, the second could replace a checked file
     except FileExistsError as error:
-        raise _refusal(f"it holds {path.name} twice") from error
+        raise _refusal(f"it contains {path.name} twice") from error
     with file:
         while chunk := source.read(1 << 20):
             file.write(chunk)
@@ -176,7 +176,7 @@ class _Zstandard(io.RawIOBase):
 
 
 def _flatten(folder: Path) -> None:
-    """Move the files up where one folder holds them all."""
+    """Move the files up where one folder contains them all."""
     while len(entries := list(folder.iterdir())) == 1 and entries[0].is_dir():
         inner = entries[0].rename(folder / ".inner")
         for entry in inner.iterdir():

@@ -1,8 +1,8 @@
 """The base of hosted backends: when a paid job may be created, and when it may be cancelled.
 
 A backend of this kind has two parts. A :class:`RemoteBackend` is the contract's object; it connects for each call. A
-:class:`RemoteService` is the service over one open connection: it says how to create, find, observe and stop a job
-there, and this module decides when that is done.
+:class:`RemoteService` is the service over one open connection: it knows how to create, find, observe and stop a
+job there, and this module decides when that is done.
 """
 
 import os
@@ -70,7 +70,7 @@ class RemoteService(ABC, Generic[Request]):
     def __init__(self, timing: Timeouts) -> None:
         self.timing = timing
 
-    # What a service must say of itself.
+    # What each service does in its own way.
 
     @abstractmethod
     def prepare(self, plan: Plan, token: str, record: Record) -> Request:
@@ -95,7 +95,7 @@ class RemoteService(ABC, Generic[Request]):
 
     @abstractmethod
     def observe(self, native_id: str) -> RemoteJob:
-        """The job that counts now, under the id that it has now."""
+        """The job as it is now, under the id that it has now: a service may restart a job under another one."""
 
     @abstractmethod
     def stop(self, native_id: str) -> None:
@@ -113,7 +113,7 @@ class RemoteService(ABC, Generic[Request]):
     def fetch(self, native_id: str, folder: Path) -> Artifact:
         """See :meth:`ftsdk.backend.Backend.fetch`."""
 
-    # The rules about money, alike for all services.
+    # The rules about money, the same for all services. What may be sent again is decided in create_once.
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:
         """See :meth:`ftsdk.backend.Backend.submit`: look for an earlier job, prepare, create once."""
@@ -143,7 +143,8 @@ class RemoteService(ABC, Generic[Request]):
         try:
             self.stop(job.native_id)
         except FtsdkError:
-            if not self.observe(job.native_id).is_ending:  # it may just have ended by itself
+            # It may just have ended by itself. A real failure must be seen: the job goes on, and costs.
+            if not self.observe(job.native_id).is_ending:
                 raise
 
     def _idempotent_create(self, plan: Plan) -> IdempotentCreate:
@@ -170,7 +171,7 @@ class RemoteBackend(Backend):
     client_package: ClassVar[str]
     """The module of the service's client, which the extra of the backend's name installs."""
     api_key: ClassVar[str]
-    """The environment variable that holds the user's key."""
+    """The environment variable of the user's key."""
     api_key_hint: ClassVar[str]
     """How to get one."""
 
@@ -233,7 +234,7 @@ def keep_newest(jobs: Sequence[RemoteJob], stop: Callable[[str], None]) -> str |
     newest_first = sorted(jobs, key=lambda job: job.created, reverse=True)
     alive = [job for job in newest_first if not job.state.done]
     succeeded = [job for job in newest_first if job.state is JobState.SUCCEEDED]
-    for duplicate in alive[1:]:
+    for duplicate in alive[1:]:  # only what is alive costs more; what has ended may have results that somebody wants
         stop(duplicate.native_id)
     return (alive or succeeded or newest_first)[0].native_id
 

@@ -21,7 +21,10 @@ _REFUSED = "refused"
 """Names and values of stored facts: jobs submitted by older versions have them, too."""
 
 NOT_CREATED = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431})
-"""Answers that mean: nothing was created. All others leave doubt."""
+"""HTTP statuses that mean: nothing was created. All others leave doubt.
+
+408, 409 and 425 are left out on purpose: gateways send them for requests that the service behind them goes on with.
+"""
 
 FindJob = Callable[[], str | None]
 """Looks for the one job of this submission: its id, or None where the service does not show it now."""
@@ -49,7 +52,7 @@ class CreationRecord(NamedTuple):
 
     @classmethod
     def parse(cls, facts: Mapping[str, str]) -> "CreationRecord | None":
-        """The record that a job's facts hold; None where no creation was ever sent."""
+        """The record that a job's facts have; None where no creation was ever sent."""
         text = facts.get(_CREATION)
         sent_at = _parse_seconds(text.removeprefix(_SENT_PREFIX)) if text else None
         if job_id := facts.get(_JOB):
@@ -72,7 +75,7 @@ class IdempotentCreate(NamedTuple):
     service: str
     """The service's name, for messages."""
     plan: Plan
-    """Its native request has ``on_ambiguous`` and ``settle_seconds``; its facts tell what earlier calls have done."""
+    """Its native request has ``on_ambiguous`` and ``settle_seconds``; its facts are those of earlier calls."""
     poll_interval: float
     """Seconds between two looks at the service's list."""
     hint: str
@@ -95,7 +98,7 @@ class IdempotentCreate(NamedTuple):
             job_id = find_job()
         except BackendError as error:  # also where the key is refused now: a job may run and cost
             raise AmbiguousError(f"a creation was sent to {self.service}; {error.message}", hint=error.hint) from error
-        # Without facts (the record is lost), nothing says that a creation was ever sent: the list alone decides.
+        # Without facts (the record is lost), it is unknown whether a creation was ever sent: the list alone decides.
         if job_id or creation is None or self._may_recreate(creation):
             return job_id
         raise self._ambiguous()
@@ -112,7 +115,7 @@ class IdempotentCreate(NamedTuple):
             map_error: Gives our error for one of the client's, after which nothing was created.
 
         Raises:
-            AmbiguousError: Nothing tells whether there is a job.
+            AmbiguousError: It is unknown whether there is a job.
         """
         for _ in range(2 if self._recreates else 1):
             # Written before the request leaves: a crash from here on is read as "a job may exist".

@@ -66,7 +66,7 @@ def download(open_stream: OpenStream, path: Path, policy: RetryPolicy) -> int:
 
 
 class _PartialFile:
-    """The bytes so far, and what the last answer said of the file."""
+    """The bytes so far, and what the headers of the last answer are."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -75,7 +75,7 @@ class _PartialFile:
     def continue_(self, open_stream: OpenStream) -> None:
         """Append one answer."""
         size, previous = self._file.tell(), self._range
-        # A compressed body could not be continued: its ranges would count packed bytes, and the file holds others.
+        # A compressed body could not be continued: its ranges would count packed bytes, and the file has others.
         headers = {"Accept-Encoding": "identity"}
         if size:
             headers["Range"] = f"bytes={size}-"

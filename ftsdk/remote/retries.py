@@ -1,4 +1,4 @@
-"""Call a remote service again, a bounded number of times, where its answer says that this may help.
+"""Call a remote service again, a bounded number of times, where another call may help.
 
 Only for calls that are safe to repeat; a call that creates something that costs money is not one of them.
 """
