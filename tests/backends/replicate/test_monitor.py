@@ -112,7 +112,7 @@ def test_a_vanished_training(service, spec):
     job.status()
     service.trainings.clear()
 
-    with pytest.raises(JobNotFound, match="knows no training"):
+    with pytest.raises(JobNotFound, match="has no training"):
         job.status()
 
 
