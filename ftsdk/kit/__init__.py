@@ -1,7 +1,8 @@
 """Deprecated: what ``ftsdk.kit`` held is in packages that are named for what they hold. Goes with the next release.
 
 A backend that imports the old names works as before, with a warning for each that has the new one. Names of modules,
-functions and classes are kept here; of methods, those of :class:`ftsdk.translation.ledger.Ledger` only.
+functions and classes are kept here; methods, fields and parameters where a backend uses them itself: of the ledger,
+and of what hosted backends share.
 """
 
 import sys
@@ -82,7 +83,8 @@ MODULES: dict[str, str] = {
 
 RENAMED: dict[str, dict[str, str]] = {
     "bases": {"cautions": "model_warnings", "positions_of": "max_positions"},
-    "door": {"Door": "ErrorMapper"},
+    "door": {"Door": "ErrorMapper", "tidy": "format_quote"},
+    "download": {"Open": "OpenStream", "Part": "ByteRange"},
     "batches": {"cut_batch": "split_batch"},
     "engines.batches": {"judged_batch": "unpaired_batch", "pairs_batch": "paired_batch"},
     "engines.desk": {
@@ -171,7 +173,12 @@ RENAMED: dict[str, dict[str, str]] = {
     "jobs.report": {"Reporter": "EventWriter"},
     "jobs.stop": {"Watch": "SignalHandler"},
     "ledger": {"Only": "RequiredValue"},
-    "once": {"Once": "IdempotentCreate"},
+    "once": {
+        "CREATED": "CreationRecord",
+        "CREATION": "CreationRecord",
+        "Look": "FindJob",
+        "Once": "IdempotentCreate",
+    },
     "remote": {"localize": "download_dataset"},
     "rows": {"check_unchanged": "ftsdk.data.report:check_unchanged", "parted": "split_rows"},
     "sources": {
@@ -183,7 +190,11 @@ RENAMED: dict[str, dict[str, str]] = {
 }
 """For each old module: what is called otherwise now, or has moved on (``module:name``)."""
 
+_REMOTE = "ftsdk.kit.remote_classes"
 _STAND_INS = {
+    "door": {"Door": f"{_REMOTE}:Door"},
+    "http": {name: f"{_REMOTE}:{name}" for name in ("Patience", "Timing", "patiently")},
+    "once": {name: f"{_REMOTE}:{name}" for name in ("CREATED", "CREATION", "Once")},
     "hub.jobs": {"create": "ftsdk.kit.hub_functions:create_job", "find": "ftsdk.kit.hub_functions:find_job"},
     "hub.results": {"task_of": "ftsdk.kit.hub_functions:task_of"},
     "hub.spaces": {"create": "ftsdk.kit.hub_functions:create_space"},
