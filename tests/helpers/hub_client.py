@@ -27,6 +27,7 @@ def use_hub(running: Service, patch: pytest.MonkeyPatch, folder: Path, *, key: s
     patch.setenv("HF_ENDPOINT", running.url)
     patch.setenv("HF_TOKEN", key)
     patch.setenv("HF_HOME", str(folder / "hf"))
+    # Without Xet the client uploads large files by LFS over plain HTTP, which the Hub on this machine understands.
     patch.setenv("HF_HUB_DISABLE_XET", "1")
     patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

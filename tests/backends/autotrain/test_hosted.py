@@ -4,6 +4,7 @@ The containers are scripted here; test_contract.py runs the real AutoTrain.
 """
 
 import json
+from pathlib import Path
 
 import hub_scripts
 import pytest
@@ -15,6 +16,7 @@ from older_model import older_model
 import ftsdk
 from ftsdk.errors import JobFailed, JobNotFound, RejectedError, UnreachableError, UnsupportedSpec
 from ftsdk.job_types import JobState, Reason
+from ftsdk.testing.weights import safetensors
 from ftsdk_autotrain import AutoTrainBackend
 
 SPACE = "/api/spaces/me/.+"
@@ -142,6 +144,43 @@ def test_results_decide_over_success(service, backend, spec):
     send(service, space, {"state": "succeeded", "versions": {}})
 
     assert ("PAUSED", "PAUSED") == (until(job, JobState.SUCCEEDED).raw_status, space.stage)
+
+
+LOG = """Starting to train
+INFO | trainer:on_log:367 - {'loss': 2.5, 'epoch': 0.5}
+INFO | trainer:on_log:367 - {'loss': 1.5, 'epoch': 1.0}
+"""
+
+
+def test_an_artifact_of_the_first_version_is_fetched(service, backend, spec, tmp_path):
+    """Results beside a task of the first version become an artifact, with the metrics of the log."""
+    job = ftsdk.submit(spec())
+    until(job, JobState.RUNNING)
+    space = next(iter(service.spaces.values()))
+    task = (Path(__file__).parents[2] / "huggingface" / "golden" / "task-autotrain.json").read_bytes()
+    service.repos["model", space.id].commit({"job/task.json": task}, "of the first version")
+    config = json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/tiny", "r": 4}).encode()
+    weights = safetensors({"lora_A.weight": (4, 8)})
+    files = {"artifact/adapter_config.json": config, "artifact/adapter_model.safetensors": weights}
+    versions = {"autotrain-advanced": "0.8.36"}
+    send(service, space, {"state": "succeeded", "versions": versions}, {**files, "worker.log": LOG.encode()})
+    job.wait(timeout=20)
+    artifact = job.fetch(tmp_path / "out")
+    manifest = artifact.manifest
+
+    assert (job.ref, "adapter", "org/tiny", "0123abc") == (
+        manifest.job,
+        artifact.kind,
+        manifest.base_model,
+        manifest.base_model_revision,
+    )
+    assert (versions, json.loads(task)["manifest"]["spec"]) == (manifest.versions, manifest.spec)
+    assert [5, 10] == [json.loads(line)["step"] for line in metric_lines(artifact)]
+    assert 1.5 == manifest.metrics["loss"]
+
+
+def metric_lines(artifact):
+    return (artifact.path / "metrics.jsonl").read_text().splitlines()
 
 
 ENDS = ["PAUSED", "RUNTIME_ERROR", "BUILD_ERROR", "STOPPED"]
