@@ -48,9 +48,6 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
 SAMPLING = frozenset({"ppo", "grpo"})
 """Methods that learn from responses of their own, scored by a reward."""
 
-PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
-"""Methods whose rows hold two answers, which are computed together."""
-
 
 class Unfit(NamedTuple):
     """A setting that does not go with a method."""

@@ -9,14 +9,15 @@ from ftsdk.data.paths import local_paths
 from ftsdk.data.read import read_rows
 from ftsdk.data.report import DataReport
 from ftsdk.data.schema import Schema
-from ftsdk.data.source import BOM, opened
-from ftsdk.data.stats import Tally
+from ftsdk.data.source import BOM, open_file
+from ftsdk.data.stats import DatasetStats
 from ftsdk.errors import DataError, Problem
 from ftsdk.files import sha256
 from ftsdk.redact import redact
 from ftsdk.spec import Dataset
 
 MOST_PROBLEMS = 20
+"""Problems that one error lists; more would only make the message longer."""
 
 
 class Row(NamedTuple):
@@ -29,12 +30,12 @@ class Row(NamedTuple):
     file: str
     line: int
     """Where it begins, counted from 1."""
-    others: dict[str, Any] = {}
-    """Keys that the format has no use for, with their values."""
+    extra: dict[str, Any] = {}
+    """Keys that the format does not use, with their values."""
 
 
-class _Enough(Exception):
-    """There are enough problems to show."""
+class _TooManyProblems(Exception):
+    """As many problems were collected as an error lists."""
 
 
 def rows(dataset: Dataset, method: str) -> Iterator[Row]:
@@ -62,50 +63,50 @@ def check(dataset: Dataset, method: str) -> DataReport:
         method: The type of method that will learn from them, such as ``sft``.
 
     Raises:
-        DataError: With up to twenty problems, each with file and line; before them, columns that no row has.
+        DataError: With up to twenty problems, each with file and line, after the columns that no row has.
     """
     problems: list[Problem] = []
 
     def collect(problem: Problem) -> None:
         problems.append(problem)
         if len(problems) >= MOST_PROBLEMS:
-            raise _Enough
+            raise _TooManyProblems
 
-    schema, tally = Schema(dataset, method), Tally()
+    schema, stats = Schema(dataset, method), DatasetStats()
     try:
         for row in _read(dataset, schema, collect):
-            tally.add(row.value, row.format)
-    except _Enough:
-        pass  # more would only make the message longer
-    if found := [*schema.lost_columns(), *problems]:
+            stats.add(row.value, row.format)
+    except _TooManyProblems:
+        pass  # the error below lists those so far
+    if all_problems := [*schema.lost_columns(), *problems]:
         more = f"; its first {MOST_PROBLEMS} problems" if len(problems) == MOST_PROBLEMS else ""
-        raise DataError(f"the dataset cannot be used{more}", problems=found)
+        raise DataError(f"the dataset cannot be used{more}", problems=all_problems)
     return DataReport(
-        format=tally.format,
-        rows=tally.rows,
+        format=stats.format,
+        rows=stats.rows,
         sha256={str(path.absolute()): sha256(path) for path in local_paths(dataset)},
-        characters=tally.characters,
-        warnings=(*_marked(dataset), *tally.warnings(), *schema.warnings()),
+        characters=stats.characters,
+        warnings=(*_byte_order_marks(dataset), *stats.warnings(), *schema.warnings()),
     )
 
 
-def _read(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) -> Iterator[Row]:
-    return islice(_all(dataset, schema, on_bad), dataset.max_samples)
+def _read(dataset: Dataset, schema: Schema, on_problem: Callable[[Problem], None]) -> Iterator[Row]:
+    return islice(_read_all(dataset, schema, on_problem), dataset.max_samples)
 
 
-def _all(dataset: Dataset, schema: Schema, on_bad: Callable[[Problem], None]) -> Iterator[Row]:
+def _read_all(dataset: Dataset, schema: Schema, on_problem: Callable[[Problem], None]) -> Iterator[Row]:
     for path in local_paths(dataset):
-        for line in read_rows(path, on_bad):
+        for line in read_rows(path, on_problem):
             try:
                 row = schema.canonical(line)
-            except BadRow as bad:
-                on_bad(Problem(f"{line.file}:{line.line}", bad.what, bad.fix))
+            except BadRow as error:
+                on_problem(Problem(f"{line.file}:{line.line}", error.cause, error.fix))
             else:
-                yield Row(row.value, row.format, line.file, line.line, row.others)
+                yield Row(row.value, row.format, line.file, line.line, row.extra)
 
 
-def _marked(dataset: Dataset) -> Iterator[str]:
+def _byte_order_marks(dataset: Dataset) -> Iterator[str]:
     for path in local_paths(dataset):
-        with opened(path) as file:
+        with open_file(path) as file:
             if file.read(len(BOM)) == BOM:
                 yield f"{redact(str(path))} begins with a byte order mark, which some systems refuse"

@@ -1,8 +1,8 @@
-"""Bring the rows of other tools, Alpaca and ShareGPT, into canonical form."""
+"""Convert the rows of other tools, Alpaca and ShareGPT, to canonical form."""
 
 from typing import Any
 
-from ftsdk.data.fields import Values, from_json, one_of, said, text_or_nothing, tool_call, tools
+from ftsdk.data.fields import Values, from_json, list_known, optional_text, required_text, tool_call, tools
 from ftsdk.data.json_parsing import BadRow
 from ftsdk.data.messages import Message, check_messages
 
@@ -18,32 +18,32 @@ _ROLES = {
     "tool": "tool",
     "system": "system",
 }
-"""From ShareGPT's speakers to roles."""
+"""From ShareGPT's names of speakers to roles."""
 
 
 def from_alpaca(row: Values) -> Values:
     """``instruction``, ``input``, ``output`` (and ``system``, ``history``) to messages.
 
-    The input stands below the instruction, after a blank line.
+    The input follows the instruction after a blank line.
     """
-    system = text_or_nothing(row, "system")
-    asked = [text for key in ("instruction", "input") if (text := text_or_nothing(row, key)).strip()]
-    if not asked:
-        raise BadRow("instruction and input are both empty", "write what is asked, or remove the row")
-    turns = [*_history(row), "\n\n".join(asked), said(row, "output")]
+    system = optional_text(row, "system")
+    instructions = [text for key in ("instruction", "input") if (text := optional_text(row, key)).strip()]
+    if not instructions:
+        raise BadRow("instruction and input are both empty", "write the instruction, or remove the row")
+    turns = [*_history(row), "\n\n".join(instructions), required_text(row, "output")]
     messages = [{"role": "system", "content": system}] if system else []
     messages += [{"role": ("user", "assistant")[nth % 2], "content": turn} for nth, turn in enumerate(turns)]
     return {"messages": messages}
 
 
 def _history(row: Values) -> list[str]:
-    """Earlier turns, the user's and the assistant's by turns."""
+    """Earlier turns, the user's and the assistant's alternately."""
     pairs = row.get("history") or []
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise BadRow("history must be a list of pairs: what was asked, what was answered")
+        raise BadRow("history must be a list of pairs of an instruction and its answer")
     turns = [turn for pair in pairs for turn in pair]
     if not all(isinstance(turn, str) and turn.strip() for turn in turns):
-        raise BadRow("history must hold texts, and none of them empty")
+        raise BadRow("history must contain texts that are not empty")
     return turns
 
 
@@ -63,14 +63,14 @@ def preference_from_sharegpt(row: Values) -> Values:
 
 
 def _conversation(row: Values, *, needs_answer: bool) -> list[Message]:
-    system = text_or_nothing(row, "system")
+    system = optional_text(row, "system")
     head = [{"role": "system", "content": system}] if system else []
     turns = _turns(row["conversations"], "conversations")
     return head + check_messages(turns, "conversations", after=head[0] if head else None, needs_answer=needs_answer)
 
 
-def _answer(given: Any, key: str, last: Message) -> list[Message]:
-    turns = _turns(given if isinstance(given, list) else [given], key)
+def _answer(raw: Any, key: str, last: Message) -> list[Message]:
+    turns = _turns(raw if isinstance(raw, list) else [raw], key)
     return check_messages(turns, key, after=last, needs_answer=True)
 
 
@@ -86,7 +86,7 @@ def _turn(turn: Any, place: str) -> Message:
         raise BadRow(f"{place} must be an object with from and value, and nothing else", fix)
     role = _ROLES.get(turn["from"]) if isinstance(turn["from"], str) else None
     if role is None:
-        raise BadRow(f"{place}.from is unknown", one_of(_ROLES))
+        raise BadRow(f"{place}.from is unknown", list_known(_ROLES))
     if turn["from"] == "function_call":
         called = from_json(turn["value"], f"{place}.value")
         calls = called if isinstance(called, list) and called else [called]

@@ -1,4 +1,4 @@
-"""Bring rows from the Hub, or from an address, to a local file, so that one strict reader reads them all."""
+"""Download rows from the Hub, or from an address, to a local file, so that one strict reader reads them all."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from ftsdk.errors import DataError
 from ftsdk.spec import Dataset
 
 SCHEMES = ("https://", "s3://", "gs://", "az://")
-"""Where rows are fetched from, besides this disk and the Hub."""
+"""Addresses that rows are downloaded from; other paths are local files or Hub ids."""
 
 
 def download_dataset(dataset: Dataset, cache: Path) -> Dataset:
     """The same dataset with local files only; what is remote is downloaded once into ``cache``.
 
     Raises:
-        DataError: It cannot be brought here.
+        DataError: It cannot be downloaded.
     """
     if all(is_local(path) for path in dataset.paths):
         return dataset
@@ -33,18 +33,19 @@ def _download(path: str, dataset: Dataset, cache: Path) -> Path:
     target = cache / f"{name}{suffix}"
     if target.exists():
         return target
-    aside = target.with_name(f".{target.name}")
+    # renamed once it is complete: a download that breaks off must not pass for the file
+    temporary = target.with_name(f".{target.name}")
     try:
         if "://" in path:
-            _from_address(path, aside)
+            _from_address(path, temporary)
         else:
-            _from_hub(path, dataset, aside)
+            _from_hub(path, dataset, temporary)
     except Exception as error:  # each storage has its own errors; all mean the same to the user
         raise DataError(
-            f"dataset.path: {path} cannot be brought here: {type(error).__name__}: {error}",
+            f"dataset.path: {path} cannot be downloaded: {type(error).__name__}: {error}",
             hint="check the name, your access and the network, or give a local file",
         ) from error
-    return aside.rename(target)
+    return temporary.rename(target)
 
 
 def _from_address(address: str, target: Path) -> None:
@@ -60,14 +61,14 @@ def _from_address(address: str, target: Path) -> None:
 def _from_hub(name: str, dataset: Dataset, target: Path) -> None:
     from datasets import load_dataset  # noqa: PLC0415 - only for Hub datasets
 
-    found: Any = load_dataset(name, split=dataset.split, revision=dataset.revision)
+    rows: Any = load_dataset(name, split=dataset.split, revision=dataset.revision)
     with target.open("w", encoding="utf-8") as file:
-        for row in found:
+        for row in rows:
             file.write(json.dumps(_without_nulls(row), ensure_ascii=False) + "\n")
 
 
 def _without_nulls(value: Any) -> Any:
-    """Tables fill a key that a row does not have with null; here the key is left out again."""
+    """Tables fill a key that a row does not have with null; such a key is left out again."""
     if isinstance(value, dict):
         return {key: _without_nulls(part) for key, part in value.items() if part is not None}
     return [_without_nulls(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Take single fields out of a row, or say what is wrong with them."""
+"""Read single fields of a row, or report what is wrong with them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,8 +11,8 @@ Values = dict[str, Any]
 """A row, or an object within a row."""
 
 
-def said(row: Values, key: str) -> str:
-    """A text in which something is said."""
+def required_text(row: Values, key: str) -> str:
+    """A text that must be there and not blank."""
     text = row.get(key)
     if not isinstance(text, str):
         raise BadRow(f"{key} must be text" if text is not None else f"{key} is missing")
@@ -21,8 +21,8 @@ def said(row: Values, key: str) -> str:
     return text
 
 
-def text_or_nothing(row: Values, key: str) -> str:
-    """A text that may be empty, null or absent."""
+def optional_text(row: Values, key: str) -> str:
+    """A text that may be empty, null or absent: each is read as empty."""
     text = row.get(key)
     if text is None:
         return ""
@@ -32,19 +32,19 @@ def text_or_nothing(row: Values, key: str) -> str:
 
 
 def from_json(text: Any, place: str) -> Any:
-    """The value in a string of JSON, as strictly read as the row itself."""
+    """The value in a string of JSON, read as strictly as the row itself."""
     if not isinstance(text, str):
         raise BadRow(f"{place} must be JSON in a string")
     try:
         return parse_whole(text)
     except BadRow as bad:
-        raise BadRow(f"{place} must be JSON in a string; {bad.what}", bad.fix) from bad
+        raise BadRow(f"{place} must be JSON in a string; {bad.cause}", bad.fix) from bad
 
 
 def tool_call(call: Any, place: str) -> Values:
     """One call of a tool: ``{"type": "function", "function": {"name": ..., "arguments": {...}}}``.
 
-    Its function may stand alone, and its arguments may be JSON in a string.
+    The function may be given without its wrapper, and its arguments as JSON in a string.
     """
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
@@ -61,14 +61,14 @@ def tool_call(call: Any, place: str) -> Values:
 def tools(row: Values) -> Values:
     """``{"tools": [...]}`` with tools as chat templates expect them; nothing where the row has none.
 
-    They may be JSON in a string, and a tool's function may stand alone.
+    They may be JSON in a string, and a tool's function may come without its wrapper.
     """
-    given = row.get("tools") or []
-    if isinstance(given, str):
-        given = from_json(given, "tools") if given.strip() else []
-    if not isinstance(given, list):
+    raw = row.get("tools") or []
+    if isinstance(raw, str):
+        raw = from_json(raw, "tools") if raw.strip() else []
+    if not isinstance(raw, list):
         raise BadRow("tools must be a list of JSON schemas")
-    return {"tools": [_tool(tool, f"tools[{place}]") for place, tool in enumerate(given)]} if given else {}
+    return {"tools": [_tool(tool, f"tools[{place}]") for place, tool in enumerate(raw)]} if raw else {}
 
 
 def _tool(tool: Any, place: str) -> Values:
@@ -78,15 +78,15 @@ def _tool(tool: Any, place: str) -> Values:
     return {"type": "function", "function": function}
 
 
-def refuse_others(row: Values, known: frozenset[str], place: str) -> None:
-    """Refuse keys that would be dropped in silence."""
+def refuse_unknown_keys(row: Values, names: frozenset[str], place: str) -> None:
+    """Refuse keys that would otherwise be dropped in silence."""
     for key in row:
-        if key not in known:
+        if key not in names:
             raise BadRow(
-                f"{place} has the key {shown_key(key)}, which is not known", nearest(key, known) or one_of(known)
+                f"{place} has the key {shown_key(key)}, which is not known", nearest(key, names) or list_known(names)
             )
 
 
-def one_of(known: Iterable[str]) -> str:
-    """What is known, as advice."""
-    return f"known are {', '.join(sorted(known))}"
+def list_known(names: Iterable[str]) -> str:
+    """The known names, as the next step of an error."""
+    return f"known are {', '.join(sorted(names))}"

@@ -1,11 +1,11 @@
-"""The formats: how each is recognised, checked and brought into canonical form, and which method takes which."""
+"""The formats: how each is recognised, checked and converted to canonical form, and which method takes which."""
 
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ftsdk.data.convert import from_alpaca, from_sharegpt, preference_from_sharegpt
-from ftsdk.data.fields import Values, said, text_or_nothing, tools
+from ftsdk.data.fields import Values, optional_text, required_text, tools
 from ftsdk.data.json_parsing import BadRow
 from ftsdk.data.messages import check_messages
 from ftsdk.errors import nearest
@@ -21,7 +21,10 @@ TAKES = {
 }
 """From a method to the canonical formats that it can learn from."""
 
-_CONVERTED = {
+PAIRED = frozenset(method for method, formats in TAKES.items() if formats == ("preference",))
+"""Methods that learn from two answers to one prompt."""
+
+_CONVERTED_FORMATS = {
     "sft": ("alpaca", "sharegpt"),
     "ppo": ("alpaca", "sharegpt"),
     "grpo": ("alpaca", "sharegpt"),
@@ -31,15 +34,15 @@ _CONVERTED = {
     "kto": ("sharegpt",),
 }
 
-FORMATS_OF_METHOD = {method: frozenset({*TAKES[method], *_CONVERTED[method]}) for method in TAKES}
+FORMATS_OF_METHOD = {method: frozenset({*TAKES[method], *_CONVERTED_FORMATS[method]}) for method in TAKES}
 """From a method to the names of its formats, without ``auto``, where ftsdk itself converts rows."""
 
-GIVES_OTHERS = frozenset({"ppo", "grpo"})
-"""Methods that hand the keys that a format has no use for to the reward function."""
+PASSES_EXTRA_KEYS = frozenset({"ppo", "grpo"})
+"""Methods that pass the keys that a format does not use to the reward function."""
 
 
 class Format(NamedTuple):
-    """One shape of rows."""
+    """One format of rows."""
 
     name: str
     """Its name in ``dataset.format``."""
@@ -57,15 +60,15 @@ def _messages(row: Values) -> Values:
 
 def _prompt(row: Values) -> Any:
     prompt = row["prompt"]
-    return check_messages(prompt, "prompt") if isinstance(prompt, list) else text_or_nothing(row, "prompt")
+    return check_messages(prompt, "prompt") if isinstance(prompt, list) else optional_text(row, "prompt")
 
 
 def _answer(row: Values, key: str, prompt: Any) -> Any:
-    """An answer in the manner of its prompt: text behind text, messages behind messages."""
+    """An answer of the type of its prompt: text after text, messages after messages."""
     if isinstance(prompt, str) == isinstance(row[key], list):
         raise BadRow(f"prompt and {key} must both be text, or both be messages")
     if isinstance(prompt, str):
-        return said(row, key)
+        return required_text(row, key)
     return check_messages(row[key], key, after=prompt[-1], needs_answer=True)
 
 
@@ -75,41 +78,43 @@ def _prompt_completion(row: Values) -> Values:
 
 
 def _prompt_only(row: Values) -> Values:
-    prompt = said(row, "prompt") if isinstance(row["prompt"], str) else _prompt(row)
+    prompt = required_text(row, "prompt") if isinstance(row["prompt"], str) else _prompt(row)
     if isinstance(prompt, list) and prompt[-1]["role"] == "assistant":
-        raise BadRow("prompt ends with the assistant, so there is nothing left to answer", "end it with the user")
+        raise BadRow("prompt ends with the assistant, so there is nothing to answer", "end it with the user")
     return {"prompt": prompt, **tools(row)}
 
 
 def _preference(row: Values) -> Values:
     if isinstance(row["chosen"], list) and not isinstance(row.get("prompt"), list):
-        row = {**row, **_split(row)}
+        row = {**row, **_split_conversations(row)}
     if "prompt" not in row:
         raise BadRow("prompt is missing", "without it, chosen and rejected must be whole conversations")
     prompt = _prompt(row)
     return {"prompt": prompt, **{key: _answer(row, key, prompt) for key in ("chosen", "rejected")}, **tools(row)}
 
 
-def _split(row: Values) -> Values:
+def _split_conversations(row: Values) -> Values:
     """Whole conversations as prompt and answers: what chosen and rejected share at the beginning is the prompt."""
     chosen, rejected = (check_messages(row[key], key, needs_answer=True) for key in ("chosen", "rejected"))
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
+    # equal answers belong to the answers: a prompt ends before the assistant speaks
     while shared and chosen[shared - 1]["role"] == "assistant":
         shared -= 1
     if not shared:
         raise BadRow("chosen and rejected share no beginning, so there is no prompt", "give the prompt")
     prompt = chosen[:shared]
     if "prompt" in row and row["prompt"] not in [message["content"] for message in prompt]:
-        raise BadRow("the prompt is not what chosen and rejected begin with", "remove it, or mend the conversations")
+        raise BadRow("the prompt is not what chosen and rejected begin with", "remove it, or correct the conversations")
     return {"prompt": prompt, "chosen": chosen[shared:], "rejected": rejected[shared:]}
 
 
 def _labelled(row: Values) -> Values:
     if not isinstance(row["label"], bool):
         raise BadRow(
-            "label must be true or false", "if it means something else, set dataset.format to what the rows are"
+            "label must be true or false",
+            "if it is another kind of label, set dataset.format to the format of the rows",
         )
     return {**_prompt_completion(row), "label": row["label"]}
 
@@ -117,7 +122,7 @@ def _labelled(row: Values) -> Values:
 def _labelled_messages(row: Values) -> Values:
     messages = check_messages(row["messages"], "messages", needs_answer=True)
     if messages[-1]["role"] != "assistant":
-        raise BadRow("messages must end with the answer that the label judges")
+        raise BadRow("messages must end with the answer that the label rates")
     return _labelled({**row, "prompt": messages[:-1], "completion": messages[-1:]})
 
 
@@ -140,15 +145,15 @@ FORMATS = (
     _format("prompt_completion", "prompt completion", "tools", _prompt_completion),
     _format("alpaca", "instruction output", "input system history", from_alpaca),
     _format("prompt", "prompt", "tools", _prompt_only),
-    _format("text", "text", "", lambda row: {"text": said(row, "text")}),
+    _format("text", "text", "", lambda row: {"text": required_text(row, "text")}),
 )
-"""In the order in which they are tried: a format that needs more keys comes before one that needs fewer of them."""
+"""In the order in which they are tried: a format that needs more keys comes before one that needs some of them."""
 
 KEYS = frozenset().union(*(format_.uses for format_ in FORMATS))
 
 _MOST_GUESSES = 20  # a guess takes time, and a hostile row may have a million keys
 
-_NAMED_BY = {
+_NAME_BY_KEY = {
     "label": "unpaired_preference",
     "chosen": "preference",
     "completion": "prompt_completion",
@@ -159,27 +164,31 @@ _NAMED_BY = {
 
 
 @lru_cache(maxsize=64)
-def recognise(keys: frozenset[str], wanted: str = "auto") -> Format:
-    """The format of a row with these keys: the one that was asked for, or the first that finds its keys.
+def recognise(keys: frozenset[str], name: str = "auto") -> Format:
+    """The format of a row with these keys.
+
+    Args:
+        keys: The row's keys.
+        name: Of the format; ``auto``: the first whose keys the row has.
 
     Raises:
-        BadRow: No format fits, or not the one that was asked for.
+        BadRow: No format fits, or not the one of this name.
     """
-    asked = [format_ for format_ in FORMATS if wanted in ("auto", format_.name)]
-    for format_ in asked:
+    candidates = [format_ for format_ in FORMATS if name in ("auto", format_.name)]
+    for format_ in candidates:
         if format_.needs <= keys:
             return format_
     rename = "name your keys in dataset.columns, such as {prompt: question}"
-    if wanted != "auto":
-        missing = ", ".join(sorted(asked[0].needs - keys))
-        raise BadRow(f"the row has no {missing}, which the format {wanted} needs", rename)
+    if name != "auto":
+        missing = ", ".join(sorted(candidates[0].needs - keys))
+        raise BadRow(f"the row has no {missing}, which the format {name} needs", rename)
     guess = next(filter(None, (nearest(key, KEYS) for key in sorted(keys)[:_MOST_GUESSES])), "")
     raise BadRow("the row's keys are those of no known format", guess or f"{rename}; see docs/data-formats.md")
 
 
 def name_of(row: Values) -> str:
     """The canonical format of a row in canonical form."""
-    for key, name in _NAMED_BY.items():
+    for key, name in _NAME_BY_KEY.items():
         if key in row:
             return name
     raise AssertionError("a canonical row has one of these keys")

@@ -11,11 +11,13 @@ from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, read
 
 _BLOCK = 1 << 20  # bytes
 _BLANKS = re.compile(r"[ \t\n\r]*")
-_LONGEST_WORD = 16  # characters; longer than any word of JSON, so that none is taken for broken where a block ends
+_LONGEST_LITERAL = (
+    16  # characters; more than `false`: a literal that is cut at the end of a block is read again, not reported
+)
 
 
 class _Window:
-    """A part of a file's text that moves on as it is used up, and knows where in the file it is."""
+    """A part of a file's text that moves forward, and knows its line and column in the file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.text = ""
@@ -24,16 +26,16 @@ class _Window:
         self.ended = False
         self._file = file
         self._offset = 0
-        self._before = 0  # characters of the first line that have left the window
+        self._before = 0  # characters of the first line that are no longer in the window
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def move(self, to: int) -> None:
-        """Go forward."""
+        """Go forward to a place in the window."""
         self.line += self.text.count("\n", self.at, to)
         self.at = to
 
     def peek(self) -> str:
-        """Go to the next character that is no blank, and give it; nothing at the end of the file."""
+        """Go to the next character that is not blank, and return it; empty at the end of the file."""
         while True:
             blanks = _BLANKS.match(self.text, self.at)
             assert blanks is not None
@@ -42,7 +44,11 @@ class _Window:
                 return self.text[self.at : self.at + 1]
 
     def more(self) -> bool:
-        """Read on, twice as far where one value fills the window; False at the end of the file."""
+        """Read the next block; False at the end of the file.
+
+        A value that fills the window doubles it: the value is parsed anew after each block, so that fixed blocks would
+        take quadratic time.
+        """
         newline = self.text.rfind("\n", 0, self.at)
         self._before = self.at - newline - 1 if newline >= 0 else self._before + self.at
         self.text, self.at = self.text[self.at :], 0
@@ -61,6 +67,7 @@ class _Window:
             check_start(raw)
             self._offset = len(BOM) if raw.startswith(BOM) else 0
             raw = raw.removeprefix(BOM)
+        # bytes of a character that the last block has cut are in the decoder
         start = self._offset - len(self._decoder.getstate()[0])
         self._offset += len(raw)
         try:
@@ -75,73 +82,73 @@ def read_array(file: IO[bytes], report: Report) -> Iterator[tuple[int, dict[str,
 
     Args:
         file: The file's bytes, from the beginning.
-        report: Told the line and the flaw of each bad row.
+        report: Called with the line and the error of each bad row.
     """
     window = _Window(file)
     try:
-        _open(window)
+        _skip_start(window)
         while True:
-            value, end = _value(window)
+            value, end = _next_value(window)
             try:
                 check_value(value, window.text[window.at : end])
                 yield window.line, as_object(value)
-            except BadRow as bad:
-                report(window.line, bad)
+            except BadRow as error:
+                report(window.line, error)
             window.move(end)
-            if not _another(window):
+            if not _skip_separator(window):
                 return
-    except BadRow as bad:
-        report(window.line, bad)
+    except BadRow as error:
+        report(window.line, error)
 
 
-def _open(window: _Window) -> None:
+def _skip_start(window: _Window) -> None:
     first = window.peek()
     if first == "{":
         raise BadFile(
-            "a .json file must hold an array of objects, and this is an object",
+            "a .json file must be an array of objects, and this is an object",
             "if it has one on each line, name it .jsonl",
         )
     if first != "[":
-        what = "a .json file must hold an array of objects" if first else "the file is empty"
-        raise BadFile(what, "see docs/data-formats.md")
+        cause = "a .json file must be an array of objects" if first else "the file is empty"
+        raise BadFile(cause, "see docs/data-formats.md")
     window.move(window.at + 1)
     if window.peek() == "]":
         raise BadFile("the array is empty", "give a file with rows")
 
 
-def _value(window: _Window) -> tuple[Any, int]:
-    """The value at the window's place, and where it ends; more of the file is read until it is whole."""
+def _next_value(window: _Window) -> tuple[Any, int]:
+    """The value at the window's place, and where it ends; blocks are read until it is complete."""
     while True:
         try:
             return parse(window.text, window.at)
         except json.JSONDecodeError as error:
-            cut = error.msg.startswith("Unterminated") or error.pos > len(window.text) - _LONGEST_WORD
-            if cut and len(window.text) - window.at > LONGEST_ROW:
+            incomplete = error.msg.startswith("Unterminated") or error.pos > len(window.text) - _LONGEST_LITERAL
+            if incomplete and len(window.text) - window.at > LONGEST_ROW:
                 raise BadFile(
                     f"the row is longer than {LONGEST_ROW >> 20} MiB", "is a quote or a bracket missing?"
                 ) from error
-            if cut and window.more():
+            if incomplete and window.more():
                 continue
             column = window.column(error.pos)
             window.move(error.pos)
             raise BadFile(*explain(error), column=column) from error
 
 
-def _another(window: _Window) -> bool:
-    """Step over what stands between two rows; False behind the last one."""
-    found = window.peek()
-    if not found:
+def _skip_separator(window: _Window) -> bool:
+    """Skip the comma between two rows; False after the last row."""
+    separator = window.peek()
+    if not separator:
         raise _broken(window, "the array is not closed", "the file may have been cut off")
-    if found not in ",]":
+    if separator not in ",]":
         raise _broken(window, "a comma or the end of the array is missing")
     window.move(window.at + 1)
     following = window.peek()
-    if found == "," and following == "]":
-        raise _broken(window, "the array ends behind a comma", "take the comma out")
-    if found == "]" and following:
+    if separator == "," and following == "]":
+        raise _broken(window, "the array ends with a comma", "remove the comma")
+    if separator == "]" and following:
         raise _broken(window, "something follows the end of the array", "give each array a file of its own")
-    return found == ","
+    return separator == ","
 
 
-def _broken(window: _Window, what: str, fix: str = "") -> BadFile:
-    return BadFile(f"broken JSON: {what}", fix, column=window.column(window.at))
+def _broken(window: _Window, cause: str, fix: str = "") -> BadFile:
+    return BadFile(f"broken JSON: {cause}", fix, column=window.column(window.at))

@@ -1,9 +1,9 @@
-"""Check chat messages: known roles in a sane order, something said, nothing that would be dropped in silence."""
+"""Check chat messages: known roles in a valid order, content, and no key that would be dropped in silence."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from ftsdk.data.fields import one_of, refuse_others, tool_call
+from ftsdk.data.fields import list_known, refuse_unknown_keys, tool_call
 from ftsdk.data.json_parsing import BadRow
 
 Message = dict[str, Any]
@@ -20,19 +20,19 @@ _MAY_FOLLOW = {
     "assistant": ("user", "tool"),
     "tool": ("tool", "assistant"),
 }
-"""From a role to those that may come next, as chat templates expect it; the empty word is the beginning."""
+"""From a role to those that may come next, as chat templates expect it; empty is the beginning."""
 
-_ROLES = tuple(filter(None, _MAY_FOLLOW))  # no set: what stands there as a role may be a list
+_ROLES = tuple(filter(None, _MAY_FOLLOW))  # not a set: a role in a broken row may be a list, which has no hash
 
 
 def check_messages(value: Any, key: str, *, after: Message | None = None, needs_answer: bool = False) -> list[Message]:
     """The messages in canonical form: content as one string, calls with their arguments as objects.
 
     Args:
-        value: What stands in the row.
-        key: Where it stands, for the error.
+        value: What the row has.
+        key: Under which key, for the error.
         after: The message before the first, where these go on with a conversation.
-        needs_answer: Whether the assistant must say something.
+        needs_answer: Whether there must be a message of the assistant.
 
     Raises:
         BadRow: With the number of the message, counted from 0.
@@ -50,7 +50,7 @@ def check_messages(value: Any, key: str, *, after: Message | None = None, needs_
 
 
 def _is_canonical(message: Any) -> bool:
-    """Whether it is an ordinary message, as most are, and needs no closer look."""
+    """Whether it is an ordinary message, as most are; the full check takes most of the time of reading."""
     return (
         isinstance(message, dict)
         and message.keys() == PLAIN
@@ -64,16 +64,16 @@ def _message(message: Any, place: str) -> Message:
     if not isinstance(message, dict):
         raise BadRow(f"{place} must be an object with role and content")
     if not message.keys() <= KEYS:
-        refuse_others(message, KEYS, place)
+        refuse_unknown_keys(message, KEYS, place)
     role = message.get("role")
     if role not in _ROLES:
-        raise BadRow(f"{place}.role is missing or unknown", one_of(_ROLES))
-    found = {"role": role, "content": _content(message, place)}
+        raise BadRow(f"{place}.role is missing or unknown", list_known(_ROLES))
+    canonical = {"role": role, "content": _content(message, place)}
     if not message.keys() <= PLAIN:
-        found |= _extras(message, place)
-    if role == "assistant" and not found["content"].strip() and "tool_calls" not in found:
-        raise BadRow(f"{place}.content is empty: the assistant says nothing", "write the answer, or remove the row")
-    return found
+        canonical |= _extras(message, place)
+    if role == "assistant" and not canonical["content"].strip() and "tool_calls" not in canonical:
+        raise BadRow(f"{place}.content is empty: there is no answer", "write the answer, or remove the row")
+    return canonical
 
 
 def _content(message: Message, place: str) -> str:
@@ -83,11 +83,11 @@ def _content(message: Message, place: str) -> str:
     if content is None:
         if message.get("tool_calls"):
             return ""
-        what = "is null" if "content" in message else "is missing"
-        raise BadRow(f"{place}.content {what}", "write the text; only a message with tool_calls goes without")
+        cause = "is null" if "content" in message else "is missing"
+        raise BadRow(f"{place}.content {cause}", "write the text; only a message with tool_calls may have none")
     if isinstance(content, list) and all(_is_text(part) for part in content):
         return "".join(part["text"] for part in content)
-    raise BadRow(f"{place}.content must be text, or a list of text parts", "images and sound cannot be trained on")
+    raise BadRow(f"{place}.content must be text, or a list of text parts", "images and sound are not supported")
 
 
 def _is_text(part: Any) -> bool:
@@ -96,16 +96,16 @@ def _is_text(part: Any) -> bool:
 
 def _extras(message: Message, place: str) -> Message:
     """What a message has besides role and content; null counts as absent."""
-    found = {key: message[key] for key in message if key not in PLAIN and message[key] is not None}
-    calls = found.pop("tool_calls", None)
-    for key, text in found.items():
+    extras = {key: message[key] for key in message if key not in PLAIN and message[key] is not None}
+    calls = extras.pop("tool_calls", None)
+    for key, text in extras.items():
         if not isinstance(text, str):
             raise BadRow(f"{place}.{key} must be text")
     if calls:
         if message["role"] != "assistant" or not isinstance(calls, list):
             raise BadRow(f"{place}.tool_calls must be a list, and only the assistant has it")
-        found["tool_calls"] = [tool_call(call, f"{place}.tool_calls[{nth}]") for nth, call in enumerate(calls)]
-    return found
+        extras["tool_calls"] = [tool_call(call, f"{place}.tool_calls[{nth}]") for nth, call in enumerate(calls)]
+    return extras
 
 
 def _check_order(messages: Sequence[Message], key: str, before: Message | None) -> None:
@@ -114,7 +114,7 @@ def _check_order(messages: Sequence[Message], key: str, before: Message | None) 
         if role not in _MAY_FOLLOW[last]:
             raise BadRow(
                 f"{key}[{place}]: {role} cannot {f'follow {last}' if last else 'begin a conversation'}",
-                "join the two into one message" if role == last else f"here may stand {' or '.join(_MAY_FOLLOW[last])}",
+                "join the two into one message" if role == last else f"expected is {' or '.join(_MAY_FOLLOW[last])}",
             )
         if role == "tool" and before and last == "assistant" and "tool_calls" not in before:
             raise BadRow(f"{key}[{place}] is a tool's answer, but the assistant has called no tool", "add tool_calls")

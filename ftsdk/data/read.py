@@ -1,4 +1,4 @@
-"""Read rows from local files, strictly: whatever is not plain, complete JSON is refused with file and line."""
+"""Read rows from local files, strictly: what is not complete standard JSON is refused with file and line."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -7,7 +7,7 @@ from typing import IO, Any, NamedTuple
 
 from ftsdk.data.json_array_reader import read_array
 from ftsdk.data.json_parsing import BadFile, BadRow, Report, as_object, parse_whole
-from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, opened, read
+from ftsdk.data.source import BOM, LONGEST_ROW, check_start, not_utf8, open_file, read
 from ftsdk.errors import DataError, Problem
 from ftsdk.redact import redact
 
@@ -21,12 +21,12 @@ class Line(NamedTuple):
     """Counted from 1: where the object begins."""
 
 
-def read_rows(path: Path, on_bad: Callable[[Problem], None]) -> Iterator[Line]:
+def read_rows(path: Path, on_problem: Callable[[Problem], None]) -> Iterator[Line]:
     """The objects of a ``.jsonl`` or ``.json`` file, also gzipped, one at a time.
 
     Args:
         path: A plain file.
-        on_bad: Told of each bad row; it may raise to end the reading.
+        on_problem: Called for each bad row; it may raise to end the reading.
 
     Raises:
         DataError: The file cannot be opened, or is of another kind.
@@ -34,25 +34,27 @@ def read_rows(path: Path, on_bad: Callable[[Problem], None]) -> Iterator[Line]:
     name = redact(str(path))
     empty = True
 
-    def report(line: int, bad: BadRow) -> None:
+    def report(line: int, error: BadRow) -> None:
         nonlocal empty
         empty = False
-        on_bad(Problem(f"{name}:{line}:{bad.column}" if bad.column else f"{name}:{line}", bad.what, bad.fix))
+        on_problem(
+            Problem(f"{name}:{line}:{error.column}" if error.column else f"{name}:{line}", error.cause, error.fix)
+        )
 
-    with opened(path) as file:
+    with open_file(path) as file:
         for line, value in _reader(path)(file, report):
             empty = False
             yield Line(value, name, line)
     if empty:
-        report(1, BadFile("the file holds no rows", "give a file with rows"))
+        report(1, BadFile("the file has no rows", "give a file with rows"))
 
 
 def read_lines(file: IO[bytes], report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of JSON Lines, each with its line; blank lines are passed over.
+    """The objects of JSON Lines, each with its line; blank lines are skipped.
 
     Args:
         file: The file's bytes, from the beginning.
-        report: Told the line and the flaw of each bad row.
+        report: Called with the line and the error of each bad row.
     """
     offset, text, rows = 0, "", 0
     for line in count(1):
@@ -64,13 +66,13 @@ def read_lines(file: IO[bytes], report: Report) -> Iterator[tuple[int, dict[str,
             if text and not text.isspace():
                 rows += 1
                 yield line, as_object(parse_whole(text))
-        except BadFile as bad:
-            report(line, bad)
+        except BadFile as error:
+            report(line, error)
             return
-        except BadRow as bad:
-            whole = _flaw_of_all(text, bad) if rows == 1 else None
-            report(line, whole or bad)
-            if whole:
+        except BadRow as error:
+            file_error = _file_error(text, error) if rows == 1 else None
+            report(line, file_error or error)
+            if file_error:
                 return
         offset += len(raw)
 
@@ -86,7 +88,7 @@ def _reader(path: Path) -> Reader:
     reader = _READERS.get(suffixes[-1]) if suffixes else None
     if reader is None:
         raise DataError(
-            f"{redact(str(path))}: rows are read from {', '.join(_READERS)} files, also with .gz behind",
+            f"{redact(str(path))}: rows are read from {', '.join(_READERS)} files, also gzipped (.gz)",
             hint="convert it to JSON Lines, one object on each line, and name it .jsonl",
         )
     return reader
@@ -106,11 +108,11 @@ def _decoded(raw: bytes, offset: int) -> str:
         raise not_utf8(offset + skipped + error.start) from error
 
 
-def _flaw_of_all(text: str, bad: BadRow) -> BadFile | None:
-    """What is wrong with a whole file, judged by its first line and what is wrong with that."""
+def _file_error(text: str, error: BadRow) -> BadFile | None:
+    """An error of the whole file that the error of its first line points to; None for a single bad row."""
     if text.lstrip().startswith("["):
         return BadFile("this is a JSON array, not one object on each line", "name the file .json", column=1)
-    if bad.column > len(text.rstrip()) and text.rstrip().endswith(("{", "[", ",")):
+    if error.column > len(text.rstrip()) and text.rstrip().endswith(("{", "[", ",")):
         fix = "put each object on one line, or all in an array in a .json file"
-        return BadFile("the object goes on over several lines", fix, column=1)
+        return BadFile("the object spans several lines", fix, column=1)
     return None

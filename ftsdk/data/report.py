@@ -1,4 +1,4 @@
-"""What a dataset is like, before anything is trained on it."""
+"""Counts and warnings of a dataset, before anything is trained on it."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ class DataReport(Section):
     characters: int = 0
     """Characters of text in all, calls and tools included."""
     warnings: tuple[str, ...] = ()
-    """What is legal but worth a look, with counts."""
+    """What is valid but may be a mistake, with counts."""
 
 
 def check_unchanged(report: DataReport | None) -> None:
-    """Compare the files of a dataset with what they were when the plan was made.
+    """Compare the files of a dataset with their hashes in the plan.
 
     Args:
         report: Of the plan; None: no local file was read for it.
@@ -33,10 +33,10 @@ def check_unchanged(report: DataReport | None) -> None:
         DataError: Some were changed or removed: each is named.
     """
     hashes = report.sha256 if report else {}
-    changed = [name for name, expected in hashes.items() if not Path(name).is_file() or sha256(Path(name)) != expected]
-    if changed:
+    changes = [name for name, expected in hashes.items() if not Path(name).is_file() or sha256(Path(name)) != expected]
+    if changes:
         raise DataError(
-            "the dataset is no longer what it was when the plan was made",
-            problems=[Problem(redact(name), "changed or removed") for name in changed],
-            hint="put it back and resume, or submit again",
+            "the dataset is no longer the same as when the plan was made",
+            problems=[Problem(redact(name), "changed or removed") for name in changes],
+            hint="restore it and resume, or submit again",
         )

@@ -1,4 +1,4 @@
-"""Split rows into those to train on and those to hold out: the same rows on every backend, for the same seed."""
+"""Split rows into those to train on and held-out ones: the same rows on every backend, for the same seed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,11 +11,11 @@ Read = Callable[[], Iterator[Row]]
 
 
 def held_out(rows: int, val_size: float, seed: int) -> frozenset[int]:
-    """The places, counted from 0, of the rows to hold out.
+    """The indices of the rows to hold out.
 
     Args:
         rows: Rows in all.
-        val_size: A share below 1, or a number of rows; at least one row is drawn. 0: none.
+        val_size: A share below 1, or a number of rows; at least one row is held out. 0: none.
         seed: Decides the draw.
 
     Raises:
@@ -35,7 +35,7 @@ def held_out(rows: int, val_size: float, seed: int) -> frozenset[int]:
 
 
 def split_rows(request: Mapping[str, Any]) -> tuple[Read, Read | None]:
-    """The rows to learn from, and those to hold out where there are any; each can be read again.
+    """Functions that read the rows to learn from, and the held-out ones where there are any; each can be called again.
 
     Args:
         request: ``dataset``, ``eval_dataset``, ``val_size``, ``seed`` and ``method``, as a native request keeps them.
@@ -43,12 +43,12 @@ def split_rows(request: Mapping[str, Any]) -> tuple[Read, Read | None]:
     method, dataset = request["method"], Dataset.model_validate(request["dataset"])
     if request["val_size"]:
         number = sum(1 for _ in rows(dataset, method))
-        apart = held_out(number, request["val_size"], request["seed"])
+        indices = held_out(number, request["val_size"], request["seed"])
 
-        def side(*, held: bool) -> Iterator[Row]:
-            return (row for place, row in enumerate(rows(dataset, method)) if (place in apart) is held)
+        def part(*, in_held_out: bool) -> Iterator[Row]:
+            return (row for index, row in enumerate(rows(dataset, method)) if (index in indices) is in_held_out)
 
-        return lambda: side(held=False), lambda: side(held=True)
+        return lambda: part(in_held_out=False), lambda: part(in_held_out=True)
     if request["eval_dataset"]:
         second = Dataset.model_validate(request["eval_dataset"])
         return lambda: iter(rows(dataset, method)), lambda: iter(rows(second, method))

@@ -11,6 +11,7 @@ from ftsdk.data.download import SCHEMES
 from ftsdk.data.formats import FORMATS_OF_METHOD
 from ftsdk.forecast import MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.spec import SFT, Dataset, JobSpec
+from ftsdk.spec.training import BLANK_SAVE_SHARE
 from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_source import check_model_folder, config_of, model_folder
@@ -18,8 +19,6 @@ from ftsdk.workers.hardware import Machine
 
 OUTPUT = "out"
 """The folder that an engine writes into."""
-
-_TENTH = 0.1  # of all steps, as Transformers reads a share
 
 
 class ModelReference(NamedTuple):
@@ -87,7 +86,7 @@ def cadence(ledger: Ledger) -> dict[str, Any]:
     save, each = ledger.use("training.save_steps"), ledger.use("training.eval_steps")
     ledger.use("val_size", "the runner's validation rows")
     ledger.use("eval_dataset", "the runner's validation rows")
-    saving = {"save_strategy": "steps", "save_steps": save or _TENTH}
+    saving = {"save_strategy": "steps", "save_steps": save or BLANK_SAVE_SHARE}
     if not holds_out(ledger):
         return {**saving, "eval_strategy": "no"}
     return {**saving, **({"eval_strategy": "steps", "eval_steps": each} if each else {"eval_strategy": "epoch"})}

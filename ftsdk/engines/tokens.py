@@ -29,6 +29,7 @@ FOLDER = "tokens"
 PARTS = {"train": "rows.jsonl", "validation": "held.jsonl"}
 """From a part to the file of its canonical rows."""
 _PIECE = 1000  # rows
+# a copy of ftsdk.data.formats.PAIRED: this file runs in an engine's own Python, where ftsdk is not installed
 _PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
 
 

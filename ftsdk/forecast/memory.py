@@ -5,6 +5,7 @@ marked as measured were fitted on the CPU points of benchmarks/memory.py; those 
 on published points of a Tesla T4 (both in benchmarks/points.csv). docs/forecast.md compares the sum with every point.
 """
 
+from ftsdk.data.formats import PAIRED
 from ftsdk.forecast.architecture import Architecture, Linear
 from ftsdk.forecast.trainer_profile import TrainerProfile
 from ftsdk.spec import DPO, GRPO, KTO, PPO, JobSpec, RewardModeling
@@ -16,9 +17,6 @@ BYTES_PER_WEIGHT = {"fp4": 0.5, "nf4": 0.5, "int8": 1.0}
 
 MOST_RESPONSES = 64
 """The most responses that are sampled at a time; a larger batch is no faster."""
-
-PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
-"""Methods whose rows hold two answers, which go through the model together."""
 
 _OPTIMIZER_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "adafactor": 0, "sgd": 0}
 """Of state for each trained weight; all others, AdamW and its like, have 8: two moments in float32.

@@ -5,14 +5,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from ftsdk.data import Row
+from ftsdk.data import MOST_PROBLEMS, Row
 from ftsdk.data.encoding import Refused, encode_row
 from ftsdk.errors import DataError, Problem
 from ftsdk.modeling.batches import Example, Unit
 from ftsdk.modeling.settings import TrainOn
-
-MOST_PROBLEMS = 20
-
 
 U = TypeVar("U", bound=Unit)
 

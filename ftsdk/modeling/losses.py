@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-IGNORED = -100
-"""The label of a token that carries no loss, as everywhere in PyTorch and Transformers."""
+from ftsdk.data.encoding import IGNORED
 
 CHUNK = 1024
 """Rows of logits that exist at one time; at 128k tokens of vocabulary, half a gigabyte in float32."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from ftsdk.data import Row
+from ftsdk.data import MOST_PROBLEMS, Row
 from ftsdk.errors import DataError, Problem
 from ftsdk.modeling.batches import Example, Pair
-from ftsdk.modeling.encode import MOST_PROBLEMS, Encoded, encode
+from ftsdk.modeling.encode import Encoded, encode
 
 
 def encode_pairs(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> Encoded[Pair]:

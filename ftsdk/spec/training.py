@@ -9,6 +9,9 @@ from ftsdk.spec.base import SpecSection
 
 Steps = Annotated[int, Field(ge=1)]
 
+BLANK_SAVE_SHARE = 0.1
+"""A blank ``save_steps`` as a share of all steps, which is how Transformers and the tools on it write it."""
+
 EITHER_OR = {"num_train_epochs": "max_steps", "warmup_ratio": "warmup_steps"}
 """Pairs of fields for one quantity: the second, where it is set, replaces the first."""
 

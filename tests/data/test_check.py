@@ -35,7 +35,7 @@ def test_a_report_counts_and_hashes(tmp_path: Path) -> None:
 
 
 def test_a_relative_path_is_hashed_under_its_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes are filed under absolute paths, whatever the path in the spec."""
+    """Hashes are listed under absolute paths, whatever the path in the spec."""
     path = _file(tmp_path, {"text": "a"}, {"text": "b"})
     monkeypatch.chdir(tmp_path)
 
@@ -59,7 +59,11 @@ def test_a_relative_path_is_hashed_under_its_whole_name(tmp_path: Path, monkeypa
             [{"instruction": n, "output": n, "imput": n} for n in "ab"],
             "2 rows: with the key imput, which is not used; did you mean input?",
         ),
-        ("sft", [{"messages": [USER, ANSWER, USER]}, {"messages": [USER, ANSWER]}], "1 row: ending with words that no"),
+        (
+            "sft",
+            [{"messages": [USER, ANSWER, USER]}, {"messages": [USER, ANSWER]}],
+            "1 row: ending with a message",
+        ),
         (
             "dpo",
             [{"prompt": n, "chosen": "x", "rejected": "x"} for n in "ab"],
@@ -69,7 +73,7 @@ def test_a_relative_path_is_hashed_under_its_whole_name(tmp_path: Path, monkeypa
     ],
 )
 def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning: str, tmp_path: Path) -> None:
-    """What is legal but likely a mistake becomes a warning with a count."""
+    """What is valid but likely a mistake becomes a warning with a count."""
     report = check(Dataset(path=_file(tmp_path, *values)), method)
 
     assert 1 == len(report.warnings)
@@ -77,21 +81,19 @@ def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning
 
 
 @pytest.mark.parametrize(
-    ("ours", "row"),
+    ("key", "row"),
     [
         ("input", {"instruction": "a", "output": "b"}),  # recognised without it
         ("completion", {"prompt": "a", "answer": "b"}),  # recognised as another format
         ("text", {"story": "a"}),  # not recognised
     ],
 )
-def test_a_column_that_no_row_has_is_refused(ours: str, row: Any, tmp_path: Path) -> None:
+def test_a_column_that_no_row_has_is_refused(key: str, row: Any, tmp_path: Path) -> None:
     """A misspelled name in ``dataset.columns`` is the first problem, whatever else it leads to."""
     with pytest.raises(DataError) as caught:
-        check(Dataset(path=_file(tmp_path, row, row), columns={ours: "typo"}), "sft")
+        check(Dataset(path=_file(tmp_path, row, row), columns={key: "typo"}), "sft")
 
-    assert f"dataset.columns.{ours}: no row read has the key typo -> check its spelling" == str(
-        caught.value.problems[0]
-    )
+    assert f"dataset.columns.{key}: no row read has the key typo -> check its spelling" == str(caught.value.problems[0])
 
 
 def test_a_column_may_be_absent_from_some_rows(tmp_path: Path) -> None:
@@ -115,12 +117,12 @@ def test_a_column_may_be_absent_from_some_rows(tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_differ_are_no_duplicates(values: list[Any], tmp_path: Path) -> None:
-    """Rows count as the same only where words, calls and tools are."""
+    """Rows count as the same only where texts, calls and tools are."""
     assert () == check(Dataset(path=_file(tmp_path, *values)), "sft").warnings
 
 
 def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:
-    """A byte order mark is passed over, with a warning, because other systems refuse it."""
+    """A byte order mark is skipped, with a warning, because other systems refuse it."""
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n')
 
@@ -130,7 +132,7 @@ def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
-    """A check goes on behind a problem, so that one error names all of them."""
+    """A check goes on after a problem, so that one error names all of them."""
     path = _file(tmp_path, {"text": "a"}, {"text": ""}, {"text": "b"}, {"text": 7}, [])
 
     with pytest.raises(DataError) as caught:
@@ -150,15 +152,15 @@ def test_the_list_of_problems_ends(tmp_path: Path) -> None:
 
 def test_rows_come_one_by_one(tmp_path: Path) -> None:
     """Rows before a bad one are given, and the bad one ends them."""
-    found = rows(Dataset(path=_file(tmp_path, {"text": "a"}, {"text": ""})), "sft")
+    stream = rows(Dataset(path=_file(tmp_path, {"text": "a"}, {"text": ""})), "sft")
 
-    assert {"text": "a"} == next(found).value
+    assert {"text": "a"} == next(stream).value
     with pytest.raises(DataError, match=r"rows\.jsonl:2: text is empty"):
-        next(found)
+        next(stream)
 
 
 def test_only_so_many_rows_are_taken(tmp_path: Path) -> None:
-    """``max_samples`` takes the first rows, and what comes behind them is not looked at."""
+    """``max_samples`` takes the first rows, and those after them are not read."""
     dataset = Dataset(path=_file(tmp_path, {"text": "a"}, {"text": "b"}, {"text": ""}), max_samples=2)
 
     assert ["a", "b"] == [row.value["text"] for row in rows(dataset, "sft")]
@@ -166,15 +168,15 @@ def test_only_so_many_rows_are_taken(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_among_others_is_told(tmp_path: Path) -> None:
-    """Each file must hold rows: an empty one is likely a mistake elsewhere."""
+    """Each file must have rows: an empty one is likely a mistake elsewhere."""
     full, empty = _file(tmp_path, {"text": "a"}), _file(tmp_path, name="none.jsonl")
 
-    with pytest.raises(DataError, match=r"none\.jsonl:1: the file holds no rows"):
+    with pytest.raises(DataError, match=r"none\.jsonl:1: the file has no rows"):
         check(Dataset(path=(full, empty)), "sft")
 
 
 def test_warnings_repeat_nothing(tmp_path: Path) -> None:
-    """A warning tells the names of keys, and nothing that stands under them."""
+    """A warning has the names of keys, and none of their values."""
     row = {"prompt": "canary", "chosen": "canary", "rejected": "canary", "note": "canary"}
     report = check(Dataset(path=_file(tmp_path, row, row)), "dpo")
 
@@ -183,7 +185,7 @@ def test_warnings_repeat_nothing(tmp_path: Path) -> None:
 
 
 def test_a_name_in_a_row_may_be_a_secret(tmp_path: Path) -> None:
-    """A strange key is told by its length where it could be more than a name."""
+    """An unknown key is shown as its length where it could be a secret."""
     secret = "hf_" + "a1B2c3D4" * 4
     report = check(Dataset(path=_file(tmp_path, {"text": "a", secret: 1}, {"text": "b"})), "sft")
 

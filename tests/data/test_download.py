@@ -1,4 +1,4 @@
-"""Rows from elsewhere become a local file, read by the one strict reader."""
+"""Remote rows become a local file, read by the one strict reader."""
 
 import json
 import threading
@@ -29,10 +29,10 @@ def server(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
     monkeypatch.setattr(remote, "SCHEMES", ("http://",))  # a test server has no certificate
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{found.server_port}"
-        found.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{service.server_port}"
+        service.shutdown()
 
 
 def test_address(server, tmp_path):
@@ -51,21 +51,21 @@ def test_second_time_from_the_cache(server, tmp_path):
 
 
 def test_missing(server, tmp_path):
-    """What cannot be brought here is an error that names the field, and nothing is left in the cache."""
-    with pytest.raises(DataError, match=r"dataset.path: .*nothing.jsonl cannot be brought here"):
+    """A failed download is an error that names the field, and leaves no file in the cache."""
+    with pytest.raises(DataError, match=r"dataset.path: .*nothing.jsonl cannot be downloaded"):
         download_dataset(Dataset(path=f"{server}/nothing.jsonl"), tmp_path / "cache")
 
     assert not any(path.suffix == ".jsonl" and not path.name.startswith(".") for path in (tmp_path / "cache").iterdir())
 
 
 def test_other_schemes(tmp_path):
-    """An address that is no storage is refused with those that are."""
+    """An address of another scheme is refused with the schemes that are supported."""
     with pytest.raises(DataError, match="https://"):
         download_dataset(Dataset(path="file:///etc/passwd"), tmp_path / "cache")
 
 
 def test_local_files_stay(tmp_path):
-    """Files of this disk are taken as they are."""
+    """Local files are used as they are."""
     dataset = Dataset(path=str(tmp_path / "rows.jsonl"))
 
     assert download_dataset(dataset, tmp_path / "cache") is dataset
@@ -76,10 +76,10 @@ def test_hub_table(tmp_path, monkeypatch):
     import datasets
 
     table = datasets.Dataset.from_list([{**ROW, "extra": None}, {**ROW, "extra": "x"}])
-    asked = {}
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, **options: asked.update(name=name, **options) or table)
+    arguments = {}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, **keys: arguments.update(name=name, **keys) or table)
 
     dataset = download_dataset(Dataset(path="org/rows", split="test", revision="abc"), tmp_path / "cache")
 
-    assert asked == {"name": "org/rows", "split": "test", "revision": "abc"}
+    assert arguments == {"name": "org/rows", "split": "test", "revision": "abc"}
     assert "extra" not in Path(dataset.paths[0]).read_text().splitlines()[0]

@@ -1,4 +1,4 @@
-"""Formats: each is recognised from its keys and brought into canonical form."""
+"""Formats: each is recognised from its keys and converted to canonical form."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from ftsdk.spec import method as spec_method
 
 USER = {"role": "user", "content": "hello"}
 ANSWER = {"role": "assistant", "content": "hi"}
-OTHER = {"role": "assistant", "content": "no"}
+BAD_ANSWER = {"role": "assistant", "content": "no"}
 SYSTEM = {"role": "system", "content": "be kind"}
 FUNCTION = {"name": "f", "arguments": {"x": 1}}
 CALL = {"type": "function", "function": FUNCTION}
@@ -37,7 +37,7 @@ CANONICAL = [
     ("sft", {"prompt": [USER], "completion": [ANSWER]}, "prompt_completion", None),
     ("sft", {"text": "a"}, "text", None),
     ("dpo", {"prompt": "a", "chosen": "b", "rejected": "c"}, "preference", None),
-    ("orpo", {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]}, "preference", None),
+    ("orpo", {"prompt": [USER], "chosen": [ANSWER], "rejected": [BAD_ANSWER]}, "preference", None),
     ("kto", {"prompt": "a", "completion": "b", "label": False}, "unpaired_preference", None),
     ("grpo", {"prompt": "a"}, "prompt", None),
     ("ppo", {"prompt": [USER]}, "prompt", None),
@@ -63,9 +63,9 @@ CANONICAL = [
     ),
     (
         "dpo",
-        {"chosen": [USER, ANSWER], "rejected": [USER, OTHER]},
+        {"chosen": [USER, ANSWER], "rejected": [USER, BAD_ANSWER]},
         "preference",
-        {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]},
+        {"prompt": [USER], "chosen": [ANSWER], "rejected": [BAD_ANSWER]},
     ),
     (
         "dpo",
@@ -83,7 +83,7 @@ CANONICAL = [
         "sft",
         {"instruction": "hello", "input": None, "output": "hi", "system": "be kind", "history": [["hello", "no"]]},
         "messages",
-        {"messages": [SYSTEM, USER, OTHER, USER, ANSWER]},
+        {"messages": [SYSTEM, USER, BAD_ANSWER, USER, ANSWER]},
     ),
     (
         "sft",
@@ -123,7 +123,7 @@ CANONICAL = [
             "rejected": {"from": "gpt", "value": "no"},
         },
         "preference",
-        {"prompt": [USER], "chosen": [ANSWER], "rejected": [OTHER]},
+        {"prompt": [USER], "chosen": [ANSWER], "rejected": [BAD_ANSWER]},
     ),
 ]
 
@@ -143,16 +143,16 @@ def test_rows_come_in_canonical_form(method: str, row: Any, name: str, expected:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("message", "expected"),
     [
         ({"role": "user", "content": [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]}, USER),
         ({**USER, "name": None, "tool_calls": None}, USER),
         ({**USER, "name": "ann"}, {**USER, "name": "ann"}),
     ],
 )
-def test_messages_are_made_plain(given: Any, expected: Any) -> None:
-    """Text parts are joined, and null stands for nothing."""
-    assert [expected] == check_messages([given], "messages")
+def test_messages_are_made_plain(message: Any, expected: Any) -> None:
+    """Text parts are joined, and null counts as absent."""
+    assert [expected] == check_messages([message], "messages")
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_a_completion_may_answer_a_call(tmp_path: Path) -> None:
 
 
 def test_columns_are_renamed_before_a_row_is_recognised(tmp_path: Path) -> None:
-    """``dataset.columns`` names our keys in the file's words, also when it swaps them."""
+    """``dataset.columns`` maps our keys to those in the file, also when it swaps them."""
     row = {"question": "a", "prompt": "not this", "answer": "b"}
-    found = _rows(tmp_path, row, "sft", columns={"prompt": "question", "completion": "answer"})
+    renamed = _rows(tmp_path, row, "sft", columns={"prompt": "question", "completion": "answer"})
     swapped = _rows(
         tmp_path,
         {"prompt": "a", "chosen": "b", "rejected": "c"},
@@ -193,7 +193,7 @@ def test_columns_are_renamed_before_a_row_is_recognised(tmp_path: Path) -> None:
         columns={"chosen": "rejected", "rejected": "chosen"},
     )
 
-    assert {"prompt": "a", "completion": "b"} == found[0].value
+    assert {"prompt": "a", "completion": "b"} == renamed[0].value
     assert {"prompt": "a", "chosen": "c", "rejected": "b"} == swapped[0].value
 
 
@@ -201,11 +201,11 @@ def test_columns_are_renamed_before_a_row_is_recognised(tmp_path: Path) -> None:
     ("columns", "where", "fix"),
     [
         ({"promt": "question"}, "dataset.columns.promt", "did you mean prompt?"),
-        ({"prompt": "q", "completion": "q"}, "dataset.columns", "give it once"),
+        ({"prompt": "q", "completion": "q"}, "dataset.columns", "use it once"),
     ],
 )
 def test_columns_must_make_sense(columns: dict[str, str], where: str, fix: str, tmp_path: Path) -> None:
-    """A key that no format has, and a column that is given twice, are refused."""
+    """A key that no format has, and a column that is used twice, are refused."""
     with pytest.raises(DataError) as caught:
         _rows(tmp_path, {"q": "a"}, "sft", columns=columns)
 
@@ -220,7 +220,7 @@ def test_a_format_that_is_asked_for_is_kept_to(tmp_path: Path) -> None:
 
 
 def test_a_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """A row without the keys of the format that was asked for is refused with what is missing."""
+    """A row without the keys of the format in the spec is refused with the missing ones."""
     with pytest.raises(DataError, match="the row has no messages, which the format messages needs"):
         _rows(tmp_path, {"text": "a"}, "sft", format="messages")
 
@@ -230,7 +230,7 @@ def test_every_method_has_its_formats() -> None:
     methods = {kind.model_fields["type"].default for kind in spec_method._Tagged.__subclasses__()}
 
     assert methods == TAKES.keys()
-    assert {name for taken in TAKES.values() for name in taken} <= {format_.name for format_ in FORMATS}
+    assert {name for formats in TAKES.values() for name in formats} <= {format_.name for format_ in FORMATS}
 
 
 @pytest.mark.parametrize("format_", FORMATS, ids=lambda format_: "+".join(sorted(format_.needs)))

@@ -1,4 +1,4 @@
-"""The page on data formats is true: its rows are accepted, and its errors are the ones that come."""
+"""The page on data formats is correct: its rows are accepted, and its errors are those that are raised."""
 
 import re
 from pathlib import Path
@@ -34,11 +34,11 @@ def test_errors_are_those_that_come(
     with pytest.raises(DataError) as caught:
         check(Dataset(path="train.jsonl"), method)
 
-    assert [problem] == [str(found) for found in caught.value.problems]
+    assert [problem] == [str(entry) for entry in caught.value.problems]
 
 
 def test_the_table_is_the_code_s() -> None:
-    """The page says of each method what the code says: which formats it takes, in this order."""
+    """The page lists for each method the formats that it takes, in the order of the code."""
     lines = re.findall(r"^\| (`.*) \| (.*) \|$", PAGE.partition("## Messages")[0], re.MULTILINE)
     table = {method: _formats(cell) for methods, cell in lines for method in re.findall(r"`(\w+)`", methods)}
 

@@ -50,26 +50,26 @@ def test_any_bytes(name: str, content: bytes, tmp_path: Path) -> None:
 
 
 @few
-@given(name=names, place=st.integers(0, len(VALID)), cut=st.integers(0, 9), put=st.binary(max_size=9))
-def test_mutations(name: str, place: int, cut: int, put: bytes, tmp_path: Path) -> None:
+@given(name=names, place=st.integers(0, len(VALID)), length=st.integers(0, 9), put=st.binary(max_size=9))
+def test_mutations(name: str, place: int, length: int, put: bytes, tmp_path: Path) -> None:
     """A good file with some bytes changed is rows or a DataError."""
-    mutant = VALID[:place] + put + VALID[place + cut :]
+    mutant = VALID[:place] + put + VALID[place + length :]
     _survives(tmp_path / name, b"[" + VALID + b"," + mutant + b"]" if name.startswith("rows.json.") else VALID + mutant)
 
 
 @few
-@given(method=methods, found=some_rows)
-def test_any_values(method: str, found: list[dict[str, Any]], tmp_path: Path) -> None:
+@given(method=methods, values=some_rows)
+def test_any_values(method: str, values: list[dict[str, Any]], tmp_path: Path) -> None:
     """Any JSON under the keys that are known is rows or a DataError."""
-    _survives(tmp_path / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in found).encode(), method)
+    _survives(tmp_path / "rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in values).encode(), method)
 
 
 @few
-@given(method=methods, found=some_rows)
-def test_what_passes_passes_again(method: str, found: list[dict[str, Any]], tmp_path: Path) -> None:
+@given(method=methods, values=some_rows)
+def test_what_passes_passes_again(method: str, values: list[dict[str, Any]], tmp_path: Path) -> None:
     """Canonical rows are their own canonical form, so that they may be written and read again."""
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in values), encoding="utf-8")
     try:
         once = [row.value for row in rows(Dataset(path=str(file)), method)]
     except DataError:

@@ -1,4 +1,4 @@
-"""Places: what means a file on this disk, and what is said where nothing is there."""
+"""Paths: which of them mean a file on this disk, and the error where it is missing."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ from ftsdk.spec import Dataset
     ],
 )
 def test_files_are_told_from_ids_and_addresses(path: str, local: bool) -> None:
-    """A path that looks like a file is one, there or not; a Hub id or an address is none."""
+    """A path that looks like a file is one, even if it is missing; a Hub id or an address is not."""
     assert local == is_local(path)
 
 
 def test_a_file_that_is_there_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on this disk is meant, also where it could be a Hub id."""
+    """A file on this disk comes first, also where its path could be a Hub id."""
     (tmp_path / "org").mkdir()
     (tmp_path / "org" / "name").touch()
     monkeypatch.chdir(tmp_path)
@@ -51,7 +51,7 @@ def test_a_file_that_is_there_is_local(tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_missing_file_is_named_whole(name: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error for a missing file tells the absolute path that was tried, and what may be meant."""
+    """The error for a missing file has the absolute path, and a name that may be meant."""
     (tmp_path / "train.jsonl").touch()
     monkeypatch.chdir(tmp_path)
 
@@ -64,15 +64,15 @@ def test_a_missing_file_is_named_whole(name: str, hint: str, tmp_path: Path, mon
 
 @pytest.mark.parametrize("target", ["rows.jsonl", "nowhere.jsonl"])
 def test_a_link_that_leads_nowhere_is_told(target: str, tmp_path: Path) -> None:
-    """A link to itself or to nothing is called what it is."""
+    """A link to itself or to a missing file is reported as such."""
     (tmp_path / "rows.jsonl").symlink_to(target)
 
-    with pytest.raises(DataError, match="it is a link that leads to no file"):
+    with pytest.raises(DataError, match="it is a link whose target is missing"):
         check(Dataset(path=str(tmp_path / "rows.jsonl")), "sft")
 
 
 def test_a_file_within_a_file_is_not_there(tmp_path: Path) -> None:
-    """Where a file stands in a folder's place, the path is wrong like any other."""
+    """A path through a file instead of a folder is wrong like any other."""
     (tmp_path / "rows").touch()
 
     with pytest.raises(DataError, match="there is no file"):
@@ -81,7 +81,7 @@ def test_a_file_within_a_file_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["org/name", "https://user:password@host/rows.jsonl"])
 def test_a_remote_dataset_is_not_read_here(name: str) -> None:
-    """Rows that are elsewhere must be fetched first; a password in an address is not shown."""
+    """Remote rows must be downloaded first; a password in an address is not shown."""
     with pytest.raises(DataError, match="is not on this machine") as caught:
         check(Dataset(path=name), "sft")
 

@@ -1,4 +1,4 @@
-"""Reading: what is legal is read, with true lines, in little memory; what is no file is refused."""
+"""Reading: valid files are read, with the right lines, in little memory; what is not a file is refused."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ def _lines(file: Path, content: bytes) -> list[int]:
     ],
 )
 def test_legal_files_are_read(name: str, content: bytes, lines: list[int], tmp_path: Path) -> None:
-    """Blank lines, a byte order mark, CRLF, packing and odd spacing are fine, and lines are counted truly."""
+    """Blank lines, a byte order mark, CRLF, compression and odd spacing are fine, and lines are counted right."""
     assert lines == _lines(tmp_path / name, content)
 
 
@@ -50,7 +50,7 @@ def test_legal_files_are_read(name: str, content: bytes, lines: list[int], tmp_p
 def test_rows_may_lie_across_blocks(
     block: int, ascii_only: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However a file falls into blocks, an array gives what the standard parser gives."""
+    """However a file is cut into blocks, an array gives what the standard parser gives."""
     monkeypatch.setattr(arrays, "_BLOCK", block)
     values = [{"text": 'ä€😀\\"\n', "n": [-1.5e-7, True, None, {"k": {}}]}, {}, {"x": 123456789}]
     file = tmp_path / "rows.json"
@@ -61,7 +61,7 @@ def test_rows_may_lie_across_blocks(
 
 @pytest.mark.parametrize("block", [4, 1 << 20])
 def test_columns_are_true_across_blocks(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The column of a flaw does not depend on how the file falls into blocks."""
+    """The column of an error does not depend on how the file is cut into blocks."""
     monkeypatch.setattr(arrays, "_BLOCK", block)
     content = b"[\n" + ROW + b", " + ROW + b", x" + b" " * 99 + b"]"
 
@@ -72,7 +72,7 @@ def test_columns_are_true_across_blocks(block: int, tmp_path: Path, monkeypatch:
 
 
 def test_a_column_counts_the_indent(tmp_path: Path) -> None:
-    """A column is that of the line as it stands in the file."""
+    """A column is that of the line in the file."""
     with pytest.raises(DataError) as caught:
         _lines(tmp_path / "rows.jsonl", ROW + b'\n   {"text": x}\n')
 
@@ -80,7 +80,7 @@ def test_a_column_counts_the_indent(tmp_path: Path) -> None:
 
 
 def test_reading_goes_on_behind_a_bad_row(tmp_path: Path) -> None:
-    """A bad line spoils no other line."""
+    """A bad line does not affect another line."""
     file = tmp_path / "rows.jsonl"
     file.write_bytes(ROW + b"\n{\n" + ROW + b"\n7\n")
     problems: list[Problem] = []
@@ -136,7 +136,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 
 
 def test_a_folder_names_what_could_be_meant(tmp_path: Path) -> None:
-    """A folder in a file's place is refused, with the files in it."""
+    """A folder instead of a file is refused, with the files in it."""
     folder = tmp_path / "rows.json"
     folder.mkdir()
     (folder / "train.jsonl").touch()
@@ -152,7 +152,7 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
     pipe = tmp_path / "rows.jsonl"
     os.mkfifo(pipe)
 
-    with pytest.raises(DataError, match="is no plain file"):
+    with pytest.raises(DataError, match="is not a regular file"):
         list(read_rows(pipe, _stop))
 
 
@@ -177,12 +177,12 @@ def test_a_disk_error_is_a_data_error(tmp_path: Path, monkeypatch: pytest.Monkey
                 return self.left.pop()
             raise OSError(5, "Input/output error")
 
-    found: list[tuple[int, str]] = []
+    errors: list[tuple[int, str]] = []
 
-    rows = list(read.read_lines(Failing(), lambda line, bad: found.append((line, bad.what))))
+    rows = list(read.read_lines(Failing(), lambda line, error: errors.append((line, error.cause))))
 
     assert [1, 2] == [line for line, _ in rows]
-    assert [(3, "the file cannot be read on: Input/output error")] == found
+    assert [(3, "the file cannot be read to its end: Input/output error")] == errors
 
 
 def test_a_line_is_a_row_with_its_place(tmp_path: Path) -> None:

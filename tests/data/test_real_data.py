@@ -1,4 +1,4 @@
-"""Real datasets as they lie on the Hub pass, and nothing of them is lost."""
+"""Real datasets from the Hub pass, and nothing of them is lost."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ from ftsdk.spec import Dataset
     ],
 )
 def test_real_files_pass(name: str, method: str, format_: str, count: int, shared_data: Path) -> None:
-    """Each demonstration file is recognised and passes whole."""
+    """Each demonstration file is recognised and passes in full."""
     report = check(Dataset(path=str(shared_data / name)), method)
 
     assert (format_, count) == (report.format, report.rows)
 
 
 def test_lines_of_an_array_are_true(shared_data: Path) -> None:
-    """Each row's line in a pretty-printed array is the one on which its brace stands."""
+    """Each row's line in a pretty-printed array is the one of its opening brace."""
     file = shared_data / "kto_en_demo.json"
     text = file.read_text(encoding="utf-8").splitlines()
 
@@ -41,12 +41,12 @@ def test_tool_calls_survive_conversion(shared_data: Path) -> None:
     turns = [turn for row in json.loads(file.read_text(encoding="utf-8")) for turn in row["conversations"]]
     calls = [json.loads(turn["value"]) for turn in turns if turn["from"] == "function_call"]
 
-    found = [
+    converted = [
         call["function"]
         for row in rows(Dataset(path=str(file)), "sft")
         for message in row.value["messages"]
         for call in message.get("tool_calls", [])
     ]
 
-    assert [call["name"] for call in calls] == [call["name"] for call in found]
-    assert all(isinstance(call["arguments"], dict) for call in found)
+    assert [call["name"] for call in calls] == [call["name"] for call in converted]
+    assert all(isinstance(call["arguments"], dict) for call in converted)

@@ -7,7 +7,9 @@ import datasets
 import pytest
 from transformers import AutoTokenizer
 
-from ftsdk.data.encoding import encode_pair, encode_row
+from ftsdk.data.encoding import IGNORED, encode_pair, encode_row
+from ftsdk.data.formats import PAIRED
+from ftsdk.engines import recorder, tokens
 from ftsdk.engines.runner_support import RunnerError
 from ftsdk.engines.tokens import EncodedRow, load_tokenizer, write_tokens
 
@@ -125,3 +127,8 @@ def test_a_model_without_a_tokenizer(tmp_path, written):
     """The folder is named."""
     with pytest.raises(RunnerError, match="cannot be loaded"):
         written("sft", model=str(tmp_path / "none"))
+
+
+def test_copies_of_constants_agree() -> None:
+    """What runs in an engine's own Python has copies of two constants, which are those of ftsdk."""
+    assert (PAIRED, IGNORED) == (tokens._PAIRED, recorder._IGNORED)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ftsdk.data.encoding import IGNORED
 from ftsdk.modeling.batches import Example
-from ftsdk.modeling.losses import IGNORED
 from ftsdk_local.train.rl.rewards import Response
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ftsdk.data.encoding import IGNORED
 from ftsdk.modeling.batches import Example, Pair, Unit
-from ftsdk.modeling.losses import IGNORED
 from ftsdk_local.train.preference.unpaired import Judged
 
 U = TypeVar("U", bound=Unit)

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ftsdk.data import Row, rows
+from ftsdk.data import MOST_PROBLEMS, Row, rows
 from ftsdk.data.download import download_dataset
 from ftsdk.data.encoding import encode_prompt, prompt_and_answer
 from ftsdk.errors import DataError, Problem
 from ftsdk.job_folder import JobFolder
-from ftsdk.modeling.encode import MOST_PROBLEMS
 from ftsdk.spec import Dataset
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
@@ -87,6 +86,6 @@ def _too_long(prompts: list[Prompt], budget: int) -> Iterator[Problem]:
 
 def _prompt(row: Row, tokenizer: Any) -> Prompt:
     said, answer = prompt_and_answer(row.value)
-    columns = {**row.others, **({} if answer is None else {"completion": answer})}
+    columns = {**row.extra, **({} if answer is None else {"completion": answer})}
     ids = np.array(encode_prompt(said, tokenizer, row.value.get("tools")), dtype=np.int32)
     return Prompt(said, ids, columns, f"{row.file}:{row.line}")

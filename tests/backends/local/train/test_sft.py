@@ -229,7 +229,7 @@ def test_edited_rows_are_refused(make_spec, train, chat_file, monkeypatch):
     check = module._check_unchanged
     monkeypatch.setattr(module, "_check_unchanged", edited)
 
-    with pytest.raises(DataError, match="no longer what it was"):
+    with pytest.raises(DataError, match="no longer the same"):
         train(make_spec())
 
 
