@@ -82,6 +82,7 @@ MODULES: dict[str, str] = {
 """From each old module to the new one."""
 
 RENAMED: dict[str, dict[str, str]] = {
+    "encoding": {"Row": "Fields"},
     "bases": {"cautions": "model_warnings", "positions_of": "max_positions"},
     "door": {"Door": "ErrorMapper", "tidy": "format_quote"},
     "download": {"Open": "OpenStream", "Part": "ByteRange"},

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftsdk.data import Row
+from ftsdk.data import MOST_PROBLEMS, Row
 from ftsdk.errors import DataError, Problem, RejectedError
 from ftsdk.files import sha256
 from ftsdk.job_types import Reason
-
-_MOST_PROBLEMS = 20
 
 Fields = dict[str, Any]
 """One row in a service's format."""
@@ -56,7 +54,7 @@ def convert_rows(rows: Iterable[Row], convert: Callable[[Mapping[str, Any]], Fie
             yield convert(row.value)
         except UnsupportedRow as error:
             problems.append(Problem(f"{row.file}:{row.line}", str(error), error.fix))
-        if len(problems) >= _MOST_PROBLEMS:
+        if len(problems) >= MOST_PROBLEMS:
             break
     if problems:
         raise DataError(message, problems=problems)
