@@ -139,7 +139,7 @@ def test_refusal_names_backends_that_can(spec, installed, monkeypatch):
 
 
 def test_strict_refuses_advice_that_is_set_aside(spec):
-    """What would be set aside is refused when asked to be strict."""
+    """With ``strict``, advice that would be ignored is refused."""
     picky = spec(compute=ftsdk.Compute(attention="eager"))
 
     assert ["compute.attention"] == [note.field for note in ftsdk.plan(picky).set_aside]
