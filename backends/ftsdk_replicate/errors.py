@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import ErrorMapper, Refusal
+from ftsdk.remote.error_mapper import ErrorMapper, HttpRefusal
 
-_TOKEN_REFUSED = Refusal(
+_TOKEN_REFUSED = HttpRefusal(
     "REPLICATE_API_TOKEN is wrong, or lacks a right",
     "check the token at https://replicate.com/account/api-tokens",
 )
@@ -30,12 +30,12 @@ ERROR_MAPPER = ErrorMapper(
     message_of=_message_of,
     refusals={
         401: _TOKEN_REFUSED,
-        402: Refusal(
+        402: HttpRefusal(
             "payment is required",
             "buy credit at https://replicate.com/account/billing, wait some minutes, submit again",
             Reason.QUOTA,
         ),
         403: _TOKEN_REFUSED,
-        422: Refusal("", "change what it names", Reason.DATA_ERROR),
+        422: HttpRefusal("", "change what it names", Reason.DATA_ERROR),
     },
 )

@@ -13,7 +13,7 @@ SECTION = "backend_options.replicate"
 _ALWAYS = "what the trainer always does"
 
 
-class Trainer(NamedTuple):
+class TrainerVersion(NamedTuple):
     """One version of a trainer, and what is known of it."""
 
     inputs: Mapping[str, TrainerInput]
@@ -21,7 +21,7 @@ class Trainer(NamedTuple):
     """With the options merged into it."""
 
 
-def map_inputs(ledger: Ledger, trainer: Trainer) -> dict[str, str]:
+def map_inputs(ledger: Ledger, trainer: TrainerVersion) -> dict[str, str]:
     """From each input that a field of the spec decides to that field."""
     field_map = trainer.profile.field_map
     for name in sorted(field_map.keys() - trainer.inputs.keys()):
@@ -34,7 +34,7 @@ def map_inputs(ledger: Ledger, trainer: Trainer) -> dict[str, str]:
     return mapped
 
 
-def send_fields(ledger: Ledger, trainer: Trainer, mapped: Mapping[str, str]) -> dict[str, Any]:
+def send_fields(ledger: Ledger, trainer: TrainerVersion, mapped: Mapping[str, str]) -> dict[str, Any]:
     """The values of a spec by the names of the trainer's inputs."""
     values = {}
     for name, field in mapped.items():
@@ -55,14 +55,14 @@ def send_fields(ledger: Ledger, trainer: Trainer, mapped: Mapping[str, str]) -> 
     return values
 
 
-def _native(trainer: Trainer, name: str, value: Any) -> Any:
+def _native(trainer: TrainerVersion, name: str, value: Any) -> Any:
     """A value in the trainer's own words and type; None: it is not sent, because Replicate refuses null."""
     words = trainer.profile.value_map.get(name, {})
     word = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return trainer.inputs[name].converted(words.get(word, value))
 
 
-def send_constants(ledger: Ledger, trainer: Trainer) -> dict[str, Any]:
+def send_constants(ledger: Ledger, trainer: TrainerVersion) -> dict[str, Any]:
     """The profile's fixed values."""
     constants: dict[str, Any] = {}
     for name, value in trainer.profile.constants.items():
@@ -77,7 +77,7 @@ def send_constants(ledger: Ledger, trainer: Trainer) -> dict[str, Any]:
     return constants
 
 
-def check_facts(ledger: Ledger, trainer: Trainer) -> None:
+def check_facts(ledger: Ledger, trainer: TrainerVersion) -> None:
     """Use the fields that the trainer always treats as the spec says; refuse or note the others."""
     for name, value in trainer.profile.facts.items():
         field = "method.type" if name == "method" else name
@@ -99,10 +99,12 @@ def _same(value: Any, fact: Any) -> bool:
 
 
 def send_batches(
-    ledger: Ledger, trainer: Trainer, mapped: Mapping[str, str], values: Mapping[str, Any]
+    ledger: Ledger, trainer: TrainerVersion, mapped: Mapping[str, str], values: Mapping[str, Any]
 ) -> dict[str, int]:
     """One step of accumulation where the batch is that of a step; refuse batches whose unit is not known."""
-    unclear = [name for name in names.GUARDED if name in trainer.inputs and name not in mapped and name not in values]
+    unclear = [
+        name for name in names.AMBIGUOUS_NAMES if name in trainer.inputs and name not in mapped and name not in values
+    ]
     field = "training.global_batch_size"
     if unclear and ledger.is_set(field) and field not in ledger.honoured:
         reason = f"{unclear[0]} counts rows of one step, one device or one pass: the trainer does not say which"
@@ -112,7 +114,9 @@ def send_batches(
     return {names.ACCUMULATION: 1} if accumulates and field in ledger.honoured else {}
 
 
-def send_validation(ledger: Ledger, trainer: Trainer, values: Mapping[str, Any], *, held_out: bool) -> dict[str, Any]:
+def send_validation(
+    ledger: Ledger, trainer: TrainerVersion, values: Mapping[str, Any], *, held_out: bool
+) -> dict[str, Any]:
     """Send whether rows are held out."""
     # Many trainers take 50 rows out of the training by default.
     open_inputs = trainer.inputs.keys() - values.keys()
@@ -128,7 +132,7 @@ def send_validation(ledger: Ledger, trainer: Trainer, values: Mapping[str, Any],
     return {}
 
 
-def close(ledger: Ledger, trainer: Trainer, values: Mapping[str, Any]) -> None:
+def close(ledger: Ledger, trainer: TrainerVersion, values: Mapping[str, Any]) -> None:
     """Refuse fields that are not accounted for, and note the trainer's own defaults."""
     for name, input_ in trainer.inputs.items():
         if name in values:

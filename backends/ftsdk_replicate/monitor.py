@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.redact import redact
-from ftsdk.remote.backend import RemoteJob
+from ftsdk.remote.backend import ServiceJob
 from ftsdk.remote.timestamps import epoch_seconds
 from ftsdk.workers.log_parser import parse_metrics, parse_progress_bar
 from ftsdk_replicate.api import Json, ReplicateApi
@@ -59,10 +59,10 @@ def events(api: ReplicateApi, training_id: str, after: str | None) -> Iterator[E
         yield Event(cursor=f"{_ENDED}.{read}", time=max(times), kind="state", state=state, message=message)
 
 
-def observe(api: ReplicateApi, training_id: str) -> RemoteJob:
+def observe(api: ReplicateApi, training_id: str) -> ServiceJob:
     """The training."""
     training = api.training(training_id)
-    return RemoteJob(training_id, state_of(str(training.get("status") or "")), str(training.get("created_at")))
+    return ServiceJob(training_id, state_of(str(training.get("status") or "")), str(training.get("created_at")))
 
 
 def last_metrics(training: Json) -> dict[str, float]:

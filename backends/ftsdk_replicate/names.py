@@ -47,18 +47,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 """From a field of the spec to its names, which mean the same in every trainer."""
 
 
-class Guarded(NamedTuple):
+class NameMeaning(NamedTuple):
     """One meaning of an ambiguous name; the input's description decides."""
 
     field: str
     words: re.Pattern[str]
 
 
-_GLOBAL = Guarded("training.global_batch_size", re.compile(r"\bglobal\b", re.IGNORECASE))
-_PER_DEVICE = Guarded(
+_GLOBAL = NameMeaning("training.global_batch_size", re.compile(r"\bglobal\b", re.IGNORECASE))
+_PER_DEVICE = NameMeaning(
     "compute.per_device_train_batch_size", re.compile(r"\bper[ -](gpu|device)\b|\bmicro", re.IGNORECASE)
 )
-GUARDED: Mapping[str, tuple[Guarded, ...]] = {
+AMBIGUOUS_NAMES: Mapping[str, tuple[NameMeaning, ...]] = {
     "train_batch_size": (_GLOBAL, _PER_DEVICE),
     "batch_size": (_GLOBAL, _PER_DEVICE),
     "micro_batch_size": (_PER_DEVICE,),
@@ -83,5 +83,7 @@ def field_of(input_: TrainerInput) -> str | None:
     exact = next((field for field, names in NAMES.items() if input_.name in names), None)
     if exact:
         return exact
-    fields = [guard.field for guard in GUARDED.get(input_.name, ()) if guard.words.search(input_.description)]
+    fields = [
+        meaning.field for meaning in AMBIGUOUS_NAMES.get(input_.name, ()) if meaning.words.search(input_.description)
+    ]
     return fields[0] if len(fields) == 1 else None

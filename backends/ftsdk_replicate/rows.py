@@ -10,10 +10,10 @@ from ftsdk.data.report import check_unchanged
 from ftsdk.data.split import split_rows
 from ftsdk.errors import DataError, RejectedError
 from ftsdk.job_types import Reason
-from ftsdk.remote.rows import Fields, RowsFile, UnsupportedRow, convert_rows, write_rows
+from ftsdk.remote.rows import NativeRow, RowsFile, UnsupportedRow, convert_rows, write_rows
 from ftsdk_replicate.translate import LARGEST
 
-_Convert = Callable[[Mapping[str, Any]], Fields | None]
+_Convert = Callable[[Mapping[str, Any]], NativeRow | None]
 """From a row to the trainer's format; None where that is impossible without a change of meaning."""
 
 
@@ -41,7 +41,7 @@ def write_files(plan: Plan, folder: Path) -> dict[str, RowsFile]:
     return files
 
 
-def native_rows(rows: Iterable[Row], format_: str | None) -> Iterator[Fields]:
+def native_rows(rows: Iterable[Row], format_: str | None) -> Iterator[NativeRow]:
     """Each row in the trainer's format.
 
     Raises:
@@ -53,7 +53,7 @@ def native_rows(rows: Iterable[Row], format_: str | None) -> Iterator[Fields]:
             "it is not known which rows the trainer reads", hint="set backend_options.replicate.data_format"
         )
 
-    def convert_or_refuse(row: Mapping[str, Any]) -> Fields:
+    def convert_or_refuse(row: Mapping[str, Any]) -> NativeRow:
         fields = convert(row)
         if fields is None:
             reason = f"it cannot become {format_} without a change of meaning"
@@ -63,17 +63,17 @@ def native_rows(rows: Iterable[Row], format_: str | None) -> Iterator[Fields]:
     return convert_rows(rows, convert_or_refuse, f"the trainer reads {format_}, and not these rows")
 
 
-def _text(row: Mapping[str, Any]) -> Fields | None:
+def _text(row: Mapping[str, Any]) -> NativeRow | None:
     return {"text": row["text"]} if "text" in row else None
 
 
-def _prompt_completion(row: Mapping[str, Any]) -> Fields | None:
+def _prompt_completion(row: Mapping[str, Any]) -> NativeRow | None:
     prompt, completion = row.get("prompt"), row.get("completion")
     is_plain = isinstance(prompt, str) and isinstance(completion, str) and "tools" not in row
     return {"prompt": prompt, "completion": completion} if is_plain else None
 
 
-def _messages(row: Mapping[str, Any]) -> Fields | None:
+def _messages(row: Mapping[str, Any]) -> NativeRow | None:
     tools = {"tools": row["tools"]} if "tools" in row else {}
     if "messages" in row:
         return {"messages": row["messages"], **tools}
@@ -82,7 +82,7 @@ def _messages(row: Mapping[str, Any]) -> Fields | None:
     return None
 
 
-def _preference(row: Mapping[str, Any]) -> Fields | None:
+def _preference(row: Mapping[str, Any]) -> NativeRow | None:
     names = ("prompt", "chosen", "rejected")
     return {name: row[name] for name in names} if row.keys() >= set(names) else None
 
@@ -100,7 +100,7 @@ _FIXES = {
 }
 
 
-def _write(path: Path, rows: Iterator[Fields]) -> RowsFile:
+def _write(path: Path, rows: Iterator[NativeRow]) -> RowsFile:
     file = write_rows(path, rows)
     if file.size >= LARGEST:
         raise RejectedError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan, Record
 from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.backend import RemoteJob, RemoteService
+from ftsdk.remote.backend import RemoteService, ServiceJob
 from ftsdk_replicate import fetch, monitor, submit
 from ftsdk_replicate.api import ReplicateApi
 from ftsdk_replicate.errors import ERROR_MAPPER
@@ -42,7 +42,7 @@ class ReplicateService(RemoteService[TrainingRequest]):
         """Look for the address of the rows in the inputs of all trainings."""
         return submit.find_job(self._api, plan, token, request)
 
-    def observe(self, native_id: str) -> RemoteJob:
+    def observe(self, native_id: str) -> ServiceJob:
         """The training."""
         return monitor.observe(self._api, native_id)
 

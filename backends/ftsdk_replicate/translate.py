@@ -11,7 +11,7 @@ from ftsdk.translation.ledger import Ledger
 from ftsdk_replicate import names
 from ftsdk_replicate.mapping import (
     SECTION,
-    Trainer,
+    TrainerVersion,
     check_facts,
     close,
     map_inputs,
@@ -52,7 +52,7 @@ def plan(spec: JobSpec, options: ReplicateOptions, context: ReplicateContext) ->
         UnsupportedSpec: With every field that the trainer cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    trainer = Trainer(_inputs(ledger, context), _merge(context.profile, options))
+    trainer = TrainerVersion(_inputs(ledger, context), _merge(context.profile, options))
     _check_profile(ledger, context)
     held_out = spec.eval_dataset is not None or spec.val_size > 0
     mapped = map_inputs(ledger, trainer)
@@ -121,7 +121,7 @@ def _check_profile(ledger: Ledger, context: ReplicateContext) -> None:
         )
 
 
-def _files(ledger: Ledger, trainer: Trainer, mapped: Mapping[str, str], *, held_out: bool) -> dict[str, str]:
+def _files(ledger: Ledger, trainer: TrainerVersion, mapped: Mapping[str, str], *, held_out: bool) -> dict[str, str]:
     """Placeholders for the addresses of the rows."""
     by_map = {field: name for name, field in mapped.items() if field in ("dataset", "eval_dataset")}
     data = by_map.get("dataset") or next((name for name in names.DATA if name in trainer.inputs), None)
@@ -142,7 +142,9 @@ def _files(ledger: Ledger, trainer: Trainer, mapped: Mapping[str, str], *, held_
     return {**files, second: HELD_OUT_FILE}
 
 
-def _secrets(ledger: Ledger, trainer: Trainer, options: ReplicateOptions, context: ReplicateContext) -> dict[str, str]:
+def _secrets(
+    ledger: Ledger, trainer: TrainerVersion, options: ReplicateOptions, context: ReplicateContext
+) -> dict[str, str]:
     placeholders = {}
     for name, variable in options.secrets.items():
         if name not in trainer.inputs:

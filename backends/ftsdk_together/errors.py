@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import ErrorMapper, Refusal
+from ftsdk.remote.error_mapper import ErrorMapper, HttpRefusal
 
 # The service's own message is left out: for a wrong key, its client says that the job would exceed the free credits.
-_KEY_REFUSED = Refusal(
+_KEY_REFUSED = HttpRefusal(
     "TOGETHER_API_KEY is wrong, or lacks a right or credit",
     "check the key and the account at https://api.together.ai/settings",
     quotes_service=False,
@@ -30,7 +30,9 @@ ERROR_MAPPER = ErrorMapper(
     message_of=_message_of,
     refusals={
         401: _KEY_REFUSED,
-        402: Refusal("payment is required", "raise the balance or the spending limit, then submit again", Reason.QUOTA),
+        402: HttpRefusal(
+            "payment is required", "raise the balance or the spending limit, then submit again", Reason.QUOTA
+        ),
         403: _KEY_REFUSED,
     },
     transport_errors=(Exception,),  # the client raises bare ones

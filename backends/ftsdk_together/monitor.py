@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ftsdk.errors import JobNotFound
 from ftsdk.job_types import Event, JobState, JobStatus
 from ftsdk.redact import redact
-from ftsdk.remote.backend import RemoteJob
+from ftsdk.remote.backend import ServiceJob
 from ftsdk.remote.timestamps import epoch_seconds, parse_timestamp
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.states import EVENT_STATES, HINTS, metrics_of, reason_of, state_of
@@ -99,10 +99,10 @@ def events(api: TogetherApi, native_id: str, after: str | None) -> Iterator[Even
         yield convert(entry, f"{event_count}.{row_count}", time_)
 
 
-def observe(api: TogetherApi, native_id: str) -> RemoteJob:
+def observe(api: TogetherApi, native_id: str) -> ServiceJob:
     """The job, or the last one that Together restarted it as."""
     job = restart_chain(api, native_id)[-1]
-    return RemoteJob(str(job["id"]), state_of(str(job.get("status") or "")), str(job.get("created_at")))
+    return ServiceJob(str(job["id"]), state_of(str(job.get("status") or "")), str(job.get("created_at")))
 
 
 def last_metrics(rows: Iterable[Json]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ftsdk.data import Row
-from ftsdk.remote.rows import Fields, UnsupportedRow, convert_rows
+from ftsdk.remote.rows import NativeRow, UnsupportedRow, convert_rows
 
 
 class RowSettings(NamedTuple):
@@ -23,7 +23,7 @@ class RowSettings(NamedTuple):
     """Whether the model can use reasoning."""
 
 
-def native_rows(rows: Iterable[Row], settings: RowSettings) -> Iterator[Fields]:
+def native_rows(rows: Iterable[Row], settings: RowSettings) -> Iterator[NativeRow]:
     """Each row in one of Together's formats.
 
     Raises:
@@ -33,7 +33,7 @@ def native_rows(rows: Iterable[Row], settings: RowSettings) -> Iterator[Fields]:
     return convert_rows(rows, convert, "Together cannot learn from these rows")
 
 
-def _native_row(row: Mapping[str, Any], settings: RowSettings) -> Fields:
+def _native_row(row: Mapping[str, Any], settings: RowSettings) -> NativeRow:
     if "text" in row:
         return {"text": row["text"]}
     if "chosen" in row:
@@ -52,7 +52,7 @@ def _native_row(row: Mapping[str, Any], settings: RowSettings) -> Fields:
     return {"messages": _weighted([*row["prompt"], *row["completion"]], begin, settings), **_tools(row, settings)}
 
 
-def _first_trained(messages: list[Fields], settings: RowSettings) -> int:
+def _first_trained(messages: list[NativeRow], settings: RowSettings) -> int:
     """The index of the message where the loss begins; for ``completion``, behind the user's last message."""
     if settings.train_on != "completion":
         return 0
@@ -60,7 +60,7 @@ def _first_trained(messages: list[Fields], settings: RowSettings) -> int:
     return users[-1] + 1 if users else 0
 
 
-def _weighted(messages: list[Fields], begin: int, settings: RowSettings) -> list[Fields]:
+def _weighted(messages: list[NativeRow], begin: int, settings: RowSettings) -> list[NativeRow]:
     """The messages, with a weight for each answer from ``begin`` on."""
     native = [_message(message, settings) for message in messages]
     if settings.train_on != "all":
@@ -74,7 +74,7 @@ def _weighted(messages: list[Fields], begin: int, settings: RowSettings) -> list
     return native
 
 
-def _preference(row: Mapping[str, Any], settings: RowSettings) -> Fields:
+def _preference(row: Mapping[str, Any], settings: RowSettings) -> NativeRow:
     prompt = row["prompt"]
     if isinstance(prompt, str):
         if not prompt.strip():
@@ -87,14 +87,14 @@ def _preference(row: Mapping[str, Any], settings: RowSettings) -> Fields:
     }
 
 
-def _answer(answer: Any, key: str, settings: RowSettings) -> list[Fields]:
+def _answer(answer: Any, key: str, settings: RowSettings) -> list[NativeRow]:
     messages = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else answer
     if len(messages) != 1 or messages[0]["role"] != "assistant":
         raise UnsupportedRow(f"{key} is not exactly one message of the assistant, as Together needs it")
     return [_message(messages[0], settings)]
 
 
-def _message(message: Mapping[str, Any], settings: RowSettings) -> Fields:
+def _message(message: Mapping[str, Any], settings: RowSettings) -> NativeRow:
     native = dict(message)
     if native["role"] == "developer":
         raise UnsupportedRow("Together has no role developer; name it system")
@@ -107,13 +107,13 @@ def _message(message: Mapping[str, Any], settings: RowSettings) -> Fields:
     return native
 
 
-def _tool_call(call: Mapping[str, Any]) -> Fields:
+def _tool_call(call: Mapping[str, Any]) -> NativeRow:
     """A call with its arguments as JSON in a string, as services take them."""
     function = call["function"]
     return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
 
 
-def _tools(row: Mapping[str, Any], settings: RowSettings) -> Fields:
+def _tools(row: Mapping[str, Any], settings: RowSettings) -> NativeRow:
     if "tools" not in row:
         return {}
     if not settings.tools:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ftsdk.artifact import Artifact
 from ftsdk.backend import Plan, Record
 from ftsdk.job_types import Event, JobStatus
-from ftsdk.remote.backend import RemoteJob, RemoteService
+from ftsdk.remote.backend import RemoteService, ServiceJob
 from ftsdk_together import fetch, monitor, submit
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.errors import ERROR_MAPPER
@@ -40,7 +40,7 @@ class TogetherService(RemoteService[Json]):
         """Look for the token in the suffixes of all jobs."""
         return submit.find_job(self._api, token)
 
-    def observe(self, native_id: str) -> RemoteJob:
+    def observe(self, native_id: str) -> ServiceJob:
         """The job, or the last one that Together restarted it as."""
         return monitor.observe(self._api, native_id)
 

@@ -13,7 +13,7 @@ from typing import Any
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AuthError, RejectedError, UnreachableError
 from ftsdk.job_types import Reason
-from ftsdk.remote.backend import RemoteJob, keep_newest
+from ftsdk.remote.backend import ServiceJob, keep_newest
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.states import state_of
 from ftsdk_together.translate import TOKEN
@@ -64,7 +64,7 @@ def find_job(api: TogetherApi, token: str) -> str | None:
             api.cancel(job_id)
 
     entries = [job for job in api.jobs() if has_token(job, token) and isinstance(job.get("id"), str)]
-    jobs = [RemoteJob(job["id"], state_of(str(job.get("status"))), str(job.get("created_at"))) for job in entries]
+    jobs = [ServiceJob(job["id"], state_of(str(job.get("status"))), str(job.get("created_at"))) for job in entries]
     return keep_newest(jobs, stop)
 
 

@@ -12,7 +12,7 @@ from ftsdk.errors import RejectedError, UnreachableError
 from ftsdk.job_types import Reason
 from ftsdk.redact import redact
 from ftsdk.remote.retries import poll
-from ftsdk.remote.rows import Fields, RowsFile, write_rows
+from ftsdk.remote.rows import NativeRow, RowsFile, write_rows
 from ftsdk_together.api import Json, TogetherApi
 from ftsdk_together.native_rows import RowSettings, native_rows
 
@@ -28,7 +28,7 @@ class RequestFile(NamedTuple):
 
     name: str
     """Its name in the request: ``training_file`` or ``validation_file``."""
-    read: Callable[[], Iterator[Fields]]
+    read: Callable[[], Iterator[NativeRow]]
     """The rows in Together's format, from the first one at each call."""
 
 
@@ -60,7 +60,7 @@ def _request_files(rows: Mapping[str, Any]) -> Iterator[RequestFile]:
             yield RequestFile(name, functools.partial(_read_native, read, settings))
 
 
-def _read_native(read: Read, settings: RowSettings) -> Iterator[Fields]:
+def _read_native(read: Read, settings: RowSettings) -> Iterator[NativeRow]:
     return native_rows(read(), settings)
 
 

@@ -3,7 +3,7 @@
 import os
 
 from ftsdk.job_types import Reason
-from ftsdk.remote.error_mapper import ErrorMapper, Refusal
+from ftsdk.remote.error_mapper import ErrorMapper, HttpRefusal
 
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
@@ -31,16 +31,16 @@ ERROR_MAPPER = ErrorMapper(
     retry_hint="try again later; https://status.huggingface.co reports outages",
     message_of=_message_of,
     refusals={
-        401: Refusal(
+        401: HttpRefusal(
             f"{TOKEN} is wrong or has expired",
             f"create a token with write access at {TOKENS_PAGE}; then export {TOKEN}=..., or: hf auth login",
         ),
-        402: Refusal(
+        402: HttpRefusal(
             "payment is required",
             "buy credit at https://huggingface.co/settings/billing, then submit again",
             Reason.QUOTA,
         ),
-        403: Refusal(
+        403: HttpRefusal(
             "the token lacks the right to do this",
             f"give it write access to repositories, and to Jobs, at {TOKENS_PAGE}",
         ),

@@ -17,7 +17,7 @@ from ftsdk.huggingface.execution import ExecutionStatus, RemoteExecution
 from ftsdk.huggingface.log import LogLine, read_log
 from ftsdk.huggingface.service import HubService
 from ftsdk.job_types import JobState
-from ftsdk.remote.backend import RemoteJob, keep_newest
+from ftsdk.remote.backend import ServiceJob, keep_newest
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -108,7 +108,7 @@ class JobsService(HubService[LaunchRequest]):
             lambda: list(self.hub.api.list_jobs(namespace=namespace, labels={_TOKEN_LABEL: token})), "list the Jobs"
         )
         jobs = [
-            RemoteJob(f"{namespace}/{info.id}", _state(info), str(info.created_at))
+            ServiceJob(f"{namespace}/{info.id}", _state(info), str(info.created_at))
             for info in listed
             if (info.labels or {}).get(_TOKEN_LABEL) == token
         ]

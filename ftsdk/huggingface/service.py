@@ -15,7 +15,7 @@ from ftsdk.huggingface.execution import RemoteExecution
 from ftsdk.huggingface.reports import ReportReader
 from ftsdk.huggingface.results import JobResult, find_result
 from ftsdk.job_types import Event, JobRef, JobState, JobStatus
-from ftsdk.remote.backend import RemoteJob, RemoteService
+from ftsdk.remote.backend import RemoteService, ServiceJob
 
 Request = TypeVar("Request")
 
@@ -60,13 +60,13 @@ class HubService(RemoteService[Request]):
             folder: An empty folder.
         """
 
-    def observe(self, native_id: str) -> RemoteJob:
+    def observe(self, native_id: str) -> ServiceJob:
         """Ask for the Job or Space, and where it may outlive its job, for the results."""
         execution = self.execution(native_id)
         current = execution.inspect()
         # A Space with results only waits to be paused: to cancel it would replace the results by "cancelled".
         has_results = monitor.find_current_result(self.hub, execution, current) is not None
-        return RemoteJob(native_id, JobState.SUCCEEDED if has_results else current.state)
+        return ServiceJob(native_id, JobState.SUCCEEDED if has_results else current.state)
 
     def stop(self, native_id: str) -> None:
         """End it before its time."""

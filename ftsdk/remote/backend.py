@@ -36,7 +36,7 @@ class RemoteOptions(Options):
     """How long to look for a job whose creation got no answer."""
 
 
-class RemoteJob(NamedTuple):
+class ServiceJob(NamedTuple):
     """A job in the service's list, or as the service describes it."""
 
     native_id: str
@@ -94,7 +94,7 @@ class RemoteService(ABC, Generic[Request]):
         """
 
     @abstractmethod
-    def observe(self, native_id: str) -> RemoteJob:
+    def observe(self, native_id: str) -> ServiceJob:
         """The job as it is now, under the id that it has now: a service may restart a job under another one."""
 
     @abstractmethod
@@ -223,7 +223,7 @@ class RemoteBackend(Backend):
             return service.fetch(native_id, folder)
 
 
-def keep_newest(jobs: Sequence[RemoteJob], stop: Callable[[str], None]) -> str | None:
+def keep_newest(jobs: Sequence[ServiceJob], stop: Callable[[str], None]) -> str | None:
     """The one job of several with the same token that counts; None where there is none.
 
     That is the newest that is alive, else the newest that succeeded, else the newest. All others that are alive are

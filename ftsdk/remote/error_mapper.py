@@ -14,7 +14,7 @@ LONGEST = 400
 """Characters of a service's message that are quoted; more is a page for browsers."""
 
 
-class Refusal(NamedTuple):
+class HttpRefusal(NamedTuple):
     """What a service means by one HTTP status that refuses a request."""
 
     explanation: str
@@ -27,7 +27,7 @@ class Refusal(NamedTuple):
     """Whether the service's own message follows; some of them mislead."""
 
 
-_OTHER_REFUSAL = Refusal("", "change what it names", Reason.PROVIDER_ERROR)
+_OTHER_REFUSAL = HttpRefusal("", "change what it names", Reason.PROVIDER_ERROR)
 
 
 class ErrorMapper(NamedTuple):
@@ -43,7 +43,7 @@ class ErrorMapper(NamedTuple):
     """The next step when it does not answer."""
     message_of: Callable[[BaseException], str]
     """The service's own message in an error, as it came; empty where there is none."""
-    refusals: Mapping[int, Refusal] = MappingProxyType({})
+    refusals: Mapping[int, HttpRefusal] = MappingProxyType({})
     """From an HTTP status to its meaning; the others are refusals without a special one."""
     transport_errors: tuple[type[Exception], ...] = ()
     """Exceptions, of these very types, that mean the same as those of ``transport_packages``."""

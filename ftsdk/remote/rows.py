@@ -10,7 +10,7 @@ from ftsdk.errors import DataError, Problem, RejectedError
 from ftsdk.files import sha256
 from ftsdk.job_types import Reason
 
-Fields = dict[str, Any]
+NativeRow = dict[str, Any]
 """One row in a service's format."""
 
 
@@ -37,7 +37,9 @@ class RowsFile(NamedTuple):
     rows: int
 
 
-def convert_rows(rows: Iterable[Row], convert: Callable[[Mapping[str, Any]], Fields], message: str) -> Iterator[Fields]:
+def convert_rows(
+    rows: Iterable[Row], convert: Callable[[Mapping[str, Any]], NativeRow], message: str
+) -> Iterator[NativeRow]:
     """Each row in a service's format.
 
     Args:

@@ -28,7 +28,7 @@ def door():
         moment=frozenset({429}),
         later="try later",
         message_of=str,
-        refusal=lambda code, doing, said: RejectedError(f"Acme refused to {doing} ({code}){said}"),
+        refusal=lambda code, action, quote: RejectedError(f"Acme refused to {action} ({code}){quote}"),
         silences=(KeyError,),
     )
 
