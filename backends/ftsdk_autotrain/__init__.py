@@ -19,8 +19,7 @@ from ftsdk.remote.retries import Timeouts
 from ftsdk.spec import JobSpec
 from ftsdk.workers.hardware import device
 from ftsdk_autotrain import translate
-from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
-from ftsdk_autotrain.options import AutoTrainOptions
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT, AutoTrainOptions
 from ftsdk_autotrain.service import is_hosted, open_service, split_id
 
 __all__ = ["AutoTrainBackend"]

@@ -1,20 +1,17 @@
-"""AutoTrain's environment, and the folder that its runner works in.
+"""AutoTrain as an engine: its environment, its options, and the fields of a spec that it does not support.
 
-The lock file was resolved by uv for Python 3.11; see docs/backends/autotrain.md.
+Read in its source, version 0.8.36. The lock file was resolved by uv for Python 3.11; see docs/backends/autotrain.md.
 """
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-import yaml
+from pydantic import Field
 
-from ftsdk.backend import Plan
-from ftsdk.data import rows
-from ftsdk.data.download import download_dataset
-from ftsdk.engines.bundle import copy_modules
+from ftsdk.engines.backend import EngineOptions
 from ftsdk.engines.environment import EngineEnvironment
-from ftsdk.spec import Dataset
+from ftsdk.huggingface.pricing import HostedOptions
+from ftsdk.translation.ledger import RequiredValue
 
 ENGINE_ENVIRONMENT = EngineEnvironment(
     name="autotrain",
@@ -24,44 +21,80 @@ ENGINE_ENVIRONMENT = EngineEnvironment(
     size=3_000_000_000,
 )
 
-RUNNER = "ftsdk_autotrain.runner"
-MODULES = ("ftsdk.engines.runner_support", RUNNER)
-"""Our modules that AutoTrain's Python imports."""
+IMAGE = "huggingface/autotrain-advanced:latest"
+"""AutoTrain's own image. It floats; where it has another version of AutoTrain, ours is installed from the lock file."""
+
+FLAVOR = "l4x1"
+"""The default machine: the cheapest with 24 GB."""
 
 
-def write_request(folder: Path, plan: Plan, cache: Path) -> Path:
-    """Write what the runner reads: AutoTrain's configuration, the rows, and the settings that AutoTrain does not have.
+class AutoTrainOptions(EngineOptions, HostedOptions):
+    """``backend_options.autotrain`` in the spec: where AutoTrain runs, and its settings that no spec has."""
 
-    Args:
-        folder: The runner's folder; created where it does not exist.
-        plan: The job's plan.
-        cache: Where rows from elsewhere are downloaded to.
+    executor: Literal["local", "jobs", "spaces"] = "local"
+    """Where AutoTrain runs: this machine, a Hugging Face Job, or a Docker Space (the older way; see its warnings)."""
+    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")] = IMAGE
+    """The Docker image of a Job or a Space."""
+    merge_adapter: bool = False
+    """Merge the adapter into the base, in float16; the adapter alone is not kept."""
+    padding: Literal["left", "right"] = "right"
+    """The side on which rows are padded."""
 
-    Returns:
-        The folder.
 
-    Raises:
-        DataError: The rows cannot be read, or are not valid.
-    """
-    config, settings = plan.native["config"], plan.native["rows"]
-    folder.mkdir(exist_ok=True)
-    copy_modules(folder, MODULES)
-    dataset = download_dataset(Dataset.model_validate(settings["dataset"]), cache)
-    with (folder / "rows.jsonl").open("w", encoding="utf-8") as file:
-        for row in rows(dataset, settings["method"]):
-            file.write(json.dumps(row.value, ensure_ascii=False) + "\n")
-    template = dataset.chat_template
-    request: dict[str, Any] = {
-        "model": config["base_model"],
-        "model_revision": settings["model_revision"],
-        "trust_remote_code": settings["trust_remote_code"],
-        "chat_template": template and Path(template).read_text("utf-8"),
-        "max_length": settings["max_length"],
-        "method": settings["method"],
-        "project": config["project_name"],
-        "adapter": config["params"]["peft"] and not config["params"]["merge_adapter"],
-        "params": config["params"],
-    }
-    (folder / "request.json").write_text(json.dumps(request, indent=2), "utf-8")
-    (folder / "job.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-    return folder
+_NO_EVALUATION = "AutoTrain drops held-out rows of language models without a warning"
+
+REQUIRED_VALUES = {
+    "eval_dataset": RequiredValue(None, _NO_EVALUATION, "leave it out, and evaluate the artifact"),
+    "val_size": RequiredValue(0.0, _NO_EVALUATION, "leave it out, and evaluate the artifact"),
+    "method.train_on": RequiredValue("all", "AutoTrain's SFT learns every token of a row", "all"),
+    "method.loss_type": RequiredValue("sigmoid", "AutoTrain's DPO has this loss alone", "sigmoid"),
+    "method.label_smoothing": RequiredValue(0.0, "AutoTrain's DPO does not smooth labels", "leave it out"),
+    "method.center_rewards_coefficient": RequiredValue(
+        0.0, "AutoTrain's reward models are not centered", "leave it out"
+    ),
+    "adapter.use_dora": RequiredValue(False, "AutoTrain has no DoRA", "plain LoRA"),
+    "adapter.use_rslora": RequiredValue(False, "AutoTrain has no rsLoRA", "plain LoRA, with alpha scaled by hand"),
+    "adapter.init": RequiredValue("default", "AutoTrain has no choice of an adapter's initial weights", "default"),
+    "training.max_steps": RequiredValue(None, "AutoTrain counts epochs, not steps", "set training.num_train_epochs"),
+    "training.warmup_steps": RequiredValue(
+        None, "AutoTrain warms up over a share of all steps", "set training.warmup_ratio"
+    ),
+    "training.adam_beta1": RequiredValue(0.9, "AutoTrain keeps the AdamW settings of Transformers"),
+    "training.adam_beta2": RequiredValue(0.999, "AutoTrain keeps the AdamW settings of Transformers"),
+    "training.adam_epsilon": RequiredValue(1e-8, "AutoTrain keeps the AdamW settings of Transformers"),
+    "training.seed": RequiredValue(42, "AutoTrain ignores its field seed: the seed is always 42", "42"),
+    "training.neftune_noise_alpha": RequiredValue(None, "AutoTrain has no NEFTune"),
+    "training.quantization_aware": RequiredValue(None, "AutoTrain does not train quantization-aware"),
+    "training.eval_steps": RequiredValue(None, _NO_EVALUATION),
+    "training.save_steps": RequiredValue(None, "AutoTrain saves no checkpoints of language models"),
+    "training.early_stopping_patience": RequiredValue(None, _NO_EVALUATION),
+}
+"""Fields with a single supported value."""
+
+PACKING_OF_SFT = {
+    "training.packing": RequiredValue(
+        True,
+        "AutoTrain's SFT always joins rows end to end and cuts them into blocks of max_length, in which they attend to "
+        "each other; the incomplete last block is dropped",
+        "true",
+    ),
+}
+"""For SFT, which always packs."""
+
+NO_PACKING = {"training.packing": RequiredValue(False, "only AutoTrain's SFT packs", "leave it out")}
+"""For the other trainers."""
+
+BACKEND_DEFAULTS = {
+    "training.save_total_limit": "AutoTrain saves no checkpoints of language models",
+    "training.early_stopping_threshold": _NO_EVALUATION,
+}
+"""Fields that AutoTrain has no setting for; left blank, its own default applies."""
+
+IGNORED_ADVICE = {
+    "compute.double_quantization": "AutoTrain's 4-bit base has single quantization",
+    "compute.memory_limit": "AutoTrain uses all memory of the device",
+    "compute.devices": "a job on this machine has one device",
+    "compute.nodes": "a job on this machine has one device",
+    "compute.attention": "AutoTrain chooses between flash attention and Transformers' own",
+}
+"""Advice that AutoTrain ignores, and why."""

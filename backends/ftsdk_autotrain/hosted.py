@@ -26,8 +26,9 @@ from ftsdk.workers.artifact_builder import build_artifact
 from ftsdk.workers.diagnosis import diagnose
 from ftsdk.workers.metrics import Metrics
 from ftsdk.workers.outcome import Outcome, failed
-from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT, RUNNER, write_request
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.log_parser import AutoTrainLog
+from ftsdk_autotrain.request import RUNNER, write_request
 
 _ID_LENGTH = 10  # of the token's end, in names
 

@@ -22,15 +22,16 @@ from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
-from ftsdk_autotrain.options import FLAVOR, AutoTrainOptions
-from ftsdk_autotrain.runner import TRANSFORMERS
-from ftsdk_autotrain.unsupported_fields import (
+from ftsdk_autotrain.engine import (
     BACKEND_DEFAULTS,
+    FLAVOR,
     IGNORED_ADVICE,
     NO_PACKING,
     PACKING_OF_SFT,
     REQUIRED_VALUES,
+    AutoTrainOptions,
 )
+from ftsdk_autotrain.runner import TRANSFORMERS
 
 NAME = "autotrain"
 PROJECT = "ftsdk-job"

@@ -15,8 +15,9 @@ from ftsdk.workers.environment import runner_environment
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.outcome import Stopped
 from ftsdk.workers.signal_handler import Stop
-from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT, RUNNER, write_request
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
 from ftsdk_autotrain.log_parser import AutoTrainLog
+from ftsdk_autotrain.request import RUNNER, write_request
 
 _TAIL = 200  # lines of output that a failure is diagnosed from
 

@@ -15,8 +15,7 @@ from ftsdk.backend import Capabilities
 from ftsdk.engines.environment import build
 from ftsdk.testing import BackendContract
 from ftsdk_autotrain import AutoTrainBackend
-from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT
-from ftsdk_autotrain.options import IMAGE
+from ftsdk_autotrain.engine import ENGINE_ENVIRONMENT, IMAGE
 
 pytestmark = pytest.mark.foreign_engine
 

@@ -16,7 +16,7 @@ from ftsdk.job_types import Reason
 from ftsdk.workers.diagnosis import read_result
 from ftsdk.workers.environment import runner_environment
 from ftsdk.workers.outcome import WorkerError
-from ftsdk_autotrain.engine import RUNNER, write_request
+from ftsdk_autotrain.request import RUNNER, write_request
 
 pytestmark = [
     pytest.mark.foreign_engine,

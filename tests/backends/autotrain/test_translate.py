@@ -17,7 +17,7 @@ from ftsdk.errors import ConfigError, UnsupportedSpec
 from ftsdk.huggingface.revisions import Pin
 from ftsdk.workers.hardware import Machine
 from ftsdk_autotrain import translate
-from ftsdk_autotrain.options import AutoTrainOptions
+from ftsdk_autotrain.engine import AutoTrainOptions
 
 CPU = Machine("cpu", "CPU", 16 * 2**30, visible="")
 CARD = Machine("cuda-0", "NVIDIA GeForce RTX 4090", 24 * 2**30, visible="0")
