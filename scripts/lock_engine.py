@@ -1,4 +1,4 @@
-"""Resolve a backend's lock files anew: ``python scripts/lock_engine.py autotrain``. Needs uv.
+"""Resolve a backend's lock files again: ``python scripts/lock_engine.py autotrain``. Needs uv.
 
 The versions are for one Python; those of a container for Linux alone, those of an engine for every machine, but for
 PyTorch's own build.
@@ -22,30 +22,30 @@ COMPUTING = frozenset(
     }
 )
 
-TORCHS_OWN = ("cuda-", "nvidia-cu", "nvidia-nc", "nvidia-nv", "triton==")
-"""Beginnings of what PyTorch brings along on a machine with a card, see ftsdk/kit/engines/house.py."""
+TORCH_DEPENDENCIES = ("cuda-", "nvidia-cu", "nvidia-nc", "nvidia-nv", "triton==")
+"""Prefixes of what PyTorch installs on a machine with a card, see ftsdk/engines/environment.py."""
 
 
 class Lock(NamedTuple):
     """What a lock file is made of."""
 
     file: str
-    wanted: tuple[str, ...]
+    requirements: tuple[str, ...]
     python: str
     about: str
     """The first lines of the file."""
     left_out: tuple[str, ...] = ()
-    """Packages that it asks for, and of which nothing is used."""
+    """Packages that it requires, and of which nothing is used."""
     options: tuple[str, ...] = ()
     """More for uv."""
-    kept: tuple[str, ...] = ()
-    """Of PyTorch's own, what the engine asks for on a machine without a card, too."""
+    cpu_dependencies: tuple[str, ...] = ()
+    """Of PyTorch's dependencies, what the engine requires on a machine without a card, too."""
     tested: bool = False
     """Whether what computes has the versions that our tests run with."""
 
 
-def ours(*extras: str) -> tuple[str, ...]:
-    """What our own package asks for, with some extras."""
+def our_requirements(*extras: str) -> tuple[str, ...]:
+    """What our own package requires, with some extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     optional = (need for extra in extras for need in project["optional-dependencies"][extra])
     return (*project["dependencies"], *(need for need in optional if not need.startswith("ftsdk[")))
@@ -56,7 +56,7 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "autotrain":
         yield Lock(
             "lock.txt",
-            wanted=("autotrain-advanced==0.8.36", "torch==2.13.0"),
+            requirements=("autotrain-advanced==0.8.36", "torch==2.13.0"),
             python="3.11",
             about="AutoTrain Advanced and what it needs to train language models, for Python 3.11. Left out, for\n"
             "# nothing of it is used: torchvision and timm (images), xgboost (tables).",
@@ -65,7 +65,7 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "llamafactory":
         yield Lock(
             "lock.txt",
-            wanted=("bitsandbytes==0.50.2", "llamafactory==0.9.5", "torch==2.13.0"),
+            requirements=("bitsandbytes==0.50.2", "llamafactory==0.9.5", "torch==2.13.0"),
             python="3.11",
             about="LLaMA-Factory and what it needs to train language models, for Python 3.11. Left out, for nothing\n"
             "# of it is used: torchvision (images), torchaudio (sound; imported all the same, see runner.py).",
@@ -73,7 +73,7 @@ def locks(backend: str) -> Iterator[Lock]:
         )
         yield Lock(
             "lock-ppo.txt",
-            wanted=("bitsandbytes==0.50.2", "llamafactory==0.9.3", "pyarrow<20", "torch==2.13.0", "trl==0.9.6"),
+            requirements=("bitsandbytes==0.50.2", "llamafactory==0.9.3", "pyarrow<20", "torch==2.13.0", "trl==0.9.6"),
             python="3.11",
             about="The last LLaMA-Factory that pins the TRL which its PPO needs, for Python 3.11. Left out as above;\n"
             "# PyArrow is held back to one that takes its NumPy.",
@@ -82,7 +82,7 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "unsloth":
         yield Lock(
             "lock.txt",
-            wanted=("bitsandbytes==0.50.2", "torch==2.13.0", "unsloth==2026.10.9", "unsloth_zoo==2026.10.9"),
+            requirements=("bitsandbytes==0.50.2", "torch==2.13.0", "unsloth==2026.10.9", "unsloth_zoo==2026.10.9"),
             python="3.11",
             about="Unsloth and what it needs to train language models, for Python 3.11. Left out, for nothing of it "
             "is\n# used: torchvision (images), xformers (attention, which PyTorch has too).",
@@ -91,7 +91,7 @@ def locks(backend: str) -> Iterator[Lock]:
     if backend == "axolotl":
         yield Lock(
             "lock.txt",
-            wanted=("axolotl==0.19.0", "bitsandbytes==0.50.2", "pillow", "sentencepiece", "torch==2.13.0"),
+            requirements=("axolotl==0.19.0", "bitsandbytes==0.50.2", "pillow", "sentencepiece", "torch==2.13.0"),
             python="3.11",
             about="Axolotl and what it needs to train language models, for Python 3.11. Left out, for nothing of it\n"
             "# is used: images, sound, web pages, clouds and their stores, trackers, benchmarks; kernels by choice.",
@@ -102,15 +102,20 @@ def locks(backend: str) -> Iterator[Lock]:
                 *("art", "openenv-core", "optimum", "schedulefree", "mistral-common", "liger-kernel", "torchao"),
                 *("kernels", "einops", "fla-core", "flash-linear-attention"),
             ),
-            kept=("triton",),
+            cpu_dependencies=("triton",),
         )
     if backend == "hfjobs":
         linux = ("--python-platform", "x86_64-manylinux_2_28")
         about = "What the local engine needs in a container, for Python 3.12 on Linux; what computes, as it is tested."
-        yield Lock("lock.txt", ours("local", "quantize"), "3.12", about, options=linux, tested=True)
+        yield Lock("lock.txt", our_requirements("local", "quantize"), "3.12", about, options=linux, tested=True)
         about = "The same, and the experiment trackers."
         yield Lock(
-            "lock-trackers.txt", ours("local", "quantize", "trackers"), "3.12", about, options=linux, tested=True
+            "lock-trackers.txt",
+            our_requirements("local", "quantize", "trackers"),
+            "3.12",
+            about,
+            options=linux,
+            tested=True,
         )
 
 
@@ -124,28 +129,30 @@ def _computing() -> Iterator[str]:
 def resolved(lock: Lock) -> str:
     """The lock file's text."""
     with tempfile.TemporaryDirectory() as folder:
-        wanted, never = Path(folder, "in.txt"), Path(folder, "never.txt")
-        wanted.write_text("\n".join(lock.wanted), "utf-8")
-        never.write_text("\n".join(f"{package}; python_version < '3'" for package in lock.left_out), "utf-8")
-        held = Path(folder, "held.txt")
-        held.write_text("\n".join(_computing() if lock.tested else ()), "utf-8")
-        command = ["uv", "pip", "compile", "--quiet", "--python-version", lock.python, "--override", str(never)]
-        command += ["--constraint", str(held)]
-        done = subprocess.run(
-            [*command, *lock.options, "--no-header", "--no-annotate", str(wanted)],
+        requirements, overrides = Path(folder, "in.txt"), Path(folder, "never.txt")
+        requirements.write_text("\n".join(lock.requirements), "utf-8")
+        overrides.write_text("\n".join(f"{package}; python_version < '3'" for package in lock.left_out), "utf-8")
+        constraints = Path(folder, "held.txt")
+        constraints.write_text("\n".join(_computing() if lock.tested else ()), "utf-8")
+        command = ["uv", "pip", "compile", "--quiet", "--python-version", lock.python, "--override", str(overrides)]
+        command += ["--constraint", str(constraints)]
+        process = subprocess.run(
+            [*command, *lock.options, "--no-header", "--no-annotate", str(requirements)],
             capture_output=True,
             text=True,
             check=True,
         )
-    lines = (line.partition("+")[0] for line in done.stdout.splitlines())
-    kept = tuple(f"{package}==" for package in lock.kept)
-    torchs_own = () if lock.tested else tuple({*TORCHS_OWN} - {*kept})  # a container's machine is known
-    pins = [line for line in lines if not line.startswith(("#", *torchs_own))]
+    lines = (line.partition("+")[0] for line in process.stdout.splitlines())
+    required = tuple(f"{package}==" for package in lock.cpu_dependencies)
+    torch_dependencies = (
+        () if lock.tested else tuple({*TORCH_DEPENDENCIES} - {*required})
+    )  # a container's machine is known
+    pins = [line for line in lines if not line.startswith(("#", *torch_dependencies))]
     return "\n".join([f"# {lock.about}", "# Made by scripts/lock_engine.py.", *pins, ""])
 
 
 if __name__ == "__main__":
-    for each in locks(sys.argv[1]):
-        target = BACKENDS / f"ftsdk_{sys.argv[1]}" / each.file
-        target.write_text(resolved(each), "utf-8")
+    for lock_file in locks(sys.argv[1]):
+        target = BACKENDS / f"ftsdk_{sys.argv[1]}" / lock_file.file
+        target.write_text(resolved(lock_file), "utf-8")
         print(f"{target}: {len(target.read_text('utf-8').splitlines())} lines")

@@ -111,7 +111,7 @@ def plan(
         "attn_implementation": _attention(ledger, machine, options),
     }
     ledger.require_values(REQUIRED_VALUES)
-    fields.refuse_the_usual(ledger, "Axolotl")
+    fields.refuse_common_fields(ledger, "Axolotl")
     ledger.ignore_advice(IGNORED_ADVICE, "Axolotl has no setting for it")
     native = EngineRequest(
         engine=f"axolotl {version}",

@@ -80,16 +80,13 @@ ONLY: Mapping[str, Mapping[str, RequiredValue]] = {
 TARGET_KL = 6.0
 """LLaMA-Factory always steers the coefficient; this is its own target, sent where the spec has none."""
 
-ANEW = frozenset({"reward_modeling", "ppo"})
-"""Methods that LLaMA-Factory cannot go on with from a checkpoint: a resumed job begins anew."""
-
 WHOLE = {
     "reward_modeling": "LLaMA-Factory 0.9.5 trains, and then fails to save, a whole reward model with tied embeddings",
     "ppo": "with every weight, PPO needs a whole reference model beside the policy",
 }
 """Why a method is not done without an adapter."""
 
-SAID = {
+METHOD_WARNINGS = {
     "reward_modeling": (
         "LLaMA-Factory drops out a tenth before the score",
         "LLaMA-Factory gives the score a bias; the artifact is without it: it moves all rewards alike",

@@ -19,7 +19,7 @@ from ftsdk.translation.model_source import config_of, reward_model_folder
 from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import methods
 from ftsdk_llamafactory.engine import IGNORED_ADVICE, REQUIRED_VALUES, LlamaFactoryOptions
-from ftsdk_llamafactory.methods import SAID, STAGES, WHOLE
+from ftsdk_llamafactory.methods import METHOD_WARNINGS, STAGES, WHOLE
 
 NAME = "llamafactory"
 
@@ -93,7 +93,7 @@ def plan(
         halves=config["bf16"] or config["fp16"],
         logit_rows=_LIGER_ROWS if options.enable_liger_kernel else None,
         task={"reward": reward},
-        said=SAID.get(method, ()),
+        warnings=METHOD_WARNINGS.get(method, ()),
     )
     return plan_of(ledger, native, model, machine, pins)
 
@@ -254,5 +254,5 @@ def _refuse(ledger: Ledger) -> None:
     ledger.require_values(REQUIRED_VALUES)
     if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
         ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
-    fields.refuse_the_usual(ledger, "LLaMA-Factory")
+    fields.refuse_common_fields(ledger, "LLaMA-Factory")
     ledger.ignore_advice(IGNORED_ADVICE, "LLaMA-Factory has no setting for it")

@@ -308,5 +308,5 @@ def _batch(ledger: Ledger) -> dict[str, int]:
 def _refuse(ledger: Ledger) -> None:
     """All that Unsloth cannot be told, from the tables."""
     ledger.require_values(REQUIRED_VALUES)
-    fields.refuse_the_usual(ledger, "Unsloth")
+    fields.refuse_common_fields(ledger, "Unsloth")
     ledger.ignore_advice(IGNORED_ADVICE, "Unsloth has no setting for it")

@@ -24,31 +24,31 @@ class EngineOptions(WorkerOptions):
     """How an engine is run on this machine."""
 
     python: str | None = None
-    """A Python of your own that has the engine. None: an environment that ftsdk makes for it alone."""
+    """A Python of your own that has the engine. None: an environment that ftsdk installs for it alone."""
 
 
 class EngineBackend(WorkerBackend):
-    """Runs each job in a worker that has the engine as a guest; the user's environment never changes."""
+    """Runs each job in a worker that starts the engine as a subprocess; the user's environment never changes."""
 
     environment: ClassVar[EngineEnvironment]
     environments: ClassVar[Mapping[str, EngineEnvironment]] = MappingProxyType({})
-    """From a method to its environment, where it is another one."""
+    """From a method to its environment, where it is not the common one."""
 
     def environment_for(self, method: str) -> EngineEnvironment:
-        """Where a method is at home."""
+        """The environment of a method."""
         return self.environments.get(method, self.environment)
 
     def check(self) -> list[Problem]:
-        """What stands in the way of installing the engine; it is installed at the first job."""
+        """What prevents the installation of the engine; it is installed at the first job."""
         return obstacles(self.environment)
 
     def describe(self) -> str:
-        """The engine, its place, and the device."""
+        """The engine, where it is installed, and the device."""
         return f"{describe(self.environment)}; trains on {device().name}"
 
     def submit(self, plan: Plan, token: str, record: Record) -> str:
-        """See that a Python of the user's own has the engine; then as any job on this machine."""
-        if python := _given_python(plan):
+        """Check that a Python of the user's own has the engine; then as any job on this machine."""
+        if python := _users_python(plan):
             check_python(python, self.environment_for(plan.spec.method.type))
         return super().submit(plan, token, record)
 
@@ -59,14 +59,14 @@ class EngineBackend(WorkerBackend):
 
 
 class TokensBackend(EngineBackend):
-    """Runs an engine that is given tokens; the methods that it learns by, and its translation, are its own."""
+    """Runs an engine that receives rows as tokens; its methods and its translation are its own."""
 
     methods: ClassVar[frozenset[str]]
     quantizations: ClassVar[frozenset[str]]
     translate: ClassVar[Translate]
 
     def capabilities(self) -> Capabilities:
-        """What the engine is had to do; rows of any format become tokens."""
+        """What this backend runs with the engine; rows of any format become tokens."""
         return Capabilities(
             methods=self.methods,
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
@@ -82,13 +82,13 @@ class TokensBackend(EngineBackend):
 
 
 def engine_python(environment: EngineEnvironment, plan: Plan, reporter: EventWriter) -> Path:
-    """The engine's Python: the user's own, or the environment's, which is made where it is missing.
+    """The engine's Python: the user's own, or the environment's, which is installed where it is missing.
 
     Raises:
-        ConfigError: It lacks the engine, or cannot be made.
-        InputError: The disk has no room.
+        ConfigError: It lacks the engine, or cannot be installed.
+        InputError: The disk has too little space.
     """
-    if python := _given_python(plan):
+    if python := _users_python(plan):
         check_python(python, environment)
         return python
     if not environment.is_ready:
@@ -98,6 +98,6 @@ def engine_python(environment: EngineEnvironment, plan: Plan, reporter: EventWri
     return environment.interpreter
 
 
-def _given_python(plan: Plan) -> Path | None:
-    given = plan.spec.backend_options.get(plan.backend, {}).get("python")
-    return Path(given).expanduser().absolute() if isinstance(given, str) else None
+def _users_python(plan: Plan) -> Path | None:
+    path = plan.spec.backend_options.get(plan.backend, {}).get("python")
+    return Path(path).expanduser().absolute() if isinstance(path, str) else None

@@ -1,7 +1,9 @@
-"""Batches of answers for TRL's preference trainers, made of rows that are tokens and labels already.
+"""Batches for TRL's preference trainers, from rows that are tokens and labels already.
 
-TRL's own would render and tokenize again, and lose the labels. It stands beside engines in their own Python.
+This module is copied beside engines, into their own Python.
 """
+
+# TRL's own collators render and tokenize rows again, and so lose our labels: what carries loss would differ by engine.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,24 +19,24 @@ Batch = dict[str, torch.Tensor]
 
 def paired_batch(rows: Sequence[Row], *, pad: int) -> Batch:
     """For ``DPOTrainer``: all chosen answers, then all rejected ones."""
-    sides = [f"{side}_" for side in ("chosen", "rejected") for _ in rows]
-    return _padded(zip(sides, [*rows, *rows], strict=True), pad)
+    prefixes = [f"{answer}_" for answer in ("chosen", "rejected") for _ in rows]
+    return _padded(zip(prefixes, [*rows, *rows], strict=True), pad)
 
 
 def unpaired_batch(rows: Sequence[Row], *, pad: int) -> Batch:
-    """For ``KTOTrainer``; its KL is estimated on each prompt with another row's answer."""
-    batch, estimate = (_padded(((begin, row) for row in rows), pad) for begin in ("", "other_"))
-    verdicts = torch.tensor([row["label"] for row in rows])
-    return {**batch, **{f"KL_{name}": values for name, values in estimate.items()}, "label": verdicts}
+    """For ``KTOTrainer``, which estimates its KL on each prompt with another row's answer."""
+    batch, estimate = (_padded(((prefix, row) for row in rows), pad) for prefix in ("", "other_"))
+    desirable = torch.tensor([row["label"] for row in rows])
+    return {**batch, **{f"KL_{name}": values for name, values in estimate.items()}, "label": desirable}
 
 
 def _padded(texts: Iterable[tuple[str, Row]], pad: int) -> Batch:
-    """Texts of rows, by how their columns begin, padded on the right, with a mask of what carries loss."""
-    ids, labels = zip(*((row[f"{begin}input_ids"], row[f"{begin}labels"]) for begin, row in texts), strict=True)
+    """Texts of rows, by the prefix of their columns, padded on the right, with a mask of what carries loss."""
+    ids, labels = zip(*((row[f"{prefix}input_ids"], row[f"{prefix}labels"]) for prefix, row in texts), strict=True)
     return {
         "input_ids": _stacked(ids, pad),
-        "attention_mask": _stacked([[1] * len(each) for each in ids], 0),
-        "completion_mask": _stacked([[int(label != IGNORED) for label in each] for each in labels], 0),
+        "attention_mask": _stacked([[1] * len(text) for text in ids], 0),
+        "completion_mask": _stacked([[int(label != IGNORED) for label in text] for text in labels], 0),
     }
 
 

@@ -1,4 +1,4 @@
-"""Do a job with an engine in its own Python: lay out what its runner needs, attend to it, seal what it makes."""
+"""Run a job with an engine in its own Python: write what its runner needs, run it, and seal the artifact."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,21 +36,21 @@ TOOLS = (
     "ftsdk.engines.recorder",
     "ftsdk.engines.tokens",
 )
-"""What stands beside every engine."""
+"""Modules that are copied beside every engine; they import nothing of ours but one another."""
 
 
 class EngineSpec(NamedTuple):
-    """What does a job."""
+    """How an engine runs a job."""
 
     environment: EngineEnvironment
     runner: str
-    """The module whose ``main`` does it in the engine's Python."""
+    """The module whose ``main`` runs it in the engine's Python."""
     file: str
     """The name of the engine's own configuration in the job's folder: YAML or JSON."""
     tools: Sequence[str] = ()
     """More modules that the runner needs."""
     environments: Mapping[str, EngineEnvironment] = MappingProxyType({})
-    """From a method to its environment, where it is another one."""
+    """From a method to its environment, where it is not the common one."""
 
 
 def main(engine: EngineSpec, arguments: Sequence[str]) -> int:
@@ -71,26 +71,27 @@ def train(engine: EngineSpec, folder: JobFolder, plan: Plan, reporter: EventWrit
 
     Raises:
         Stopped: It was asked to stop.
-        Failure: The engine has failed.
-        DataError: The rows were changed, or cannot be had.
+        WorkerError: The engine has failed.
+        DataError: The rows have changed, or cannot be downloaded.
     """
     check_unchanged(plan.data)
     environment = engine.environments.get(plan.spec.method.type, engine.environment)
     python = engine_python(environment, plan, reporter)
-    desk = write_request(engine, folder.engine, plan, folder.cache)
+    engine_folder = write_request(engine, folder.engine, plan, folder.cache)
     reporter.stage("training")
-    progress = EngineProgress(reporter, desk)
+    progress = EngineProgress(reporter, engine_folder)
     status = run_runner(
         runner_command(python, engine.runner),
-        cwd=desk,
+        cwd=engine_folder,
         env=runner_environment(python, (), plan.native["environment"]),
         stop=stop,
-        on_line=progress.hear,
-        on_poll=progress.look,
+        on_line=progress.add_line,
+        on_poll=progress.read_record,
     )
+    # before the result: an engine that was stopped has no weights, which would look like a failure
     if stop.reason:
         raise Stopped(stop.reason)
-    result = read_result(desk, environment.package, status, progress.tail, folder.ref)
+    result = read_result(engine_folder, environment.package, status, progress.tail, folder.ref)
     if result["truncated"]:
         reporter.warning(f"{result['truncated']} of {result['rows']} rows were cut at training.max_length tokens")
     task = plan.native["task"]
@@ -98,7 +99,7 @@ def train(engine: EngineSpec, folder: JobFolder, plan: Plan, reporter: EventWrit
     seal_job_artifact(
         folder,
         plan,
-        desk / task["output"],
+        engine_folder / task["output"],
         task["model"],
         result["versions"],
         revision=task["model_revision"],
@@ -106,23 +107,23 @@ def train(engine: EngineSpec, folder: JobFolder, plan: Plan, reporter: EventWrit
     )
 
 
-def write_request(engine: EngineSpec, desk: Path, plan: Plan, cache: Path) -> Path:
-    """Lay out what the runner needs: the engine's configuration, what is more to know, and canonical rows."""
+def write_request(engine: EngineSpec, engine_folder: Path, plan: Plan, cache: Path) -> Path:
+    """Write what the runner needs: the engine's configuration, the request, and canonical rows."""
     config, task = plan.native["config"], plan.native["task"]
-    desk.mkdir(exist_ok=True)
-    copy_modules(desk, (*TOOLS, *engine.tools, engine.runner))
-    here: dict[str, Any] = {
+    engine_folder.mkdir(exist_ok=True)
+    copy_modules(engine_folder, (*TOOLS, *engine.tools, engine.runner))
+    local_datasets: dict[str, Any] = {
         name: task[name] and download_dataset(Dataset.model_validate(task[name]), cache).model_dump(mode="json")
         for name in ("dataset", "eval_dataset")
     }
-    training, held_out = split_rows({**task, **here})
-    for name, read in (("rows.jsonl", training), ("held.jsonl", held_out)):
-        if read is not None:
-            with (desk / name).open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row.value, ensure_ascii=False) + "\n" for row in read())
+    training, held_out = split_rows({**task, **local_datasets})
+    for name, read_rows in (("rows.jsonl", training), ("held.jsonl", held_out)):
+        if read_rows is not None:
+            with (engine_folder / name).open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(row.value, ensure_ascii=False) + "\n" for row in read_rows())
     template = task["dataset"]["chat_template"]
     request = {**task, "config": config, "chat_template": template and Path(template).read_text("utf-8")}
-    (desk / "request.json").write_text(json.dumps(request, indent=2), "utf-8")
+    (engine_folder / "request.json").write_text(json.dumps(request, indent=2), "utf-8")
     native = json.dumps(config, indent=2) if engine.file.endswith(".json") else yaml.safe_dump(config, sort_keys=False)
-    (desk / engine.file).write_text(native, "utf-8")
-    return desk
+    (engine_folder / engine.file).write_text(native, "utf-8")
+    return engine_folder

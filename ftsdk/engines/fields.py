@@ -1,6 +1,6 @@
-"""Fields of a spec that are said to every engine in the same words: those of Transformers' Trainer, and of our runners.
+"""Fields of a spec that every engine receives alike: those of Transformers' Trainer, and of our runners.
 
-Pure but for looking at the files that a spec names.
+Pure except that it checks the files that a spec names.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ class ModelReference(NamedTuple):
     name: str
     """A folder, or a name on the Hub."""
     revision: str | None
-    """The Hub's commit, which our runner brings."""
+    """The Hub's commit, which our runner downloads."""
 
 
 def resolve_model(ledger: Ledger, commit: str | None, native: str) -> ModelReference:
-    """The model's folder, or its name and the commit that the Hub has for it; ``native`` is the engine's word."""
+    """The model's folder, or its name and the Hub's commit; ``native`` is the engine's name of the field."""
     name: str = ledger.use("model", native)
-    given: str | None = ledger.use("model_revision", "the runner's download")
+    revision: str | None = ledger.use("model_revision", "the runner's download")
     folder = model_folder(ledger, "model", name)
     if folder is None:
-        return ModelReference(name, commit or given)
-    if given is not None:
+        return ModelReference(name, commit or revision)
+    if revision is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
     check_model_folder(ledger, "model", folder)
     return ModelReference(str(folder), None)
@@ -57,14 +57,14 @@ def memory_of(
         computing: In what the engine differs from Trainer (see :class:`ftsdk.forecast.TrainerProfile`): ``logit_rows``
             where its loss takes a chunk of logits at a time, ``plain_width`` where it widens what quantization leaves.
     """
-    way = TrainerProfile(
+    profile = TrainerProfile(
         width=2 if halves else 4,
         checkpointing=spec.compute.gradient_checkpointing is not False,
         cuda=machine.cuda,
         score_matrix=spec.compute.attention == "eager",
         **computing,
     )
-    return estimate_memory(spec, config_of(*model), way, rows=rows)
+    return estimate_memory(spec, config_of(*model), profile, rows=rows)
 
 
 def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
@@ -83,13 +83,16 @@ def warmup_steps(ledger: Ledger) -> float:
 
 def cadence(ledger: Ledger) -> dict[str, Any]:
     """When to save, and to evaluate where rows are held out: Trainer's strategies and steps."""
-    save, each = ledger.use("training.save_steps"), ledger.use("training.eval_steps")
+    save_steps, eval_steps = ledger.use("training.save_steps"), ledger.use("training.eval_steps")
     ledger.use("val_size", "the runner's validation rows")
     ledger.use("eval_dataset", "the runner's validation rows")
-    saving = {"save_strategy": "steps", "save_steps": save or BLANK_SAVE_SHARE}
+    saving = {"save_strategy": "steps", "save_steps": save_steps or BLANK_SAVE_SHARE}
     if not holds_out(ledger):
         return {**saving, "eval_strategy": "no"}
-    return {**saving, **({"eval_strategy": "steps", "eval_steps": each} if each else {"eval_strategy": "epoch"})}
+    return {
+        **saving,
+        **({"eval_strategy": "steps", "eval_steps": eval_steps} if eval_steps else {"eval_strategy": "epoch"}),
+    }
 
 
 def holds_out(ledger: Ledger) -> bool:
@@ -99,24 +102,24 @@ def holds_out(ledger: Ledger) -> bool:
 
 def precision(ledger: Ledger, machine: Machine, engine: str) -> dict[str, bool]:
     """Trainer's ``bf16`` and ``fp16``; ``auto`` is bfloat16 on a card, and neither on the CPU."""
-    wanted = ledger.use("compute.dtype", "bf16, fp16")
-    if wanted == "float16" and not machine.cuda:
+    dtype = ledger.use("compute.dtype", "bf16, fp16")
+    if dtype == "float16" and not machine.cuda:
         ledger.refuse("compute.dtype", "float16 trains on GPUs only", "auto or float32")
-    if wanted == "bfloat16" and not machine.cuda:
+    if dtype == "bfloat16" and not machine.cuda:
         ledger.refuse("compute.dtype", f"{engine} trains in bfloat16 on GPUs only", "auto or float32")
-    return {"bf16": wanted == "bfloat16" or (wanted == "auto" and machine.cuda), "fp16": wanted == "float16"}
+    return {"bf16": dtype == "bfloat16" or (dtype == "auto" and machine.cuda), "fp16": dtype == "float16"}
 
 
 def attention(ledger: Ledger, machine: Machine, native: str) -> str:
-    """How attention is computed, in the spec's own word."""
-    wanted: str = ledger.use("compute.attention", native)
-    if wanted == "flash_attention_2" and not machine.cuda:
+    """How attention is computed, as the spec names it."""
+    attention: str = ledger.use("compute.attention", native)
+    if attention == "flash_attention_2" and not machine.cuda:
         ledger.refuse("compute.attention", "flash attention runs on GPUs only", "auto")
-    return wanted
+    return attention
 
 
-def refuse_the_usual(ledger: Ledger, engine: str) -> None:
-    """What no engine does here: uploads, rows from nowhere, noise on what is no SFT."""
+def refuse_common_fields(ledger: Ledger, engine: str) -> None:
+    """Refuse what no engine does here: uploads, rows that cannot be read, NEFTune in other methods than SFT."""
     for field in ("push_to_hub", "hub_model_id"):
         if ledger.use(field):
             ledger.refuse(field, f"{engine} never uploads by itself here", "push the artifact once it is fetched")
@@ -131,9 +134,9 @@ def refuse_the_usual(ledger: Ledger, engine: str) -> None:
 
 def _refuse_rows(ledger: Ledger, field: str, dataset: Dataset) -> None:
     method = ledger.spec.method.type
-    takes = FORMATS_OF_METHOD[method] | {"auto"}
-    if dataset.format not in takes:
-        ledger.refuse(f"{field}.format", f"{method} does not learn from this format", ", ".join(sorted(takes)))
+    formats = FORMATS_OF_METHOD[method] | {"auto"}
+    if dataset.format not in formats:
+        ledger.refuse(f"{field}.format", f"{method} does not learn from this format", ", ".join(sorted(formats)))
     for path in dataset.paths:
         if "://" in path and not path.startswith(SCHEMES):
             ledger.refuse(f"{field}.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
@@ -142,7 +145,7 @@ def _refuse_rows(ledger: Ledger, field: str, dataset: Dataset) -> None:
 
 
 def task_of(ledger: Ledger, commits: Mapping[str, str], model: ModelReference) -> dict[str, Any]:
-    """What a runner is told beside the engine's own configuration."""
+    """The request of a runner beside the engine's own configuration."""
     spec = ledger.spec
     return {
         "model": model.name,
@@ -174,10 +177,10 @@ def split_batch(ledger: Ledger, size: str, accumulation: str) -> dict[str, int]:
         size: The engine's name for rows at a time.
         accumulation: Its name for batches in a step.
     """
-    whole: int = ledger.use("training.global_batch_size", f"{size} x {accumulation}")
-    asked: int | None = ledger.use("compute.per_device_train_batch_size", size)
-    rows = asked or next(rows for rows in range(min(_MOST_ROWS, whole), 0, -1) if whole % rows == 0)
-    if whole % rows:
-        what = f"training.global_batch_size={whole} cannot be made of batches of {rows}"
-        ledger.refuse("compute.per_device_train_batch_size", what, "a divisor of it")
-    return {size: rows, accumulation: whole // rows}
+    step_rows: int = ledger.use("training.global_batch_size", f"{size} x {accumulation}")
+    batch_rows: int | None = ledger.use("compute.per_device_train_batch_size", size)
+    rows = batch_rows or next(rows for rows in range(min(_MOST_ROWS, step_rows), 0, -1) if step_rows % rows == 0)
+    if step_rows % rows:
+        problem = f"training.global_batch_size={step_rows} cannot be made of batches of {rows}"
+        ledger.refuse("compute.per_device_train_batch_size", problem, "a divisor of it")
+    return {size: rows, accumulation: step_rows // rows}

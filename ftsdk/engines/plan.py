@@ -1,4 +1,4 @@
-"""From an engine's translation to the plan: what the engine is given, what the runner is told, what it needs."""
+"""From an engine's translation to the plan: the engine's configuration, the runner's request, the memory estimate."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,16 +15,16 @@ from ftsdk.workers.hardware import Machine
 
 
 class EngineRequest(NamedTuple):
-    """What an engine is given."""
+    """What a translation decides for an engine."""
 
     engine: str
     """Its name and version."""
     config: dict[str, Any]
     """Its own configuration."""
     environment: Mapping[str, str]
-    """Variables that are set for it."""
+    """Environment variables that are set for it."""
     command: str
-    """Does the same by hand, in the engine's folder."""
+    """The command that does the same by hand, in the engine's folder."""
     rows: int
     """In a batch of the device."""
     halves: bool
@@ -32,13 +32,13 @@ class EngineRequest(NamedTuple):
     logit_rows: int | None = None
     """Rows of logits that its loss takes at a time. None: all."""
     task: Mapping[str, Any] = MappingProxyType({})
-    """What its runner is told beside what every runner is told."""
-    said: Sequence[str] = ()
-    """What the user should know of it."""
+    """The part of the runner's request that other engines do not have."""
+    warnings: Sequence[str] = ()
+    """What the user should know of this engine or method."""
 
 
 def plan_of(ledger: Ledger, native: EngineRequest, model: ModelReference, machine: Machine, pins: Pins) -> Plan:
-    """Close the book of a translation, and make the plan.
+    """Close the ledger of a translation, and make the plan.
 
     Raises:
         UnsupportedSpec: With every field that the engine cannot honour.
@@ -70,6 +70,6 @@ def plan_of(ledger: Ledger, native: EngineRequest, model: ModelReference, machin
             *pin_warnings(pins),
             *map(str, model_problems(model.name)),
             *model_warnings(spec, *model),
-            *native.said,
+            *native.warnings,
         ),
     )

@@ -1,4 +1,4 @@
-"""Tell a job's reporter what an engine's recorder writes, and keep the last lines that the engine prints."""
+"""Report what an engine's recorder writes as events of the job, and keep the last lines that the engine prints."""
 
 import json
 from collections import deque
@@ -13,48 +13,49 @@ _RECORD = "record.jsonl"  # see recorder.py, which cannot be imported without Tr
 
 
 class EngineProgress:
-    """Hears what is printed, and reads the record of this attempt as it grows.
+    """Receives what is printed, and reads the record of this attempt as it grows.
 
     Args:
-        reporter: Is told.
-        desk: The engine's folder.
+        reporter: Writes the events.
+        engine_folder: The engine's folder.
     """
 
-    def __init__(self, reporter: EventWriter, desk: Path) -> None:
+    def __init__(self, reporter: EventWriter, engine_folder: Path) -> None:
         self._reporter = reporter
-        self._record = desk / _RECORD
-        self._place = self._record.stat().st_size if self._record.is_file() else 0
-        self._last: deque[str] = deque(maxlen=_TAIL)
+        self._record = engine_folder / _RECORD
+        # Attempts append to one file; the lines of earlier ones were reported then.
+        self._position = self._record.stat().st_size if self._record.is_file() else 0
+        self._last_lines: deque[str] = deque(maxlen=_TAIL)
 
     @property
     def tail(self) -> list[str]:
         """The last lines."""
-        return list(self._last)
+        return list(self._last_lines)
 
-    def hear(self, line: str) -> None:
-        """Take one line in."""
+    def add_line(self, line: str) -> None:
+        """Log one line, unless it is a progress bar."""
         if parse_progress_bar(line) is None:
-            self._last.append(line)
+            self._last_lines.append(line)
             print(line)  # noqa: T201 - the worker's log
             self._reporter.log(line)
 
-    def look(self) -> None:
-        """Tell what is new in the record."""
+    def read_record(self) -> None:
+        """Report what is new in the record."""
         if not self._record.is_file():
             return
         with self._record.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self._position)
             for line in file:
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n"):  # is just being written; the next call reads it
                     return
-                self._place += len(line)
-                self._tell(json.loads(line))
+                self._position += len(line)
+                self._report(json.loads(line))
 
-    def _tell(self, told: dict[str, Any]) -> None:
-        step = told["step"]
-        if "total" in told:
-            self._reporter.progress(step, told["total"])
-        if "values" in told:
-            self._reporter.metrics(step, told["values"])
-        if "checkpoint" in told:
-            self._reporter.checkpoint(step, told["checkpoint"])
+    def _report(self, entry: dict[str, Any]) -> None:
+        step = entry["step"]
+        if "total" in entry:
+            self._reporter.progress(step, entry["total"])
+        if "values" in entry:
+            self._reporter.metrics(step, entry["values"])
+        if "checkpoint" in entry:
+            self._reporter.checkpoint(step, entry["checkpoint"])

@@ -1,4 +1,7 @@
-"""What the scripts in an engine's own Python have in common. It needs nothing of ours, and is laid beside them."""
+"""What runners in an engine's own Python have in common.
+
+This module is copied beside them, and imports nothing of ours.
+"""
 
 import json
 import os
@@ -12,15 +15,18 @@ Request = dict[str, Any]
 Result = dict[str, Any]
 
 KEYS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "SPACE_ID")
-"""An engine needs no token: the model is here, and it shall upload nothing. In a Space, AutoTrain would pause it."""
+"""Removed from an engine's environment.
+
+It needs no token: the model is on this disk, and it must not upload. With SPACE_ID, AutoTrain would pause its Space.
+"""
 
 
 class RunnerError(Exception):
-    """The job has failed, and this is why.
+    """The job has failed, for a reason that the runner knows.
 
     Args:
-        kind: The reason, from ftsdk's closed list; empty where the log must tell.
-        message: What happened; empty, too, where the log must tell.
+        kind: The reason, from ftsdk's closed list; empty where it is to be found in the log.
+        message: What happened; empty, too, where it is to be found in the log.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -29,9 +35,9 @@ class RunnerError(Exception):
 
 
 def run_request(folder: str, work: Callable[[Request, Result], None]) -> int:
-    """Read ``request.json`` in a folder, do the work there, and leave ``result.json``; 0 only if all went well."""
+    """Read ``request.json`` in a folder, do the work there, and write ``result.json``; 0 only if it succeeded."""
     os.chdir(folder)
-    Path("result.json").unlink(missing_ok=True)  # of an earlier attempt: it must not speak for one that is killed
+    Path("result.json").unlink(missing_ok=True)  # an earlier result must not pass for that of a killed attempt
     request: Request = json.loads(Path("request.json").read_text("utf-8"))
     result: Result = {"state": "succeeded"}
     try:
@@ -43,26 +49,29 @@ def run_request(folder: str, work: Callable[[Request, Result], None]) -> int:
 
 
 def download_model(name: str, revision: str | None) -> None:
-    """Bring a Hub model at its commit, and lay a link with its name into the folder: loaders look there first.
+    """Download a Hub model at its commit, and put a link with its name into the working folder.
 
-    So an engine takes that commit, whatever it knows of revisions, and needs neither the Hub nor a token.
+    Raises:
+        RunnerError: It cannot be downloaded.
     """
+    # Loaders prefer a folder of that name to the Hub. So an engine takes exactly this commit, even where it has no
+    # setting for revisions, and runs without network and token.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
     if Path(name).is_absolute():
         return
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
     try:
-        found = snapshot_download(name, revision=revision, allow_patterns=wanted)
+        snapshot = snapshot_download(name, revision=revision, allow_patterns=patterns)
     except GatedRepoError as error:
         raise RunnerError("gated_model", f"{name} is gated: ask for access on its page, then set HF_TOKEN") from error
     except (OSError, HfHubHTTPError) as error:
-        raise RunnerError("engine_error", f"{name} cannot be had from the Hub: {error}") from error
+        raise RunnerError("engine_error", f"{name} cannot be downloaded from the Hub: {error}") from error
     link = Path(name)
     link.parent.mkdir(exist_ok=True)
     if not link.is_symlink():  # from an earlier attempt
-        link.symlink_to(found, target_is_directory=True)
+        link.symlink_to(snapshot, target_is_directory=True)
 
 
 def version_mismatch(config: Mapping[str, Any], reader: str) -> str:
@@ -87,29 +96,31 @@ def offline_environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run an engine to its end, and pass on what it prints. A wish to stop reaches it, and is for it alone.
+    """Run an engine to its end; it prints to our output.
 
     Raises:
-        Failure: It ended with another status than 0; its log tells why.
+        RunnerError: It ended with another status than 0; the reason is in its log.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: None)  # a handler, because it is not inherited
+    # SIGTERM goes to the whole group and is meant for the engine, which saves a checkpoint; the runner must outlive it.
+    # A handler instead of SIG_IGN, because a child inherits that a signal is ignored, but no handler.
+    previous = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         status = subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL).returncode
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
     if status == -signal.SIGKILL:
-        raise RunnerError("oom", "the engine was killed by the system, as it does where main memory runs out")
+        raise RunnerError("oom", "the engine was killed by the system, as happens where main memory runs out")
     if status:
         raise RunnerError("", "")
 
 
-def values_match(told: Any, given: Any) -> bool:
-    """Whether an engine kept a value; it reads numbers as it likes."""
-    return told == given or (isinstance(given, float) and told is not None and float(told) == given)
+def values_match(actual: Any, expected: Any) -> bool:
+    """Whether an engine kept a value; a number may have become a text or another type of number."""
+    return actual == expected or (isinstance(expected, float) and actual is not None and float(actual) == expected)
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Of what took part."""
+    """The installed versions of packages."""
     from importlib.metadata import version
 
     return {name: version(name) for name in names}

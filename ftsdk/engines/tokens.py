@@ -1,8 +1,10 @@
 """Rows as tokens and labels in an engine's own Python, by the code that the local engine uses.
 
-So every engine learns the same, whatever it has of templates, masks and cutting. It stands beside engines, and needs
-nothing of ours but the desk and the encoding.
+This module is copied beside engines; of ours it imports the runner support and the encoding alone.
 """
+
+# Engines have templates, masks and truncation of their own, which differ. With tokens and labels made here, every
+# engine trains on the same text and the same loss mask.
 
 import hashlib
 import json
@@ -25,16 +27,16 @@ from ftsdk.data.encoding import (
 from ftsdk.engines.runner_support import Request, Result, RunnerError
 
 FOLDER = "tokens"
-"""Where they are written."""
+"""The folder that they are written into."""
 PARTS = {"train": "rows.jsonl", "validation": "held.jsonl"}
-"""From a part to the file of its canonical rows."""
+"""From a split to the file of its canonical rows."""
 _PIECE = 1000  # rows
 # a copy of ftsdk.data.formats.PAIRED: this file runs in an engine's own Python, where ftsdk is not installed
 _PAIRED = frozenset({"dpo", "orpo", "reward_modeling"})
 
 
 class Tokens(NamedTuple):
-    """A text to learn from, cut at the longest length."""
+    """A text to train on, truncated at the largest length."""
 
     ids: list[int]
     labels: list[int]
@@ -52,15 +54,20 @@ class EncodedRow(NamedTuple):
 
 
 Columns = Callable[[EncodedRow], dict[str, Any]]
-"""Makes a row as an engine reads it."""
+"""Makes a row with the columns that an engine reads."""
 
 
-def text_columns(encoded: EncodedRow, beginnings: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
-    """Each text with its mask and labels; the columns' names begin as given, or with the text's name."""
+def text_columns(encoded: EncodedRow, prefixes: Mapping[str, str] = MappingProxyType({"text": ""})) -> dict[str, Any]:
+    """The columns of each text: tokens, mask and labels.
+
+    Args:
+        encoded: The row.
+        prefixes: From a text's name to the prefix of its columns; without an entry, it is the name.
+    """
     row: dict[str, Any] = {}
     for name, (ids, labels) in encoded.texts.items():
-        begin = beginnings.get(name, f"{name}_")
-        row |= {f"{begin}input_ids": ids, f"{begin}attention_mask": [1] * len(ids), f"{begin}labels": labels}
+        prefix = prefixes.get(name, f"{name}_")
+        row |= {f"{prefix}input_ids": ids, f"{prefix}attention_mask": [1] * len(ids), f"{prefix}labels": labels}
     return row
 
 
@@ -68,7 +75,7 @@ def load_tokenizer(request: Request) -> Any:
     """The model's tokenizer, with the template that the spec names, or a plain one where it has none.
 
     Raises:
-        Failure: It cannot be loaded, or cannot tell where a token stands in the text.
+        RunnerError: It cannot be loaded, or cannot map tokens to places in the text.
     """
     from transformers import AutoTokenizer
 
@@ -89,7 +96,7 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
         ``rows``, how many of them were ``truncated``, and the sha256 of the ``chat_template``.
 
     Raises:
-        Failure: A row cannot be learned from; it is named.
+        RunnerError: A row has nothing to train on; it is named.
     """
     import datasets
 
@@ -105,7 +112,8 @@ def write_tokens(request: Request, tokenizer: Any, columns: Columns) -> Result:
 
 
 def _dataset(rows: Iterator[dict[str, Any]]) -> Any:
-    """Rows as a table, made piece by piece: all of them as Python's own numbers could fill the memory."""
+    """Rows as a table."""
+    # In pieces: all tokens as Python's own integers, some 30 bytes each, could fill the memory.
     import datasets
 
     pieces = []
@@ -124,11 +132,11 @@ def _encoded(path: Path, request: Request, tokenizer: Any, counts: dict[str, int
             raise RunnerError("data_error", f"{place}: {refusal}; {refusal.fix}".rstrip("; ")) from refusal
         counts["rows"] += 1
         counts["truncated"] += any(len(ids) > longest for ids, _ in texts.values())
-        cut = {name: Tokens(ids[:longest], labels[:longest]) for name, (ids, labels) in texts.items()}
-        if trouble := _trouble(row, list(cut.values())):
-            what = f"{trouble} within training.max_length; raise it, or remove the row"
-            raise RunnerError("data_error", f"{place}: {what}")
-        yield EncodedRow(cut, row)
+        truncated = {name: Tokens(ids[:longest], labels[:longest]) for name, (ids, labels) in texts.items()}
+        if problem := _find_problem(row, list(truncated.values())):
+            message = f"{place}: {problem} within training.max_length; raise it, or remove the row"
+            raise RunnerError("data_error", message)
+        yield EncodedRow(truncated, row)
 
 
 def _with_next(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -156,13 +164,13 @@ def _texts(
 def _prompt(row: dict[str, Any], tokenizer: Any, longest: int) -> tuple[list[int], list[int]]:
     ids = encode_prompt(prompt_and_answer(row)[0], tokenizer, row.get("tools"))
     if not 1 < len(ids) <= longest:
-        what = f"the prompt has {len(ids)} tokens; training.max_length less method.max_new_tokens leaves {longest}"
-        raise Refused(what, "raise training.max_length, lower method.max_new_tokens, or remove the row")
+        problem = f"the prompt has {len(ids)} tokens; training.max_length less method.max_new_tokens leaves {longest}"
+        raise Refused(problem, "raise training.max_length, lower method.max_new_tokens, or remove the row")
     return ids, ids
 
 
-def _trouble(row: dict[str, Any], texts: list[Tokens]) -> str:
-    """What makes a row teach nothing once it is cut; empty: it teaches."""
+def _find_problem(row: dict[str, Any], texts: list[Tokens]) -> str:
+    """Why a truncated row has nothing to train on; empty: it has."""
     if any(all(label == IGNORED for label in text.labels[1:]) for text in texts):
         return "no token carries loss"
     if "chosen" in row and texts[0] == texts[1] and row["chosen"] != row["rejected"]:

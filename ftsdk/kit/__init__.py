@@ -96,7 +96,11 @@ RENAMED: dict[str, dict[str, str]] = {
         "same": "values_match",
         "too_new": "version_mismatch",
     },
-    "engines.fields": {"Model": "ModelReference", "model_of": "resolve_model"},
+    "engines.fields": {
+        "Model": "ModelReference",
+        "model_of": "resolve_model",
+        "refuse_the_usual": "refuse_common_fields",
+    },
     "engines.guest": {"Hear": "LineHandler", "run_guest": "run_runner"},
     "engines.house": {"House": "EngineEnvironment", "Tell": "Report"},
     "engines.progress": {"Progress": "EngineProgress"},

@@ -79,16 +79,16 @@ def effect_of(artifact):
 
 
 @pytest.fixture(scope="module")
-def ours(effect_on):
+def local(effect_on):
     """What the local engine does."""
     return effect_on("local")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_trains_the_same(engine, ours, effect_on):
+def test_every_engine_trains_the_same(engine, local, effect_on):
     """Learning rate, tokens and labels of each step, and the weights that learn; the last step of an epoch is short."""
     load_backend(engine).install(print)
-    theirs = effect_on(engine)
+    trained = effect_on(engine)
 
-    assert pytest.approx(ours.learning_rates, rel=1e-6) == theirs.learning_rates
-    assert ours[1:] == theirs[1:]
+    assert pytest.approx(local.learning_rates, rel=1e-6) == trained.learning_rates
+    assert local[1:] == trained[1:]

@@ -32,7 +32,7 @@ def left(output):
 
 
 def test_the_newest_by_its_number(output):
-    """100 comes after 5, whatever the alphabet says."""
+    """100 comes after 5, whatever the alphabetical order."""
     assert output / "checkpoint-100" == drop_torn_checkpoints(output)
 
 
@@ -63,7 +63,7 @@ def test_nothing_to_go_on_from(output):
 
 
 def test_no_weights_are_a_failure(tmp_path):
-    """An engine that ends well without weights has not trained; its log tells why."""
+    """An engine that ends well without weights has not trained; the reason is in its log."""
     with pytest.raises(RunnerError) as caught:
         finish({"output": str(tmp_path), "adapter": True, "model": "org/base", "model_revision": None}, None)
 
@@ -82,8 +82,8 @@ def test_the_base_keeps_its_name(output):
     (folder / "training_args.bin").write_bytes(b"a pickle")
     request = {"output": str(folder), "adapter": True, "model": "org/base", "model_revision": "abc123"}
     finish(request, Tokenizer())
-    told = json.loads((folder / "adapter_config.json").read_text())
+    settings = json.loads((folder / "adapter_config.json").read_text())
 
-    assert {"base_model_name_or_path": "org/base", "r": 8, "revision": "abc123"} == told
+    assert {"base_model_name_or_path": "org/base", "r": 8, "revision": "abc123"} == settings
     assert (folder / "tokenizer.json").is_file()
     assert not (folder / "training_args.bin").exists()

@@ -34,9 +34,9 @@ def record(tmp_path, monkeypatch):
         torch.manual_seed(0)
         model = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_key_value_heads=1, **sizes))
         model.model.embed_tokens.requires_grad_(False)
-        given = {"max_steps": 4, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 3}
+        defaults = {"max_steps": 4, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 3}
         arguments = TrainingArguments(
-            output_dir="out", use_cpu=True, report_to="none", disable_tqdm=True, **(given | changes)
+            output_dir="out", use_cpu=True, report_to="none", disable_tqdm=True, **(defaults | changes)
         )
         rows = Dataset.from_list(ROWS)
         Trainer(
@@ -69,13 +69,13 @@ def test_values_and_checkpoints(record):
     values = [line for line in of(lines, "values") if "loss" in line["values"]]
 
     assert [2, 4] == [line["step"] for line in values]
-    named = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "tokens_per_step", "labels_per_step"}
-    assert named == values[0]["values"].keys()
+    names = {"loss", "learning_rate", "grad_norm", "epoch", "tokens_per_second", "tokens_per_step", "labels_per_step"}
+    assert names == values[0]["values"].keys()
     assert ["checkpoint-3", "checkpoint-4"] == [line["checkpoint"] for line in of(lines, "checkpoint")]
 
 
 def test_figures_of_the_machine_are_left_out(tmp_path, monkeypatch):
-    """What an engine says of a card's memory is no value of the training."""
+    """What an engine logs of a card's memory is no metric of the training."""
     monkeypatch.chdir(tmp_path)
     logs = {"eval_loss": 1.5, "memory/device_reserved (GiB)": 0.0, "eval_num_tokens": 96}
     Recorder().on_log(None, TrainerState(global_step=1), None, logs=logs)
@@ -100,7 +100,7 @@ def test_a_wish_to_stop(record):
 
 
 def test_a_loss_that_is_no_number(record):
-    """It ends the training, and says so."""
+    """It ends the training, and is in the log."""
 
     class Breaks(TrainerCallback):
         def on_step_end(self, args, state, control, model=None, **_):
@@ -110,32 +110,32 @@ def test_a_loss_that_is_no_number(record):
         record(Breaks())
 
 
-class Heard:
+class Reporter:
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def __getattr__(self, name):
-        return lambda *given: self.told.append((name, *given))
+        return lambda *defaults: self.calls.append((name, *defaults))
 
 
 def test_the_worker_tells_it(tmp_path):
-    """Each whole line once; what an earlier attempt wrote was told then."""
+    """Each complete line once; what an earlier attempt wrote was reported then."""
     path = tmp_path / "record.jsonl"
     path.write_text('{"step": 1, "total": 4}\n')
-    heard = Heard()
-    progress = EngineProgress(heard, tmp_path)
+    reporter = Reporter()
+    progress = EngineProgress(reporter, tmp_path)
     with path.open("a") as file:
         file.write('{"step": 2, "total": 4, "tokens": 16}\n{"step": 2, "values": {"loss": 1.5}}\n{"step": 2, "chec')
-    progress.look()
+    progress.read_record()
     with path.open("a") as file:
         file.write('kpoint": "checkpoint-2"}\n')
-    progress.look()
+    progress.read_record()
 
     assert [
         ("progress", 2, 4),
         ("metrics", 2, {"loss": 1.5}),
         ("checkpoint", 2, "checkpoint-2"),
-    ] == heard.told
+    ] == reporter.calls
 
 
 def test_tokens_that_are_given_by_their_place():
@@ -151,9 +151,9 @@ def test_tokens_that_are_given_by_their_place():
 
 def test_what_the_engine_prints_is_the_jobs_log(tmp_path):
     """Its lines are events, too, so that ``ftsdk logs`` shows them; progress bars are none."""
-    heard = Heard()
-    progress = EngineProgress(heard, tmp_path)
-    progress.hear("ValueError: no such module")
-    progress.hear(" 20%|##        | 2/10 [00:01<00:04,  1.9it/s]")
+    reporter = Reporter()
+    progress = EngineProgress(reporter, tmp_path)
+    progress.add_line("ValueError: no such module")
+    progress.add_line(" 20%|##        | 2/10 [00:01<00:04,  1.9it/s]")
 
-    assert [("log", "ValueError: no such module")] == heard.told
+    assert [("log", "ValueError: no such module")] == reporter.calls

@@ -9,7 +9,7 @@ from ftsdk.engines.runner_support import RunnerError, offline_environment, run, 
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch):
+def engine_folder(tmp_path, monkeypatch):
     """A folder with a request, and the result of an earlier attempt."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "request.json").write_text('{"rows": 3}')
@@ -17,33 +17,33 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_work_is_given_its_request(desk):
+def test_the_work_gets_its_request(engine_folder):
     """What it leaves in the result is written down."""
-    assert 0 == run_request(str(desk), lambda request, result: result.update(done=request["rows"]))
-    assert {"state": "succeeded", "done": 3} == json.loads((desk / "result.json").read_text())
+    assert 0 == run_request(str(engine_folder), lambda request, result: result.update(done=request["rows"]))
+    assert {"state": "succeeded", "done": 3} == json.loads((engine_folder / "result.json").read_text())
 
 
-def test_a_failure_says_why(desk):
+def test_a_failure_has_its_reason(engine_folder):
     """Its reason and its message are the result."""
 
     def work(*_):
         raise RunnerError("data_error", "row 3")
 
-    assert 1 == run_request(str(desk), work)
+    assert 1 == run_request(str(engine_folder), work)
     assert {"state": "failed", "kind": "data_error", "message": "row 3"} == json.loads(
-        (desk / "result.json").read_text()
+        (engine_folder / "result.json").read_text()
     )
 
 
-def test_an_earlier_result_speaks_for_nobody(desk):
+def test_an_earlier_result_is_removed(engine_folder):
     """An attempt that is killed leaves no result, not that of the one before."""
 
     def killed(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_request(str(desk), killed)
-    assert not (desk / "result.json").exists()
+        run_request(str(engine_folder), killed)
+    assert not (engine_folder / "result.json").exists()
 
 
 def test_an_engine_has_no_keys(monkeypatch):
@@ -54,14 +54,14 @@ def test_an_engine_has_no_keys(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("told", "given", "equal"), [("0.1", 0.1, True), (1, 1.0, True), (None, 0.1, False), (2, 3, False)]
+    ("actual", "expected", "equal"), [("0.1", 0.1, True), (1, 1.0, True), (None, 0.1, False), (2, 3, False)]
 )
-def test_numbers_are_read_as_an_engine_likes(told, given, equal):
+def test_numbers_match_in_any_type(actual, expected, equal):
     """A number that comes back as a word is the same number."""
-    assert equal is values_match(told, given)
+    assert equal is values_match(actual, expected)
 
 
-def test_an_engine_that_the_system_kills(desk):
+def test_an_engine_that_the_system_kills(engine_folder):
     """It has no last words; what has ended it is as a rule the want of memory."""
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     with pytest.raises(RunnerError, match="killed by the system") as caught:
@@ -70,8 +70,8 @@ def test_an_engine_that_the_system_kills(desk):
     assert "oom" == caught.value.kind
 
 
-def test_an_engine_that_fails(desk):
-    """Its log tells why."""
+def test_an_engine_that_fails(engine_folder):
+    """The reason is in its log."""
     with pytest.raises(RunnerError) as caught:
         run([sys.executable, "-c", "raise SystemExit(3)"], {})
 

@@ -1,4 +1,4 @@
-"""Rows as tokens in an engine's own Python: what every engine is given."""
+"""Rows as tokens in an engine's own Python: problem every engine is given."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ ROWS = {
 
 @pytest.fixture
 def written(tmp_path, tiny_model, monkeypatch):
-    """Writes the tokens of rows, and gives them with what was counted."""
+    """Writes the tokens of rows, and gives them with problem was counted."""
     monkeypatch.chdir(tmp_path)
 
     def write(method, rows=None, **changes):
@@ -76,9 +76,9 @@ def test_an_answer_to_another_question(written, tokenizer):
     """Beside its own answer, each prompt of KTO has that of the next row; the last has the first's."""
     rows, _ = written("kto")
     pairs = [(n, (n + 1) % 5) for n in range(5)]
-    other = [{**ROWS["kto"][n], "completion": ROWS["kto"][after]["completion"]} for n, after in pairs]
+    mismatched = [{**ROWS["kto"][n], "completion": ROWS["kto"][after]["completion"]} for n, after in pairs]
 
-    assert [encode_row(row, tokenizer, "completion")[0] for row in other] == [row["other_ids"] for row in rows]
+    assert [encode_row(row, tokenizer, "completion")[0] for row in mismatched] == [row["other_ids"] for row in rows]
 
 
 def test_a_question_alone(written, tokenizer):
@@ -105,11 +105,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_rows_that_teach_nothing(written, what):
+@pytest.mark.parametrize("problem", BAD)
+def test_rows_that_teach_nothing(written, problem):
     """They are named by their number."""
-    method, row = BAD[what]
-    with pytest.raises(RunnerError, match=f"rows 2: .*{what}") as caught:
+    method, row = BAD[problem]
+    with pytest.raises(RunnerError, match=f"rows 2: .*{problem}") as caught:
         written(method, [ROWS[method][0], row])
 
     assert "data_error" == caught.value.kind

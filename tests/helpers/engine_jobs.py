@@ -49,12 +49,12 @@ class Specs:
         self._backend, self._model, self._folder = backend, model, folder
 
     def __call__(self, rows: Iterable[Row] | None = None, **changes: Any) -> ftsdk.JobSpec:
-        """A spec of six steps on the rows; changes are whole sections."""
+        """A spec of six steps on the rows; changes are last_checkpoint sections."""
         path = self._folder / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows or ANSWERS), encoding="utf-8")
         training = {"max_steps": 6, "global_batch_size": 8, "max_length": 128}
-        given = {"model": str(self._model), "dataset": str(path), "training": training, "backend": self._backend}
-        return ftsdk.JobSpec.model_validate({**given, **changes})
+        fields = {"model": str(self._model), "dataset": str(path), "training": training, "backend": self._backend}
+        return ftsdk.JobSpec.model_validate({**fields, **changes})
 
 
 def finished(spec: ftsdk.JobSpec, folder: Path) -> Artifact:
@@ -64,7 +64,7 @@ def finished(spec: ftsdk.JobSpec, folder: Path) -> Artifact:
     return ftsdk.fetch(job, folder / "out")
 
 
-def desk_of(home: Path) -> Path:
+def engine_folder_of(home: Path) -> Path:
     """The engine's folder of the one job."""
     return next((home / "jobs").glob("*/engine"))
 
@@ -76,14 +76,14 @@ def metrics(artifact: Artifact, name: str) -> list[float]:
 
 
 class Resumed(NamedTuple):
-    """A job that was cancelled, and went on."""
+    """A job that was cancelled, and resumed."""
 
     status: JobStatus
     """At its end."""
-    whole: int
+    last_checkpoint: int
     """The step of the newest checkpoint when it was cancelled."""
     steps: list[int]
-    """That it told of, in order."""
+    """That it reported, in order."""
     log: str
 
 
@@ -96,20 +96,26 @@ def resumed_beside_a_torn_checkpoint(spec: ftsdk.JobSpec, home: Path, step: int)
     job.cancel()
     while not job.status().state.done:
         time.sleep(0.05)
-    checkpoints = desk_of(home) / "out"
-    whole = max(int(path.name.rpartition("-")[2]) for path in checkpoints.glob("checkpoint-*"))
-    torn = shutil.copytree(checkpoints / f"checkpoint-{whole}", checkpoints / f"checkpoint-{whole + 10}")
+    checkpoints = engine_folder_of(home) / "out"
+    last_checkpoint = max(int(path.name.rpartition("-")[2]) for path in checkpoints.glob("checkpoint-*"))
+    torn = shutil.copytree(
+        checkpoints / f"checkpoint-{last_checkpoint}", checkpoints / f"checkpoint-{last_checkpoint + 10}"
+    )
     (torn / "adapter_model.safetensors").write_bytes(b"torn")
     ftsdk.resume(job)
     status = job.wait(timeout=PATIENCE)
     steps = [event.step or 0 for event in job.events() if event.kind == "metrics"]
-    return Resumed(status, whole, steps, next((home / "jobs").glob("*/worker.log")).read_text())
+    return Resumed(status, last_checkpoint, steps, next((home / "jobs").glob("*/worker.log")).read_text())
 
 
-def tokens_of(python: Path, desk: Path) -> list[dict[str, Any]]:
-    """The rows as the engine was given them, read in its own Python."""
+def tokens_of(python: Path, engine_folder: Path) -> list[dict[str, Any]]:
+    """The rows as the engine was fields them, read in its own Python."""
     program = "import datasets, json; print(json.dumps(datasets.load_from_disk('tokens')['train'].to_list()))"
-    told = subprocess.run(
-        [python, "-c", program], cwd=desk, env=runner_environment(python, (), {}), capture_output=True, check=True
+    process = subprocess.run(
+        [python, "-c", program],
+        cwd=engine_folder,
+        env=runner_environment(python, (), {}),
+        capture_output=True,
+        check=True,
     )
-    return json.loads(told.stdout.splitlines()[-1])
+    return json.loads(process.stdout.splitlines()[-1])

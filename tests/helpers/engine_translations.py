@@ -64,12 +64,12 @@ class Translation:
     ) -> Plan:
         """The plan for a spec that is :data:`BASE` but for the changes."""
         spec = JobSpec(**{**BASE, **(changes or {})})
-        given = self.options.model_validate({**spec.backend_options.get(self.module.NAME, {}), **options})
-        plan: Plan = self.module.plan(spec, given, machine, self.version, pins or {})
+        options_model = self.options.model_validate({**spec.backend_options.get(self.module.NAME, {}), **options})
+        plan: Plan = self.module.plan(spec, options_model, machine, self.version, pins or {})
         return plan
 
     def refused(self, changes: Mapping[str, Any], machine: Machine = CPU) -> dict[str, str]:
-        """From each refused field to what is said of it."""
+        """From each refused field to the reason."""
         with pytest.raises(UnsupportedSpec) as caught:
             self.planned(changes, machine)
         return {problem.where: str(problem) for problem in caught.value.problems}

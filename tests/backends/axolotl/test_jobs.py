@@ -5,7 +5,7 @@ from operator import mul
 
 import pytest
 import torch
-from engine_jobs import JUDGED, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint
+from engine_jobs import JUDGED, PAIRS, engine_folder_of, finished, metrics, resumed_beside_a_torn_checkpoint
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -153,7 +153,7 @@ def test_early_stopping_keeps_the_best(axolotl_spec, ftsdk_home, tmp_path):
     artifact = finished(axolotl_spec(val_size=8, training=training), tmp_path)
     losses = metrics(artifact, "eval_loss")
     best = losses.index(min(losses))
-    kept = desk_of(ftsdk_home) / "out" / f"checkpoint-{2 * (best + 1)}" / "adapter_model.safetensors"
+    kept = engine_folder_of(ftsdk_home) / "out" / f"checkpoint-{2 * (best + 1)}" / "adapter_model.safetensors"
 
     assert 2 == len(losses) - 1 - best
     assert kept.read_bytes() == (artifact.path / kept.name).read_bytes()

@@ -1,7 +1,7 @@
 """The real LLaMA-Factory trains the tiny model on the CPU, in its own environment, on ftsdk's tokens and labels."""
 
 import pytest
-from engine_jobs import CHAT, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint, tokens_of
+from engine_jobs import CHAT, PAIRS, engine_folder_of, finished, metrics, resumed_beside_a_torn_checkpoint, tokens_of
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -22,7 +22,7 @@ def test_chats_as_every_engine_sees_them(factory_spec, factory_python, tiny_mode
     spec = factory_spec(CHAT * 100, val_size=16, adapter={"r": 4, "alpha": 8})
     artifact = finished(spec, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    told = tokens_of(factory_python, desk_of(ftsdk_home))
+    told = tokens_of(factory_python, engine_folder_of(ftsdk_home))
     ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(spec.model), artifact.path)
 
@@ -37,7 +37,7 @@ def test_pairs_as_every_engine_sees_them(factory_spec, factory_python, tiny_mode
     """DPO starts at a loss of log 2, on the local engine's tokens."""
     artifact = finished(factory_spec(PAIRS, method="dpo"), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    first = tokens_of(factory_python, desk_of(ftsdk_home))[0]
+    first = tokens_of(factory_python, engine_folder_of(ftsdk_home))[0]
     (chosen, labels), (rejected, _) = encode_pair(PAIRS[0], tokenizer)
 
     assert (chosen, labels, rejected) == (

@@ -3,7 +3,16 @@
 import json
 
 import pytest
-from engine_jobs import CHAT, JUDGED, PAIRS, desk_of, finished, metrics, resumed_beside_a_torn_checkpoint, tokens_of
+from engine_jobs import (
+    CHAT,
+    JUDGED,
+    PAIRS,
+    engine_folder_of,
+    finished,
+    metrics,
+    resumed_beside_a_torn_checkpoint,
+    tokens_of,
+)
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -23,7 +32,7 @@ def test_chats_as_every_engine_sees_them(unsloth_spec, unsloth_python, tiny_mode
     """Tokens and labels of a conversation are the local engine's; the adapter loads in plain PEFT."""
     spec = unsloth_spec(CHAT * 10, val_size=16, adapter={"r": 4, "alpha": 8})
     artifact = finished(spec, tmp_path)
-    desk = desk_of(ftsdk_home)
+    desk = engine_folder_of(ftsdk_home)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     told = tokens_of(unsloth_python, desk)
     ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
@@ -41,7 +50,7 @@ def test_pairs_as_every_engine_sees_them(unsloth_spec, unsloth_python, tiny_mode
     """DPO starts at a loss of log 2, on the local engine's tokens; the reference's copy is no part of the artifact."""
     artifact = finished(unsloth_spec(PAIRS, method="dpo"), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    first = tokens_of(unsloth_python, desk_of(ftsdk_home))[0]
+    first = tokens_of(unsloth_python, engine_folder_of(ftsdk_home))[0]
     (chosen, labels), (rejected, _) = encode_pair(PAIRS[0], tokenizer)
 
     assert (chosen, labels, rejected) == (
@@ -177,7 +186,7 @@ def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
     found = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)
 
-    assert 5 <= found.whole < 100
+    assert 5 <= found.last_checkpoint < 100
     assert list(range(1, 121)) == found.steps
     assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
     assert "is torn, and is removed" in found.log
