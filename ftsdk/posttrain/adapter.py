@@ -122,8 +122,8 @@ def _layer_config(config: LoraConfig, path: str) -> LoraConfig:
     single = copy.deepcopy(config)
     single.target_modules = {path}
     single.exclude_modules = single.layers_to_transform = single.layers_pattern = single.modules_to_save = None
-    # PiSSA and OLoRA subtract the adapter's first value from the base. Only the init computes that residue, and it is
-    # deterministic; any other init is skipped, since the loaded tensors replace its numbers anyway.
+    # PiSSA and OLoRA subtract the adapter's first value from the base, and only their init computes that residue. Any
+    # other init is skipped, since the loaded tensors replace its numbers.
     if not str(single.init_lora_weights).startswith(("pissa", "olora")):
         single.init_lora_weights = False
     single.inference_mode = True

@@ -199,7 +199,7 @@ def _load_task(manager: Any, name: str, harness_name: str, refused_metrics: Sequ
 def _translated(name: str, error: BaseException) -> Exception:
     """The harness's error as one of ours."""
     message = str(error).partition("\n")[0]
-    names = {type(cause).__name__ for cause in _causes(error)}
+    names = {type(cause).__name__ for cause in _error_chain(error)}
     if "SecurityError" in names:
         return InputError(f"the task {name} has a template that its sandbox does not allow: {message}", hint=TRUST)
     if names & _UNREACHABLE:
@@ -213,7 +213,8 @@ def _translated(name: str, error: BaseException) -> Exception:
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    # Contexts count, too: the harness often raises a new error in an except block, without "from".
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
