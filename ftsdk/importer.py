@@ -7,5 +7,5 @@ from ftsdk.deprecation import MovedModule
 sys.modules[__name__] = MovedModule(
     __name__,
     "ftsdk.importers.importer",
-    {"Note": "ftsdk.importers.convert:ImportNote"},
+    {"Note": "ImportNote", "Refusal": "UnsupportedKey", "Sheet": "ConfigReader", "Unequal": "UnsupportedValue"},
 )

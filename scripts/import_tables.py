@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from ftsdk.importers.importer import Importer, Unequal
+from ftsdk.importers.importer import Importer, UnsupportedValue
 from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
 from ftsdk.spec.aliases import FIELDS
 
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "import.md"
 
 
 def page(old: str) -> str:
-    """The page with its tables made anew between their marks."""
+    """The page with new tables between their marks."""
     importers = [load_importer(name) for name in plugin_names(IMPORTERS)]
     tables = {"fields": list(_fields(importers))}
     for importer in importers:
@@ -30,29 +30,29 @@ def page(old: str) -> str:
 
 def _fields(importers: Iterable[Importer]) -> Iterable[str]:
     """One row for each field of ours, with the keys of every tool."""
-    found: dict[str, dict[str, list[str]]] = {}
+    keys_of_field: dict[str, dict[str, list[str]]] = {}
     for importer in importers:
         for key, fields in importer.keys.mapped.items():
             for field in fields.split(", "):
-                found.setdefault(field, {}).setdefault(importer.name, []).append(f"`{key}`")
+                keys_of_field.setdefault(field, {}).setdefault(importer.name, []).append(f"`{key}`")
     yield f"| ftsdk | {' | '.join(importer.tool for importer in importers)} |"
     yield "|---" * (1 + len(list(importers))) + "|"
-    for field in sorted(found):
-        cells = (", ".join(found[field].get(importer.name, [])) for importer in importers)
-        known = field in FIELDS or field.startswith("backend_options.")
-        yield f"| {f'`{field}`' if known else field} | {' | '.join(cells)} |"
+    for field in sorted(keys_of_field):
+        cells = (", ".join(keys_of_field[field].get(importer.name, [])) for importer in importers)
+        is_field = field in FIELDS or field.startswith("backend_options.")
+        yield f"| {f'`{field}`' if is_field else field} | {' | '.join(cells)} |"
 
 
 def _dropped(table: Mapping[str, str]) -> Iterable[str]:
     yield from ("| why | keys |", "|---|---|")
-    for why, keys in groupby(table, key=lambda key: table[key]):
-        yield f"| {why} | {', '.join(f'`{key}`' for key in keys)} |"
+    for reason, keys in groupby(table, key=lambda key: table[key]):
+        yield f"| {reason} | {', '.join(f'`{key}`' for key in keys)} |"
 
 
-def _refused(table: Mapping[str, Unequal]) -> Iterable[str]:
+def _refused(table: Mapping[str, UnsupportedValue]) -> Iterable[str]:
     yield from ("| why | instead | keys |", "|---|---|---|")
-    for (why, fix), keys in groupby(table, key=lambda key: table[key][:2]):
-        yield f"| {why} | {fix} | {', '.join(f'`{key}`' for key in keys)} |"
+    for (reason, fix), keys in groupby(table, key=lambda key: table[key][:2]):
+        yield f"| {reason} | {fix} | {', '.join(f'`{key}`' for key in keys)} |"
 
 
 if __name__ == "__main__":

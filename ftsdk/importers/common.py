@@ -1,4 +1,4 @@
-"""What importers of several tools need to know of rows and models on this disk."""
+"""What importers of several tools share: equal names, checks of rows and of models on this disk."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from ftsdk.data import is_local
 from ftsdk.data.formats import FORMATS
 from ftsdk.data.read import read_rows
 from ftsdk.errors import DataError, Problem
-from ftsdk.importers.importer import Sheet
+from ftsdk.importers.importer import ConfigReader
 
 OPTIMIZERS = {
     "adamw_torch": "adamw_torch",
@@ -40,70 +40,77 @@ SCHEDULES = {
 """Schedules that have the same name in Transformers."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
-"""What a job's name may be; a tracker's may be more."""
+"""Names that a job may have; a tracker accepts more."""
+
+IN_STEPS = "ftsdk counts in optimizer steps"
+REMOVE = "remove it"
+NO_KEYS = "keys belong in the environment, never in a file"
+CHANGES_TOKENS = "it changes tokens or embeddings"
+CHANGES_ENGINE = "it changes the training in a way that a spec cannot express"
+SAVE_MODEL = "save the changed tokenizer and model in a folder, and name that"
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz")
 
 
 def check_rows(
-    sheet: Sheet, key: str, paths: Iterable[str], shape: Mapping[str, Any], *, reads: Collection[str]
+    reader: ConfigReader, key: str, paths: Iterable[str], row_format: Mapping[str, Any], *, reads: Collection[str]
 ) -> None:
-    """Refuse rows that ftsdk would read otherwise than the tool, as far as their suffix and the first row tell.
+    """Refuse rows that ftsdk would not read as the tool does, judged by their suffix and the first row.
 
     Args:
-        sheet: The file.
+        reader: Of the file.
         key: Names the dataset in it.
         paths: The dataset's paths.
-        shape: Its ``format`` and ``columns`` in ftsdk's words.
+        row_format: Its ``format`` and ``columns`` as a spec has them.
         reads: Keys of a row that the tool reads.
     """
-    ours = frozenset().union(*(each.uses for each in FORMATS if each.name == shape["format"]))
+    used_keys = frozenset().union(*(format_.uses for format_ in FORMATS if format_.name == row_format["format"]))
     for path in paths:
         if not is_local(path):
             continue
         if not path.lower().endswith(_SUFFIXES):
-            sheet.refuse(key, "rows are read from JSON files only", "convert it to JSON Lines, and name the file")
+            reader.refuse(key, "rows are read from JSON files only", "convert it to JSON Lines, and name the file")
             continue
-        strays = {*first_row(path)} & (ours - shape.get("columns", {}).keys()) - {*reads}
+        strays = {*first_row(path)} & (used_keys - row_format.get("columns", {}).keys()) - {*reads}
         for stray in sorted(strays):
-            what = f"the rows have the key {stray}, which {sheet.tool} passes over here, and ftsdk would read"
-            sheet.refuse(key, what, "rename the key in the rows, or name it in the file")
+            reason = f"the rows have the key {stray}, which {reader.tool} ignores here, and ftsdk would read"
+            reader.refuse(key, reason, "rename the key in the rows, or name it in the file")
 
 
 def first_row(path: str | Path) -> dict[str, Any]:
-    """The first row of a file; empty where there is none, or none that can be read: the plan tells of that."""
+    """The first row of a file; empty where there is none, or it cannot be read: the plan reports that."""
     try:
-        return next((line.value for line in read_rows(Path(path).expanduser(), _pass_over)), {})
+        return next((line.value for line in read_rows(Path(path).expanduser(), _ignore)), {})
     except (DataError, OSError):
         return {}
 
 
-def _pass_over(problem: Problem) -> None:
-    """The plan tells of bad rows, with their lines."""
+def _ignore(problem: Problem) -> None:
+    """The plan reports bad rows, with their lines."""
 
 
 def shape_of(name: str, **columns: str | None) -> dict[str, Any]:
-    """A dataset's ``format``, and its ``columns`` where the rows call them otherwise; None: there is no such key."""
-    renamed = {ours: theirs for ours, theirs in columns.items() if theirs and theirs != ours}
+    """A dataset's ``format``, and its ``columns`` where rows name its keys otherwise; None: no such key."""
+    renamed = {key: column for key, column in columns.items() if column and column != key}
     return {"format": name, "columns": renamed} if renamed else {"format": name}
 
 
-def own_template(sheet: Sheet, key: str, name: str, model: str) -> None:
-    """Tell of a chat template of the tool's own: ftsdk renders with the model's.
+def own_template(reader: ConfigReader, key: str, name: str, model: str) -> None:
+    """Note a chat template of the tool's own: ftsdk renders with the model's.
 
-    Nobody can prove that the two write the same text. Where the model has a template, they do as a rule, since the
+    It cannot be proven that the two render the same text. Where the model has a template, they usually do, since the
     tool copies it from there; where it is known to have none, they do not, and the key is refused.
     """
     field = "dataset.chat_template"
     if _has_no_template(Path(model).expanduser()):
-        why = f"{name} is {sheet.tool}'s own chat template, and the model has none"
-        sheet.refuse(key, why, "write it into a Jinja file", field=field)
+        reason = f"{name} is {reader.tool}'s own chat template, and the model has none"
+        reader.refuse(key, reason, "write it into a Jinja file", field=field)
         return
     text = (
-        f"{name} is {sheet.tool}'s own chat template; ftsdk renders with the model's own, which must say the same:"
+        f"{name} is {reader.tool}'s own chat template; ftsdk renders with the model's own, which must render the same:"
         f" if it does not, or the model is a base model without one, set {field}=FILE.jinja"
     )
-    sheet.differ(key, text)
+    reader.note(key, text)
 
 
 def _has_no_template(folder: Path) -> bool:

@@ -33,7 +33,7 @@ DATASETS = {
 
 
 @pytest.fixture
-def bring(tmp_path, monkeypatch):
+def import_text(tmp_path, monkeypatch):
     """Imports the text of a file; the datasets' names are LLaMA-Factory's."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
@@ -47,12 +47,12 @@ def bring(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def refusals(bring):
-    """From each refused key to what is said of it."""
+def refusals(import_text):
+    """From each refused key to its problem."""
 
     def run(text, *overrides):
         with pytest.raises(ftsdk.SpecError) as caught:
-            bring(text, *overrides)
+            import_text(text, *overrides)
         return {problem.where: str(problem) for problem in caught.value.problems}
 
     return run

@@ -1,4 +1,4 @@
-"""An Axolotl file becomes the spec of the same training; what has no equal is refused, all at once."""
+"""An Axolotl file becomes the spec of the same training; what is not supported is refused in one error."""
 
 import pytest
 from golden_files import golden
@@ -115,11 +115,11 @@ excess_length_strategy: truncate
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_spec(bring, name):
-    """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them anew, for review."""
-    told = dump_spec(bring(FILES[name]).spec)
+def test_the_spec(import_text, name):
+    """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them again, for review."""
+    spec = dump_spec(import_text(FILES[name]).spec)
 
-    assert golden(f"importers/golden/{name}.yaml", told) == told
+    assert golden(f"importers/golden/{name}.yaml", spec) == spec
 
 
 REFUSED = {
@@ -182,15 +182,15 @@ def test_rows_that_have_no_equal(refusals, entry):
 
 
 def test_a_type_that_axolotl_takes_no_more(refusals):
-    """Older files say sharegpt; the error says what Axolotl says instead today."""
-    told = refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    type: sharegpt\n")["datasets.type"]
+    """Older files have sharegpt; the error names the type that replaces it."""
+    problem = refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    type: sharegpt\n")["datasets.type"]
 
-    assert "Axolotl takes this type no more" in told
-    assert "type: chat_template reads the same rows" in told
+    assert "Axolotl no longer supports this type" in problem
+    assert "type: chat_template reads the same rows" in problem
 
 
 def test_several_datasets_of_one_kind_only(refusals):
-    """Rows of two shapes have no place in one dataset."""
+    """Rows of two formats cannot be one dataset."""
     two = CHAT + "  - path: text.jsonl\n    type: completion\n"
 
     assert "several formats" in refusals(LEAST + two)["datasets"]
@@ -199,24 +199,24 @@ def test_several_datasets_of_one_kind_only(refusals):
 def test_a_system_text_beside_a_type_of_ones_own(refusals, tmp_path):
     """Axolotl writes a row's system text before the prompt although the file does not say so."""
     (tmp_path / "rows.jsonl").write_text('{"instruction": "1", "output": "2", "system": "3"}\n')
-    own = "type: {format: '{instruction}', no_input_format: '{instruction}'}"
+    row_type = "type: {format: '{instruction}', no_input_format: '{instruction}'}"
 
-    assert "datasets.type.field_system" in refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    {own}\n")
+    assert "datasets.type.field_system" in refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    {row_type}\n")
 
 
-def test_a_template_in_a_file(bring, tmp_path):
-    """A Jinja file is taken over as it is."""
+def test_a_template_in_a_file(import_text, tmp_path):
+    """A Jinja file is used as it is."""
     (tmp_path / "mine.jinja").write_text("{{ messages }}")
 
-    assert "mine.jinja" == bring(LEAST + CHAT + "chat_template_jinja: mine.jinja\n").spec.dataset.chat_template
+    assert "mine.jinja" == import_text(LEAST + CHAT + "chat_template_jinja: mine.jinja\n").spec.dataset.chat_template
 
 
 def test_each_key_has_one_fate():
     """No key is in two of the tables, and every field that is named is one of the spec."""
-    from ftsdk.spec.aliases import FIELDS as OURS
+    from ftsdk.spec.aliases import FIELDS
 
     tables = [KEYS.mapped.keys(), KEYS.dropped.keys(), KEYS.refused.keys()]
-    named = {field for fields in KEYS.mapped.values() for field in fields.split(", ")}
+    mapped = {field for fields in KEYS.mapped.values() for field in fields.split(", ")}
 
     assert sum(map(len, tables)) == len(set().union(*tables))
-    assert {"kernels"} == named - OURS.keys()
+    assert {"kernels"} == mapped - FIELDS.keys()

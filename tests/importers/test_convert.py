@@ -1,4 +1,4 @@
-"""``ftsdk import``: whose file it is, what is told of each key, and what the shell does with it."""
+"""``ftsdk import``: which tool a file is for, and the note or the error for each key."""
 
 import runpy
 from pathlib import Path
@@ -16,44 +16,44 @@ FACTORY = "model_name_or_path: org/base\ndo_train: true\ndataset: chat\n"
 
 
 @pytest.mark.parametrize(("text", "source"), [(AXOLOTL, "axolotl"), (FACTORY, "llamafactory")])
-def test_the_keys_tell_whose_file_it_is(bring, text, source):
+def test_the_keys_tell_whose_file_it_is(import_text, text, source):
     """A file's own keys name the tool, and the spec names the backend that runs it."""
-    found = bring(text)
+    imported = import_text(text)
 
-    assert (source, source) == (found.source, found.spec.backend)
+    assert (source, source) == (imported.source, imported.spec.backend)
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "message"),
     [
-        ("learning_rate: 2e-4\n", "no key that tells"),
+        ("learning_rate: 2e-4\n", "no key that identifies"),
         ("base_model: org/base\nstage: sft\n", "base_model are axolotl's; stage are llamafactory's"),
     ],
 )
-def test_a_file_of_nobody_or_of_two(bring, text, what):
-    """Where the keys do not tell, the error says so, and how to say it."""
-    with pytest.raises(ftsdk.SpecError, match=what) as caught:
-        bring(text)
+def test_a_file_of_nobody_or_of_two(import_text, text, message):
+    """Where the keys do not identify the tool, the error says how to name it."""
+    with pytest.raises(ftsdk.SpecError, match=message) as caught:
+        import_text(text)
 
     assert "--from" in caught.value.hint
 
 
-def test_whose_file_it_is_can_be_said(bring):
-    """What the caller says counts, also where it is wrong: then the keys are strange."""
+def test_whose_file_it_is_can_be_said(import_text):
+    """The tool that the caller names counts, also where it is wrong: then the keys are unknown."""
     with pytest.raises(ftsdk.SpecError, match="LLaMA-Factory"):
-        bring(AXOLOTL, source="llamafactory")
+        import_text(AXOLOTL, source="llamafactory")
 
 
-def test_an_unknown_tool(bring):
+def test_an_unknown_tool(import_text):
     """The tools that can be read are listed."""
     with pytest.raises(
         InputError, match="no installed importer is named 'torchtune'; installed: axolotl, llamafactory"
     ):
-        bring(AXOLOTL, source="torchtune")
+        import_text(AXOLOTL, source="torchtune")
 
 
 def test_two_packages_for_one_tool(monkeypatch):
-    """Two importers of one name are told apart by nobody, so it is an error."""
+    """Two importers of one name cannot be distinguished, so it is an error."""
     from importlib.metadata import EntryPoint
 
     twice = [EntryPoint("axolotl", f"{package}:Importer", IMPORTERS.name) for package in ("one", "two")]
@@ -65,61 +65,63 @@ def test_two_packages_for_one_tool(monkeypatch):
 
 def test_all_that_has_no_equal_comes_at_once(refusals):
     """One error names every key, each with its line."""
-    found = refusals(AXOLOTL + "deepspeed: zero3.json\nlora_modules_to_save: [lm_head]\nlerning_rate: 1e-4\n")
+    problems = refusals(AXOLOTL + "deepspeed: zero3.json\nlora_modules_to_save: [lm_head]\nlerning_rate: 1e-4\n")
 
-    assert {"deepspeed", "lora_modules_to_save", "lerning_rate"} == found.keys()
-    assert "(line 6)" in found["deepspeed"]
-    assert "did you mean learning_rate?" in found["lerning_rate"]
-    assert "in silence" in found["lerning_rate"]
-
-
-def test_what_is_off_is_no_matter(bring):
-    """A blank key, and one that says what the tool does anyhow, are passed over without a word."""
-    found = bring(AXOLOTL + "deepspeed:\ngroup_by_length: false\nshuffle_merged_datasets: true\nwandb_entity:\n")
-
-    assert [] == [note for note in found.notes if note.key in ("deepspeed", "group_by_length", "wandb_entity")]
+    assert {"deepspeed", "lora_modules_to_save", "lerning_rate"} == problems.keys()
+    assert "(line 6)" in problems["deepspeed"]
+    assert "did you mean learning_rate?" in problems["lerning_rate"]
+    assert "in silence" in problems["lerning_rate"]
 
 
-def test_a_field_said_settles_a_key(bring):
-    """What the user says in the spec's words stands for a key without an equal, and is noted as another training."""
-    found = bring(AXOLOTL + "saves_per_epoch: 1\n", "training.save_steps=50")
+def test_what_is_off_is_no_matter(import_text):
+    """A blank key, and one with the tool's default, give no note."""
+    imported = import_text(
+        AXOLOTL + "deepspeed:\ngroup_by_length: false\nshuffle_merged_datasets: true\nwandb_entity:\n"
+    )
 
-    assert 50 == found.spec.training.save_steps
-    assert [("saves_per_epoch", "differs")] == [note[:2] for note in found.notes if "you say" in note.text]
+    assert [] == [note for note in imported.notes if note.key in ("deepspeed", "group_by_length", "wandb_entity")]
 
 
-def test_the_tool_s_defaults_are_told(bring):
+def test_a_field_said_settles_a_key(import_text):
+    """A field that the user sets replaces a key that is not supported, and the difference is noted."""
+    imported = import_text(AXOLOTL + "saves_per_epoch: 1\n", "training.save_steps=50")
+
+    assert 50 == imported.spec.training.save_steps
+    assert [("saves_per_epoch", "differs")] == [note[:2] for note in imported.notes if "you set" in note.text]
+
+
+def test_the_tool_s_defaults_are_told(import_text):
     """Each value that the file leaves out is noted with the field that it went to."""
-    notes = {note.key: note.text for note in bring(FACTORY).notes if note.kind == "default"}
+    notes = {note.key: note.text for note in import_text(FACTORY).notes if note.kind == "default"}
 
     assert "adapter.r: 8" == notes["lora_rank"]
     assert "training.learning_rate: 5e-05" == notes["learning_rate"]
 
 
-def test_keys_without_effect_are_told(bring):
+def test_keys_without_effect_are_told(import_text):
     """A key that belongs to what the file does not choose is dropped with a note."""
-    found = bring(FACTORY + "finetuning_type: full\nlora_rank: 64\n")
+    imported = import_text(FACTORY + "finetuning_type: full\nlora_rank: 64\n")
 
-    assert ["lora_rank"] == [note.key for note in found.notes if note.text == "has no effect in this file"]
+    assert ["lora_rank"] == [note.key for note in imported.notes if note.text == "has no effect in this file"]
 
 
 def test_a_value_that_no_spec_takes(refusals):
-    """What the spec refuses is told under the tool's key."""
+    """What the spec refuses is reported under the tool's key."""
     assert "learning_rate (training.learning_rate)" in refusals(AXOLOTL.replace("2e-4", "7"))
 
 
-def test_the_spec_reads_itself_again(bring, tmp_path):
+def test_the_spec_reads_itself_again(import_text, tmp_path):
     """What is written is a job spec like any other."""
-    found = bring(FACTORY)
-    (tmp_path / "job.yaml").write_text(dump_spec(found.spec))
+    imported = import_text(FACTORY)
+    (tmp_path / "job.yaml").write_text(dump_spec(imported.spec))
 
-    assert found.spec == load_spec(tmp_path / "job.yaml")
+    assert imported.spec == load_spec(tmp_path / "job.yaml")
 
 
-def test_broken_yaml_is_told_by_its_line(bring):
-    """The project's own reader of YAML speaks."""
+def test_broken_yaml_is_told_by_its_line(import_text):
+    """The error is that of the project's own reader of YAML."""
     with pytest.raises(ftsdk.SpecError, match="line 2"):
-        bring("base_model: a\n  b: c\n")
+        import_text("base_model: a\n  b: c\n")
 
 
 @pytest.mark.parametrize("name", plugin_names(IMPORTERS))

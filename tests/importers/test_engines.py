@@ -49,10 +49,10 @@ print(json.dumps(fields))
 _RESOLVE = """
 import json, yaml
 from llamafactory.hparams import get_train_args
-def told(path):
+def resolve(path):
     parts = get_train_args(yaml.safe_load(open(path)))
     return {name: value for part in parts for name, value in vars(part).items()}
-print(json.dumps([told(path) for path in ("theirs.yaml", "ours.yaml")], default=str))
+print(json.dumps([resolve(path) for path in ("theirs.yaml", "ours.yaml")], default=str))
 """
 _AXOLOTL = """
 import json
@@ -68,55 +68,55 @@ print(json.dumps([defaults, names(AxolotlInputConfig), *[sum(map(names, some), [
 """
 
 
-def asked(python, program, folder):
-    """What a program prints last in an engine's own Python."""
-    done = subprocess.run(
+def read_from_engine(python, program, folder):
+    """The last line that a program prints in an engine's own Python, as JSON."""
+    process = subprocess.run(
         [python, "-c", program], env=runner_environment(python, (), {}), cwd=folder, capture_output=True, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def test_llamafactory_s_keys(tmp_path):
-    """Each field of its argument classes has a fate here, and its defaults are those that we write down."""
+    """Each field of its argument classes is in our tables, and its defaults are those that we write down."""
     build(ENGINE_ENVIRONMENT, print)
     (tmp_path / "torchaudio.py").touch()  # imported, and not used
-    fields = asked(ENGINE_ENVIRONMENT.interpreter, _FACTORY, tmp_path)
-    given = {key: value for key, value in DEFAULTS.items() if fields[key] is not None}
+    fields = read_from_engine(ENGINE_ENVIRONMENT.interpreter, _FACTORY, tmp_path)
+    defaults = {key: value for key, value in DEFAULTS.items() if fields[key] is not None}
 
     assert [] == [name for name in fields if name not in factory.KEYS]
-    assert given == {key: fields[key] for key in given}
+    assert defaults == {key: fields[key] for key in defaults}
 
 
-_SAID_OTHERWISE = {
+_EXPRESSED_OTHERWISE = {
     *("dataset", "dataset_dir", "eval_dataset", "val_size", "template", "tokenized_path", "train_on_prompt"),
     *("data_seed", "optim", "warmup_ratio", "save_total_limit"),
 }
 """Rows come as tokens, a fused AdamW computes the same, one key says the warm-up, and two checkpoints are kept."""
 
 
-def test_llamafactory_reads_both_the_same(bring, tmp_path):
+def test_llamafactory_reads_both_the_same(import_text, tmp_path):
     """LLaMA-Factory resolves a user's file, and the YAML that is made of it by way of a spec, to the same settings."""
     build(ENGINE_ENVIRONMENT, print)
     (tmp_path / "torchaudio.py").touch()
-    spec = bring(FILE).spec
+    spec = import_text(FILE).spec
     machine = Machine("cpu", "CPU", 16 * 2**30, visible="")
     plan = translate.plan(spec, LlamaFactoryOptions(), machine, "0.9.5")
     (tmp_path / "ours.yaml").write_text(yaml.safe_dump(dict(plan.native["config"])))
-    theirs, ours = asked(ENGINE_ENVIRONMENT.interpreter, _RESOLVE, tmp_path)
-    compared = factory.MAPPED.keys() - _SAID_OTHERWISE
+    original, rewritten = read_from_engine(ENGINE_ENVIRONMENT.interpreter, _RESOLVE, tmp_path)
+    compared = factory.MAPPED.keys() - _EXPRESSED_OTHERWISE
 
-    assert {key: theirs[key] for key in compared} == {key: ours[key] for key in compared}
+    assert {key: original[key] for key in compared} == {key: rewritten[key] for key in compared}
 
 
 def test_axolotl_s_keys(tmp_path):
-    """Each field of its schema has a fate here, and its defaults are those that we write down."""
+    """Each field of its schema is in our tables, and its defaults are those that we write down."""
     engine = pytest.importorskip("ftsdk_axolotl.engine")
     build(engine.ENGINE_ENVIRONMENT, print)
-    defaults, fields, rows, own = asked(engine.ENGINE_ENVIRONMENT.interpreter, _AXOLOTL, tmp_path)
+    defaults, fields, rows, user_types = read_from_engine(engine.ENGINE_ENVIRONMENT.interpreter, _AXOLOTL, tmp_path)
 
     assert [] == [name for name in fields if name not in axolotl.KEYS]
     assert {key: value for key, value in DEFAULTS_OF_AXOLOTL.items() if key in defaults} == {
         key: value for key, value in defaults.items() if key in DEFAULTS_OF_AXOLOTL
     }
     assert [] == [name for name in rows if name not in axolotl.DATASET]
-    assert [] == [name for name in own if name not in axolotl.INSTRUCT]
+    assert [] == [name for name in user_types if name not in axolotl.INSTRUCT]

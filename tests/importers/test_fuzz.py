@@ -1,4 +1,4 @@
-"""Whatever stands in a file, it becomes a spec or an error in words."""
+"""Whatever a file contains, it becomes a spec or a SpecError."""
 
 import contextlib
 import json
@@ -32,18 +32,18 @@ QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], ma
 @pytest.mark.parametrize("name", plugin_names(IMPORTERS))
 @QUIET
 @given(data=st.data())
-def test_any_value_of_any_key(bring, name, data):
+def test_any_value_of_any_key(import_text, name, data):
     """Some keys with odd values: a spec, or a SpecError, and nothing else."""
     keys = sorted(load_importer(name).keys.mapped)
     odd = data.draw(st.dictionaries(st.sampled_from(keys), VALUES, max_size=4))
 
     with contextlib.suppress(ftsdk.SpecError):
-        assert bring(yaml.safe_dump(BASES[name] | odd), source=name).spec
+        assert import_text(yaml.safe_dump(BASES[name] | odd), source=name).spec
 
 
 @QUIET
 @given(data=st.data())
-def test_any_dataset_of_axolotl(bring, data):
+def test_any_dataset_of_axolotl(import_text, data):
     """An entry of datasets with odd values, of each method."""
     from ftsdk_axolotl.importer.keys import DATASET
 
@@ -51,12 +51,12 @@ def test_any_dataset_of_axolotl(bring, data):
     method = data.draw(st.sampled_from([{}, {"rl": "dpo"}, {"rl": "kto"}, {"rl": "orpo"}, {"reward_model": True}]))
 
     with contextlib.suppress(ftsdk.SpecError):
-        assert bring(yaml.safe_dump(BASES["axolotl"] | method | {"datasets": [{"path": "r.jsonl"} | entry]})).spec
+        assert import_text(yaml.safe_dump(BASES["axolotl"] | method | {"datasets": [{"path": "r.jsonl"} | entry]})).spec
 
 
 @QUIET
 @given(data=st.data())
-def test_any_dataset_of_llamafactory(bring, tmp_path, data):
+def test_any_dataset_of_llamafactory(import_text, tmp_path, data):
     """An entry of dataset_info.json with odd values, in each stage."""
     from ftsdk_llamafactory.importer.keys import DATASET
 
@@ -65,4 +65,4 @@ def test_any_dataset_of_llamafactory(bring, tmp_path, data):
     (tmp_path / "data" / "dataset_info.json").write_text(json.dumps({"chat": {"file_name": "r.json"} | entry}))
 
     with contextlib.suppress(ftsdk.SpecError):
-        assert bring(yaml.safe_dump(BASES["llamafactory"] | {"stage": stage})).spec
+        assert import_text(yaml.safe_dump(BASES["llamafactory"] | {"stage": stage})).spec

@@ -1,4 +1,4 @@
-"""A LLaMA-Factory file becomes the spec of the same training; what has no equal is refused, all at once."""
+"""A LLaMA-Factory file becomes the spec of the same training; what is not supported is refused in one error."""
 
 import json
 
@@ -92,11 +92,11 @@ deepspeed:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_spec(bring, name):
-    """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them anew, for review."""
-    told = dump_spec(bring(FILES[name]).spec)
+def test_the_spec(import_text, name):
+    """Each file becomes exactly the kept spec; UPDATE_GOLDEN=1 writes them again, for review."""
+    spec = dump_spec(import_text(FILES[name]).spec)
 
-    assert golden(f"importers/golden/{name}.yaml", told) == told
+    assert golden(f"importers/golden/{name}.yaml", spec) == spec
 
 
 REFUSED = {
@@ -141,8 +141,8 @@ def test_what_has_no_equal_is_refused(refusals, key):
 SHAPES = {
     "images": ({"columns": {"prompt": "q", "response": "a", "images": "i"}}, "images: ftsdk trains on text"),
     "roles": ({"formatting": "sharegpt", "tags": {"role_tag": "from", "user_tag": "pirate"}}, "user_tag: pirate"),
-    "chance": ({"num_samples": 10}, "not drawn by chance"),
-    "code": ({"script_url": "load.py"}, "no code of a dataset is run"),
+    "chance": ({"num_samples": 10}, "not sampled"),
+    "code": ({"script_url": "load.py"}, "code of a dataset is not run"),
     "csv": ({"file_name": "rows.csv"}, "JSON files only"),
     "shape": ({"formating": "sharegpt"}, "did you mean formatting?"),
 }
@@ -151,22 +151,22 @@ SHAPES = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_rows_that_have_no_equal(refusals, tmp_path, name):
     """A dataset that cannot be read the same way is refused with its entry."""
-    entry, what = SHAPES[name]
+    entry, message = SHAPES[name]
     info = {"odd": {"file_name": "o.json", **entry}}
     (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(info))
 
-    assert what in " ".join(refusals(LEAST.replace("chat", "odd")).values())
+    assert message in " ".join(refusals(LEAST.replace("chat", "odd")).values())
 
 
 def test_a_key_that_only_ftsdk_would_read(refusals, tmp_path):
-    """LLaMA-Factory passes over an input that no column names; ftsdk would read it, so it is refused."""
+    """LLaMA-Factory ignores an input that no column names; ftsdk would read it, so it is refused."""
     (tmp_path / "data" / "plain.jsonl").write_text('{"question": "1", "answer": "2", "input": "3"}\n')
 
     assert "the key input" in " ".join(refusals(LEAST.replace("chat", "plain")).values())
 
 
 @pytest.mark.parametrize(("template", "kind"), [("chat_template.jinja", "differs"), (None, "refused")])
-def test_a_template_by_name(bring, refusals, tmp_path, template, kind):
+def test_a_template_by_name(import_text, refusals, tmp_path, template, kind):
     """A named template is a note where the model has one of its own, and an error where it is known to have none."""
     folder = tmp_path / "base"
     folder.mkdir()
@@ -178,7 +178,7 @@ def test_a_template_by_name(bring, refusals, tmp_path, template, kind):
     if kind == "refused":
         assert "the model has none" in refusals(text)["template"]
     else:
-        assert ["template"] == [note.key for note in bring(text).notes if "qwen" in note.text]
+        assert ["template"] == [note.key for note in import_text(text).notes if "qwen" in note.text]
 
 
 COUNTS = st.integers(1, 512)
@@ -233,27 +233,29 @@ METHODS = st.sampled_from(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(fields=FIELDS, method=METHODS, each=st.none() | COUNTS)
-def test_there_and_back(bring, fields, method, each):
+@given(fields=FIELDS, method=METHODS, interval=st.none() | COUNTS)
+def test_there_and_back(import_text, fields, method, interval):
     """A spec's own YAML for LLaMA-Factory, imported, gives the same YAML again: no setting is lost on the way."""
     rows = "plain" if method == "sft" else "pairs"
-    if each and {"eval_dataset", "training"} <= fields.keys():
-        fields = {**fields, "training": {**fields["training"], "eval_steps": each}}
+    if interval and {"eval_dataset", "training"} <= fields.keys():
+        fields = {**fields, "training": {**fields["training"], "eval_steps": interval}}
     spec = JobSpec(model="org/base", dataset="data/plain.jsonl", method=method, **fields)
-    there = dict(translate.plan(spec, LlamaFactoryOptions(), CARD, "0.9.5").native["config"])
-    named = {key: rows for key in ("dataset", "eval_dataset") if key in there}
-    again = bring(yaml.safe_dump({**there, **named, "dataset_dir": "data"})).spec
-    back = translate.plan(again, LlamaFactoryOptions(), CARD, "0.9.5").native["config"]
+    native = dict(translate.plan(spec, LlamaFactoryOptions(), CARD, "0.9.5").native["config"])
+    datasets = {key: rows for key in ("dataset", "eval_dataset") if key in native}
+    again = import_text(yaml.safe_dump({**native, **datasets, "dataset_dir": "data"})).spec
+    native_again = translate.plan(again, LlamaFactoryOptions(), CARD, "0.9.5").native["config"]
 
-    assert there == back
+    assert native == native_again
 
 
 def test_each_key_has_one_fate():
     """No key is in two of the tables, and every field that is named is one of the spec."""
-    from ftsdk.spec.aliases import FIELDS as OURS
+    from ftsdk.spec.aliases import FIELDS as SPEC_FIELDS
 
     tables = [KEYS.mapped.keys(), KEYS.dropped.keys(), KEYS.refused.keys()]
-    named = {field for fields in KEYS.mapped.values() for field in fields.split(", ")}
+    mapped = {field for fields in KEYS.mapped.values() for field in fields.split(", ")}
 
     assert sum(map(len, tables)) == len(set().union(*tables))
-    assert {"a training"} == {name for name in named if name not in OURS and not name.startswith("backend_options.")}
+    assert {"a training"} == {
+        name for name in mapped if name not in SPEC_FIELDS and not name.startswith("backend_options.")
+    }

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ftsdk.importers.importer import Importer, Keys, Sheet
+from ftsdk.importers.importer import ConfigReader, Importer, Keys
 from ftsdk_axolotl.importer.keys import KEYS
 from ftsdk_axolotl.importer.machine import read_machine
 from ftsdk_axolotl.importer.method import read_adapter, read_method, read_model
@@ -20,10 +20,10 @@ class AxolotlImporter(Importer):
     marks: ClassVar[frozenset[str]] = frozenset({"base_model", "datasets", "micro_batch_size", "sequence_len"})
     keys: ClassVar[Keys] = KEYS
 
-    def read(self, sheet: Sheet) -> None:
+    def read(self, reader: ConfigReader) -> None:
         """Set the fields of the spec."""
-        model, method = read_model(sheet), read_method(sheet)
-        read_adapter(sheet)
-        read_training(sheet)
-        read_machine(sheet)
-        read_datasets(sheet, method, model)
+        model, method = read_model(reader), read_method(reader)
+        read_adapter(reader)
+        read_training(reader)
+        read_machine(reader)
+        read_datasets(reader, method, model)

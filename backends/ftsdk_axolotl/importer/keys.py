@@ -1,14 +1,10 @@
 """What becomes of each key of an Axolotl file, as tables. Read in its source, version 0.19.0."""
 
-from ftsdk.importers.importer import Keys, Unequal, dropped, refused
+from ftsdk.importers.common import CHANGES_ENGINE, CHANGES_TOKENS, NO_KEYS, REMOVE, SAVE_MODEL
+from ftsdk.importers.importer import Keys, UnsupportedValue, dropped, refused
 
-_ENGINE = "it trains otherwise than ftsdk can say"
-_TOKENS = "it changes tokens or embeddings"
 _TEMPLATE = "the rows are rendered by the model's own chat template"
-_NO_KEYS = "keys belong in the environment, never in a file"
-_TAKE_OUT = "take it out"
-_OR_AXOLOTL = "take it out, or run Axolotl itself"
-_SAVE_MODEL = "save the changed tokenizer and model in a folder, and name that"
+_OR_AXOLOTL = "remove it, or run Axolotl itself"
 
 MAPPED = {
     "base_model": "model",
@@ -193,18 +189,18 @@ DROPPED = dropped(
     ),
 )
 
-REFUSED: dict[str, Unequal] = dict(
+REFUSED: dict[str, UnsupportedValue] = dict(
     refused(
         (
             "it shares the model over several cards",
-            f"{_TAKE_OUT}: a job of this backend has one",
+            f"{REMOVE}: a job of this backend has one",
             """
             deepspeed fsdp fsdp_config dp_shard_size=1 dp_replicate_size=1 sequence_parallel_degree=1
             context_parallel_size=1 tensor_parallel_size=1 use_ray
             """,
         ),
         (
-            _ENGINE,
+            CHANGES_ENGINE,
             _OR_AXOLOTL,
             """
             relora jagged_restart_steps lisa_n_layers lisa_step_interval loraplus_lr_ratio use_eaft scaling_softmax
@@ -218,16 +214,16 @@ REFUSED: dict[str, Unequal] = dict(
         ),
         (
             "the learning rate has one peak and one shape",
-            _TAKE_OUT,
+            REMOVE,
             """
             embedding_lr embedding_lr_scale lr_groups lr_scheduler_kwargs lr_quadratic_warmup cosine_min_lr_ratio
             cosine_constant_lr_ratio lr_div_factor
             """,
         ),
-        ("the optimizer has no settings beyond AdamW's", _TAKE_OUT, "optim_args optim_target_modules"),
+        ("the optimizer has no settings beyond AdamW's", REMOVE, "optim_args optim_target_modules"),
         (
             "an adapter is the same in each layer that it is in",
-            _TAKE_OUT,
+            REMOVE,
             """
             lora_target_parameters lora_rank_pattern lora_alpha_pattern peft_layers_to_transform peft_layers_pattern
             peft_layer_replication peft lora_fan_in_fan_out peft_ensure_weight_tying lora_exclude_modules
@@ -235,58 +231,58 @@ REFUSED: dict[str, Unequal] = dict(
         ),
         (
             "it trains embeddings or whole layers beside the adapter",
-            _TAKE_OUT,
+            REMOVE,
             "lora_modules_to_save peft_trainable_token_indices fix_untrained_tokens",
         ),
         (
-            "a training that goes on from an adapter needs ftsdk's own artifact",
+            "a training that continues an adapter needs ftsdk's own artifact",
             "merge the adapter into the model, and name that",
             "lora_model_dir",
         ),
         (
-            _TOKENS,
-            _SAVE_MODEL,
+            CHANGES_TOKENS,
+            SAVE_MODEL,
             """
             tokens added_tokens_overrides resize_token_embeddings_to_32x shrink_embeddings
             tokenizer_use_mistral_common
             """,
         ),
-        ("ftsdk trains on text", _TAKE_OUT, "processor_type role_boundaries"),
+        ("ftsdk trains on text", REMOVE, "processor_type role_boundaries"),
         (_TEMPLATE, "write it into a Jinja file, and name that", "chat_template_kwargs eot_tokens"),
         ("the system text is the template's", "put it into the rows, as a system message", "default_system_message"),
         (
-            "rows are read whole, once, in the order of chance",
-            _TAKE_OUT,
+            "rows are read in full, once, in random order",
+            REMOVE,
             """
             streaming dataset_shard_num skip_prepare_dataset dataset_exact_deduplication shuffle_merged_datasets=true
             shuffle_before_merging_datasets group_by_length dataloader_drop_last min_sample_len max_prompt_len
             """,
         ),
         (
-            "a stream of texts has no equal here",
+            "a stream of texts is not supported",
             "name the files in datasets, with type: completion",
             "pretraining_dataset pretraining_sample_concatenation",
         ),
         ("the batch changes with the memory", "set micro_batch_size", "auto_find_batch_size"),
         (
-            "the loss of a preference has no such part",
+            "the preference losses have no such term",
             _OR_AXOLOTL,
             "dpo_use_weighting dpo_loss_weights rpo_alpha dpo_norm_loss",
         ),
-        ("Axolotl 0.19 refuses it, too", _TAKE_OUT, "dpo_use_logits_to_keep dpo_generate_during_eval"),
+        ("Axolotl 0.19 refuses it, too", REMOVE, "dpo_use_logits_to_keep dpo_generate_during_eval"),
         (
-            "a job begins at its beginning; ftsdk goes on from checkpoints of its own",
-            f"{_TAKE_OUT}; later: ftsdk resume JOB",
+            "a job starts from the model; ftsdk resumes from its own checkpoints",
+            f"{REMOVE}; later: ftsdk resume JOB",
             "resume_from_checkpoint auto_resume_from_checkpoints",
         ),
-        ("this tracker is not spoken to", _TAKE_OUT, "use_comet"),
-        (_NO_KEYS, _TAKE_OUT, "comet_api_key wandb_api_key hub_token"),
+        ("this tracker is not supported", REMOVE, "use_comet"),
+        (NO_KEYS, REMOVE, "comet_api_key wandb_api_key hub_token"),
     )
 )
 
-STRANGE = "Axolotl knows no such key, and passes over it in silence"
+UNKNOWN_KEY = "Axolotl has no such key, and ignores it in silence"
 
-KEYS = Keys(MAPPED, DROPPED, REFUSED, STRANGE)
+KEYS = Keys(MAPPED, DROPPED, REFUSED, UNKNOWN_KEY)
 
 DATASET = Keys(
     mapped={
@@ -315,15 +311,15 @@ DATASET = Keys(
     refused=dict(
         refused(
             ("a part of a Hub dataset cannot be named", "download it, and name its file", "name"),
-            ("rows are read whole", "write the part into a file of its own", "shards shards_idx"),
-            ("no code of a dataset is run", "write the rows into a JSON Lines file", "trust_remote_code"),
+            ("rows are read in full", "write the part into a file of its own", "shards shards_idx"),
+            ("code of a dataset is not run", "write the rows into a JSON Lines file", "trust_remote_code"),
             (
                 "single words of a turn cannot be masked",
-                "take it out: every turn of the assistant is learned",
+                "remove it: every turn of the assistant is learned",
                 "message_field_training message_field_training_detail",
             ),
             (
-                "turns are rendered as they stand",
+                "turns are rendered as they are",
                 "write the rows so",
                 """
                 drop_system_message split_thinking template_thinking_key field_thinking conversation input_format
@@ -333,7 +329,7 @@ DATASET = Keys(
             ),
         )
     ),
-    strange=STRANGE,
+    unknown_message=UNKNOWN_KEY,
 )
 """An entry of ``datasets`` or ``test_datasets``."""
 
@@ -354,8 +350,8 @@ INSTRUCT = Keys(
         "rejected_format": "dataset.format",
         "completion_format": "dataset.format",
     },
-    dropped=dropped(("the formats make no use of it", "field_input system_format")),
-    refused=dict(refused(("the prompt is a row's own text", "write it into the rows", "system_prompt"))),
-    strange=STRANGE,
+    dropped=dropped(("the formats do not use it", "field_input system_format")),
+    refused=dict(refused(("the prompt is the row's text", "write it into the rows", "system_prompt"))),
+    unknown_message=UNKNOWN_KEY,
 )
-"""A ``type`` of the user's own."""
+"""A ``type`` that the user defines."""

@@ -1,7 +1,7 @@
-"""Read how an Axolotl file fits a machine, and what it tells to whom."""
+"""Read how an Axolotl file fits a machine, and where it reports."""
 
 from ftsdk.importers.common import JOB_NAME
-from ftsdk.importers.importer import Sheet
+from ftsdk.importers.importer import ConfigReader
 
 ATTENTION = {"sdpa": "sdpa", "eager": "eager", "flash_attention_2": "flash_attention_2"}
 _FLAGS = {
@@ -18,59 +18,59 @@ TRACKERS = {"wandb": "wandb_project", "mlflow": "mlflow_experiment_name", "tenso
 """From a tracker to the key that also turns it on."""
 
 
-def read_machine(sheet: Sheet) -> None:
+def read_machine(reader: ConfigReader) -> None:
     """Set ``compute``, ``report_to``, ``name`` and what is pushed to the Hub."""
-    _precision(sheet)
-    _kernels(sheet)
-    _reports(sheet)
+    _precision(reader)
+    _kernels(reader)
+    _reports(reader)
 
 
-def _precision(sheet: Sheet) -> None:
-    bf16 = sheet.value("bf16", sheet.value("bfloat16", "auto"))
+def _precision(reader: ConfigReader) -> None:
+    bf16 = reader.value("bf16", reader.value("bfloat16", "auto"))
     if bf16 != "auto":
-        bf16 = sheet.flag("bf16" if sheet.has("bf16") else "bfloat16")
-    half = sheet.flag("fp16")
+        bf16 = reader.flag("bf16" if reader.has("bf16") else "bfloat16")
+    half = reader.flag("fp16")
     dtype = "bfloat16" if bf16 is True else "float16" if half else "auto" if bf16 == "auto" else "float32"
-    sheet.put("compute.dtype", dtype, "bf16" if sheet.has("bf16") or not half else "fp16")
-    checkpointing = sheet.value("gradient_checkpointing", default=False)
+    reader.set_field("compute.dtype", dtype, "bf16" if reader.has("bf16") or not half else "fp16")
+    checkpointing = reader.value("gradient_checkpointing", default=False)
     if checkpointing in ("offload", "offload_disk", "unsloth"):
-        sheet.drop("gradient_checkpointing", f"{checkpointing}: it is on, and nothing is moved off the device")
+        reader.drop("gradient_checkpointing", f"{checkpointing}: it is on, and nothing is moved off the device")
         checkpointing = True
-    sheet.put("compute.gradient_checkpointing", checkpointing, "gradient_checkpointing")
+    reader.set_field("compute.gradient_checkpointing", checkpointing, "gradient_checkpointing")
 
 
-def _kernels(sheet: Sheet) -> None:
-    flags = [flag for flag in _FLAGS if sheet.flag(flag)]
+def _kernels(reader: ConfigReader) -> None:
+    flags = [flag for flag in _FLAGS if reader.flag(flag)]
     key = flags[0] if flags else "attn_implementation"
-    name = _FLAGS[key] if flags else sheet.value(key, "auto")
+    name = _FLAGS[key] if flags else reader.value(key, "auto")
     attention = "auto" if name == "auto" else ATTENTION.get(str(name))
     if attention is None:
-        sheet.refuse(key, "this kernel has no equal here", f"one of {', '.join(ATTENTION)}", field="compute.attention")
-    sheet.put("compute.attention", attention, key)
-    if sheet.fields["training.packing"]:
+        reader.refuse(key, "this kernel is not supported", f"one of {', '.join(ATTENTION)}", field="compute.attention")
+    reader.set_field("compute.attention", attention, key)
+    if reader.fields["training.packing"]:
         if attention == "auto":
-            what = "without attn_implementation, Axolotl lets packed rows see each other"
-            sheet.refuse("sample_packing", what, "attn_implementation: sdpa or flash_attention_2")
-        sheet.differ("sample_packing", "Axolotl fills its sequences in another order")
-    for plugin in sheet.several("plugins"):
+            reason = "without attn_implementation, Axolotl lets packed rows attend to each other"
+            reader.refuse("sample_packing", reason, "attn_implementation: sdpa or flash_attention_2")
+        reader.note("sample_packing", "Axolotl fills its sequences in another order")
+    for plugin in reader.texts("plugins"):
         if not plugin.endswith(KERNELS):
-            sheet.refuse("plugins", f"{plugin} has no equal here", "take it out")
+            reader.refuse("plugins", f"{plugin} is not supported", "remove it")
         else:
-            sheet.drop("plugins", "how the same numbers are computed; ftsdk chooses it for the machine")
+            reader.drop("plugins", "how the same numbers are computed; ftsdk chooses it for the machine")
 
 
-def _reports(sheet: Sheet) -> None:
-    wanted = []
+def _reports(reader: ConfigReader) -> None:
+    trackers = []
     for tracker, also in TRACKERS.items():
-        project = sheet.value(also) if also else None
-        if sheet.flag(f"use_{tracker}") or project:
-            wanted.append(tracker)
+        project = reader.value(also) if also else None
+        if reader.flag(f"use_{tracker}") or project:
+            trackers.append(tracker)
         if project:
-            sheet.drop(also, f"set {also.upper()} in the environment, from where the tracker reads it")
-    sheet.put("report_to", wanted)
+            reader.drop(also, f"set {also.upper()} in the environment, from where the tracker reads it")
+    reader.set_field("report_to", trackers)
     for key in ("wandb_name", "mlflow_run_name", "trackio_run_name"):
-        if sheet.has(key) and JOB_NAME.fullmatch(str(sheet.value(key))):
-            sheet.put("name", str(sheet.value(key)), key)
-    if sheet.has("hub_model_id"):
-        sheet.put("push_to_hub", True, "hub_model_id")
-        sheet.put("hub_model_id", sheet.value("hub_model_id"), "hub_model_id")
+        if reader.has(key) and JOB_NAME.fullmatch(str(reader.value(key))):
+            reader.set_field("name", str(reader.value(key)), key)
+    if reader.has("hub_model_id"):
+        reader.set_field("push_to_hub", True, "hub_model_id")
+        reader.set_field("hub_model_id", reader.value("hub_model_id"), "hub_model_id")

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ftsdk.importers.importer import Importer, Keys, Sheet
+from ftsdk.importers.importer import ConfigReader, Importer, Keys
 from ftsdk_llamafactory.importer.keys import KEYS
 from ftsdk_llamafactory.importer.machine import read_machine
 from ftsdk_llamafactory.importer.method import read_adapter, read_method, read_model
@@ -20,10 +20,10 @@ class LlamaFactoryImporter(Importer):
     marks: ClassVar[frozenset[str]] = frozenset({"model_name_or_path", "stage", "finetuning_type", "dataset_dir"})
     keys: ClassVar[Keys] = KEYS
 
-    def read(self, sheet: Sheet) -> None:
+    def read(self, reader: ConfigReader) -> None:
         """Set the fields of the spec."""
-        model, stage = read_model(sheet), read_method(sheet)
-        read_adapter(sheet)
-        read_training(sheet, stage)
-        read_machine(sheet)
-        read_datasets(sheet, stage, model)
+        model, stage = read_model(reader), read_method(reader)
+        read_adapter(reader)
+        read_training(reader, stage)
+        read_machine(reader)
+        read_datasets(reader, stage, model)

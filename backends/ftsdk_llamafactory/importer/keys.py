@@ -1,12 +1,9 @@
 """What becomes of each key of a LLaMA-Factory file, as tables. Read in its source, version 0.9.5."""
 
-from ftsdk.importers.importer import Keys, Unequal, dropped, refused
+from ftsdk.importers.common import CHANGES_ENGINE, CHANGES_TOKENS, NO_KEYS, REMOVE, SAVE_MODEL
+from ftsdk.importers.importer import Keys, UnsupportedValue, dropped, refused
 
-_ENGINE = "it trains otherwise than ftsdk can say"
-_TOKENS = "it changes tokens or embeddings"
 _IMAGES = "ftsdk trains on text"
-_NO_KEYS = "keys belong in the environment, never in a file"
-_TAKE_OUT = "take it out"
 
 MAPPED = {
     "model_name_or_path": "model",
@@ -174,36 +171,36 @@ DROPPED = dropped(
     ),
 )
 
-REFUSED: dict[str, Unequal] = dict(
+REFUSED: dict[str, UnsupportedValue] = dict(
     refused(
-        ("it shares the model over several cards", f"{_TAKE_OUT}: a job of this backend has one", "deepspeed fsdp"),
-        ("it shares the model over several cards", _TAKE_OUT, "fsdp_config parallelism_config use_hyper_parallel"),
+        ("it shares the model over several cards", f"{REMOVE}: a job of this backend has one", "deepspeed fsdp"),
+        ("it shares the model over several cards", REMOVE, "fsdp_config parallelism_config use_hyper_parallel"),
         (
-            _ENGINE,
-            f"{_TAKE_OUT}, or run LLaMA-Factory itself",
+            CHANGES_ENGINE,
+            f"{REMOVE}, or run LLaMA-Factory itself",
             """
             use_galore use_apollo use_badam use_adam_mini use_muon use_llama_pro use_dft_loss use_asft_loss
             use_eaft_loss use_mca use_kt loraplus_lr_ratio pissa_convert mixture_of_depths shift_attn
             train_from_scratch pure_bf16 fp8 fp8_enable_fsdp_float8_all_gather moe_aux_loss_coef rope_scaling
             """,
         ),
-        (_ENGINE, _TAKE_OUT, "lr_scheduler_kwargs optim_args optim_target_modules label_smoothing_factor"),
-        ("it trains whole layers beside the adapter", _TAKE_OUT, "additional_target"),
+        (CHANGES_ENGINE, REMOVE, "lr_scheduler_kwargs optim_args optim_target_modules label_smoothing_factor"),
+        ("it trains whole layers beside the adapter", REMOVE, "additional_target"),
         (
-            "a training that goes on from an adapter needs ftsdk's own artifact",
+            "a training that continues an adapter needs ftsdk's own artifact",
             "merge the adapter into the model, and name that",
             "adapter_name_or_path",
         ),
         (
-            _TOKENS,
-            "save the changed tokenizer and model in a folder, and name that",
+            CHANGES_TOKENS,
+            SAVE_MODEL,
             """
             resize_vocab split_special_tokens add_tokens add_special_tokens new_special_tokens_config
             use_fast_tokenizer=true
             """,
         ),
-        ("the base is quantized by a map of devices", _TAKE_OUT, "quantization_device_map"),
-        (_IMAGES, _TAKE_OUT, "freeze_language_model"),
+        ("the base is quantized by a map of devices", REMOVE, "quantization_device_map"),
+        (_IMAGES, REMOVE, "freeze_language_model"),
         (
             "the rows are rendered by the model's own chat template",
             "write it into a Jinja file, and name that in dataset.chat_template",
@@ -214,23 +211,23 @@ REFUSED: dict[str, Unequal] = dict(
             "put it into the rows, as a system message",
             "default_system",
         ),
-        ("rows are read whole", _TAKE_OUT, "streaming interleave_probs"),
+        ("rows are read in full", REMOVE, "streaming interleave_probs"),
         ("several datasets are read one after the other", "mix_strategy: concat", "mix_strategy=concat"),
         ("the batch changes with the memory", "set per_device_train_batch_size", "auto_find_batch_size"),
-        ("rows are drawn at random", _TAKE_OUT, "disable_shuffling group_by_length train_sampling_strategy=random"),
-        ("the last rows of an epoch are trained, too", _TAKE_OUT, "dataloader_drop_last"),
-        ("padding is never trained", _TAKE_OUT, "ignore_pad_token_for_loss=true"),
-        ("a loss beside the preference's", _TAKE_OUT, "pref_ftx pref_bco_weight ld_alpha"),
-        ("the reference is always the base model", _TAKE_OUT, "ref_model"),
+        ("rows are shuffled", REMOVE, "disable_shuffling group_by_length train_sampling_strategy=random"),
+        ("the last rows of an epoch are trained, too", REMOVE, "dataloader_drop_last"),
+        ("padding is never trained", REMOVE, "ignore_pad_token_for_loss=true"),
+        ("a loss beside the preference's", REMOVE, "pref_ftx pref_bco_weight ld_alpha"),
+        ("the reference is always the base model", REMOVE, "ref_model"),
         (
-            "a job begins at its beginning; ftsdk goes on from checkpoints of its own",
-            f"{_TAKE_OUT}; later: ftsdk resume JOB",
+            "a job starts from the model; ftsdk resumes from its own checkpoints",
+            f"{REMOVE}; later: ftsdk resume JOB",
             "resume_from_checkpoint ignore_data_skip",
         ),
-        ("this tracker is not spoken to", _TAKE_OUT, "use_swanlab"),
+        ("this tracker is not supported", REMOVE, "use_swanlab"),
         (
-            _NO_KEYS,
-            _TAKE_OUT,
+            NO_KEYS,
+            REMOVE,
             """
             hub_token hf_hub_token ms_hub_token om_hub_token swanlab_api_key swanlab_lark_secret
             swanlab_lark_webhook_url
@@ -239,9 +236,9 @@ REFUSED: dict[str, Unequal] = dict(
     )
 )
 
-STRANGE = "LLaMA-Factory knows no such key, and refuses it, too"
+UNKNOWN_KEY = "LLaMA-Factory has no such key, and refuses it, too"
 
-KEYS = Keys(MAPPED, DROPPED, REFUSED, STRANGE)
+KEYS = Keys(MAPPED, DROPPED, REFUSED, UNKNOWN_KEY)
 
 DATASET = Keys(
     mapped={
@@ -258,8 +255,8 @@ DATASET = Keys(
     refused=dict(
         refused(
             ("a part of a Hub dataset cannot be named", "download it, and name its file", "subset folder"),
-            ("rows are not drawn by chance", "use max_samples, which takes the first", "num_samples"),
-            ("no code of a dataset is run", "write the rows into a JSON Lines file, and name that", "script_url"),
+            ("rows are not sampled", "use max_samples, which takes the first", "num_samples"),
+            ("code of a dataset is not run", "write the rows into a JSON Lines file, and name that", "script_url"),
         )
     ),
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftsdk.importers.common import check_rows, own_template, shape_of
-from ftsdk.importers.importer import Sheet
+from ftsdk.importers.importer import ConfigReader
 from ftsdk_llamafactory.importer.keys import DATASET
 
 _INFO = "dataset_info.json"
@@ -22,7 +22,7 @@ _TAGS = {
 }
 """LLaMA-Factory's defaults, where an entry says nothing of columns or tags."""
 
-_OURS: dict[str, dict[str, set[str]]] = {
+_TAGS_OF_FORMAT: dict[str, dict[str, set[str]]] = {
     "sharegpt": {
         "role_tag": {"from"},
         "content_tag": {"value"},
@@ -50,54 +50,54 @@ _CHAT = "make the rows conversations of from and value"
 
 
 class Rows(NamedTuple):
-    """One dataset in ftsdk's words."""
+    """One dataset as a spec has it."""
 
     path: str
     shape: dict[str, Any]
     split: str | None = None
 
 
-def read_datasets(sheet: Sheet, stage: str, model: str) -> None:
+def read_datasets(reader: ConfigReader, stage: str, model: str) -> None:
     """Set ``dataset`` and ``eval_dataset``."""
-    raw = _template(sheet, model)
-    if sheet.has("tokenized_path") and Path(str(sheet.value("tokenized_path"))).exists():
-        what = "LLaMA-Factory would train on the tokens that are there, whatever the file says of datasets"
-        sheet.refuse("tokenized_path", what, "take it out, or remove the folder")
-    sheet.drop("tokenized_path", "tokens are made anew for each job")
-    info = _info(sheet)
+    raw = _template(reader, model)
+    if reader.has("tokenized_path") and Path(str(reader.value("tokenized_path"))).exists():
+        reason = "LLaMA-Factory would train on the tokens that are there, whatever datasets the file names"
+        reader.refuse("tokenized_path", reason, "remove it, or remove the folder")
+    reader.drop("tokenized_path", "each job makes its own tokens")
+    info = _info(reader)
     for key in ("dataset", "eval_dataset"):
-        if sheet.has(key):
-            listed = sheet.several(key)
-            found = [rows for name in listed if (rows := _entry(sheet, key, name, info, stage, raw=raw))]
-            if found and len(found) == len(listed):
-                _put(sheet, key, found)
+        if reader.has(key):
+            listed = reader.texts(key)
+            datasets = [rows for name in listed if (rows := _entry(reader, key, name, info, stage, raw=raw))]
+            if datasets and len(datasets) == len(listed):
+                _put(reader, key, datasets)
         elif key == "dataset":
-            sheet.refuse(key, "LLaMA-Factory trains on nothing without it")
-    if (most := sheet.number("max_samples")) is not None:
+            reader.refuse(key, "LLaMA-Factory has nothing to train on without it")
+    if (most := reader.number("max_samples")) is not None:
         for key in ("dataset", "eval_dataset"):
-            paths = sheet.fields.get(f"{key}.path", "")
+            paths = reader.fields.get(f"{key}.path", "")
             if isinstance(paths, tuple):
-                sheet.refuse("max_samples", "it counts for each of several datasets", f"cut the files of {key}")
+                reader.refuse("max_samples", "it counts for each of several datasets", f"cut the files of {key}")
             elif paths:
-                sheet.put(f"{key}.max_samples", most, "max_samples")
+                reader.set_field(f"{key}.max_samples", most, "max_samples")
 
 
-def _template(sheet: Sheet, model: str) -> bool:
+def _template(reader: ConfigReader, model: str) -> bool:
     """Tell how rows are rendered; whether they are raw text."""
-    name = sheet.text("template", "")
+    name = reader.text("template", "")
     if name == _RAW:
-        sheet.differ("template", "LLaMA-Factory writes no begin and end of a row; ftsdk writes the tokenizer's")
+        reader.note("template", "LLaMA-Factory writes no begin and end of a row; ftsdk writes the tokenizer's")
     elif name in _NEVER_A_MODELS:
-        why = "this chat template is LLaMA-Factory's own, and no model's"
-        sheet.refuse("template", why, "write it into a Jinja file", field="dataset.chat_template")
+        reason = "this chat template is LLaMA-Factory's own, and no model's"
+        reader.refuse("template", reason, "write it into a Jinja file", field="dataset.chat_template")
     elif name:
-        own_template(sheet, "template", name, model)
+        own_template(reader, "template", name, model)
     return name == _RAW
 
 
-def _info(sheet: Sheet) -> dict[str, Any] | None:
+def _info(reader: ConfigReader) -> dict[str, Any] | None:
     """What ``dataset_info.json`` says; None where every name is a Hub dataset, or nothing can be read."""
-    folder = sheet.text("dataset_dir", "data")
+    folder = reader.text("dataset_dir", "data")
     if folder == "ONLINE":
         return None
     path = Path(folder) / _INFO
@@ -106,45 +106,47 @@ def _info(sheet: Sheet) -> dict[str, Any] | None:
         info = json.loads(path.read_text("utf-8"))
         return info if isinstance(info, dict) else {}
     except OSError as error:
-        sheet.refuse("dataset_dir", f"there is no {path}: {error.strerror}", hint)
+        reader.refuse("dataset_dir", f"there is no {path}: {error.strerror}", hint)
     except ValueError:
-        sheet.refuse("dataset_dir", f"{path} is no valid JSON", "mend it")
+        reader.refuse("dataset_dir", f"{path} is not valid JSON", "correct it")
     return {}
 
 
-def _entry(sheet: Sheet, key: str, name: str, info: dict[str, Any] | None, stage: str, *, raw: bool) -> Rows | None:
+def _entry(
+    reader: ConfigReader, key: str, name: str, info: dict[str, Any] | None, stage: str, *, raw: bool
+) -> Rows | None:
     """One named dataset; None where it was refused."""
-    before = len(sheet.refusals)
+    before = len(reader.refusals)
     if info is not None and not isinstance(info.get(name), dict):
         if info:
-            known = ", ".join(list(info)[:8])
-            sheet.refuse(key, f"{_INFO} names no dataset {name}", f"it names {known}")
+            names = ", ".join(list(info)[:8])
+            reader.refuse(key, f"{_INFO} names no dataset {name}", f"it names {names}")
         return None
-    part = sheet.part(f"{_INFO}:{name}", {"hf_hub_url": name} if info is None else info[name], DATASET)
-    path, split = _place(sheet, part)
+    part = reader.part(f"{_INFO}:{name}", {"hf_hub_url": name} if info is None else info[name], DATASET)
+    path, split = _place(reader, part)
     shape, reads = _shape(part, stage, raw=raw)
     part.close()
     if shape and path:
         check_rows(part, "file_name", [path], shape, reads=reads)
-    return Rows(path, shape, split) if len(sheet.refusals) == before else None
+    return Rows(path, shape, split) if len(reader.refusals) == before else None
 
 
-def _place(sheet: Sheet, part: Sheet) -> tuple[str, str | None]:
+def _place(reader: ConfigReader, part: ConfigReader) -> tuple[str, str | None]:
     split = part.text("split", "train")
     for key in ("hf_hub_url", "cloud_file_name"):
         if part.has(key):
             return part.text(key, ""), split
     if not part.has("file_name"):
-        part.refuse("file_name", "the dataset has no place that ftsdk reads from", "name a file, or hf_hub_url")
+        part.refuse("file_name", "the dataset has no location that ftsdk supports", "name a file, or hf_hub_url")
         return "", None
-    path = Path(sheet.text("dataset_dir", "data")) / part.text("file_name", "")
+    path = Path(reader.text("dataset_dir", "data")) / part.text("file_name", "")
     if path.is_dir():
         part.refuse("file_name", "a folder cannot be read", "name its files in entries of their own")
     return str(path), None
 
 
-def _shape(part: Sheet, stage: str, *, raw: bool) -> tuple[dict[str, Any], set[str]]:
-    """The format and columns in ftsdk's words, and the keys of a row that LLaMA-Factory reads."""
+def _shape(part: ConfigReader, stage: str, *, raw: bool) -> tuple[dict[str, Any], set[str]]:
+    """The format and columns as a spec has it, and the keys of a row that LLaMA-Factory reads."""
     formatting, ranking = part.text("formatting", "alpaca"), part.flag("ranking")
     defaults = _ALPACA if formatting == "alpaca" else _SHAREGPT
     columns = _names(part, "columns", defaults)
@@ -158,29 +160,29 @@ def _shape(part: Sheet, stage: str, *, raw: bool) -> tuple[dict[str, Any], set[s
     elif formatting in ("sharegpt", "openai"):
         shape = _chat(part, columns, pairs, stage)
     else:
-        part.refuse("formatting", "this format has no equal here", "alpaca, sharegpt or openai")
+        part.refuse("formatting", "this format is not supported", "alpaca, sharegpt or openai")
         shape = {}
     return shape, {column for column in columns.values() if column}
 
 
-def _names(part: Sheet, key: str, default: dict[str, str]) -> dict[str, str]:
+def _names(part: ConfigReader, key: str, default: dict[str, str]) -> dict[str, str]:
     """A section from words to words."""
-    given = part.section(key, default)
-    if not all(isinstance(name, str | None) for name in given.values()):
+    section = part.section(key, default)
+    if not all(isinstance(name, str | None) for name in section.values()):
         part.refuse(key, "expected words")
         return default
-    return given
+    return section
 
 
 def _alpaca(
-    part: Sheet, columns: dict[str, str], pairs: dict[str, str | None], stage: str, *, raw: bool
+    part: ConfigReader, columns: dict[str, str], pairs: dict[str, str | None], stage: str, *, raw: bool
 ) -> dict[str, Any]:
     """Rows of single texts. Only ``empty`` leaves them as they are: else a chat template writes around them."""
     prompt, answer, label = columns.get("prompt"), columns.get("response"), columns.get("kto_tag")
     extra = [columns[name] for name in ("query", "history", "system", "tools") if columns.get(name)]
     if stage == "pt":
         if extra or answer:
-            part.refuse("columns", "a text in several columns has no equal here", "name one in prompt")
+            part.refuse("columns", "a text in several columns is not supported", "name one in prompt")
         return shape_of("text", text=prompt)
     if raw and not extra:
         if pairs:
@@ -192,42 +194,46 @@ def _alpaca(
         part.refuse("formatting", "preferences in single texts would be learned without a chat template", _CHAT)
         return {}
     if raw:
-        part.refuse("columns", "a raw prompt in several columns has no equal here", "join them in the rows")
+        part.refuse("columns", "a raw prompt in several columns is not supported", "join them in the rows")
     if columns.get("tools"):
-        part.refuse("columns", "tools of alpaca rows have no equal here", _CHAT)
+        part.refuse("columns", "tools of alpaca rows are not supported", _CHAT)
     if columns.get("query"):
-        part.differ("columns", "LLaMA-Factory puts a line break before the input of a row, ftsdk a blank line")
-    others = {name: columns.get(name) for name in ("system", "history")}
-    return shape_of("alpaca", instruction=prompt, input=columns.get("query"), output=answer, **others)
+        part.note("columns", "LLaMA-Factory puts a line break before the input of a row, ftsdk a blank line")
+    columns_beside = {name: columns.get(name) for name in ("system", "history")}
+    return shape_of("alpaca", instruction=prompt, input=columns.get("query"), output=answer, **columns_beside)
 
 
-def _chat(part: Sheet, columns: dict[str, str], pairs: dict[str, str | None], stage: str) -> dict[str, Any]:
+def _chat(part: ConfigReader, columns: dict[str, str], pairs: dict[str, str | None], stage: str) -> dict[str, Any]:
     if stage == "pt":
         part.refuse("formatting", "conversations are no plain text", "use stage: sft with train_on_prompt: true")
         return {}
     tags = _names(part, "tags", _TAGS)
     name = "messages" if tags.get("role_tag") == "role" else "sharegpt"
-    odd = [f"{tag}: {tags[tag]}" for tag, known in _OURS[name].items() if tags.get(tag) and tags[tag] not in known]
+    odd = [
+        f"{tag}: {tags[tag]}"
+        for tag, names in _TAGS_OF_FORMAT[name].items()
+        if tags.get(tag) and tags[tag] not in names
+    ]
     if odd:
         part.refuse("tags", f"roles that ftsdk's {name} rows do not have ({', '.join(odd)})", "rename them in the rows")
     if name == "messages" and pairs:
         part.refuse("columns", "chosen and rejected are single messages, and ftsdk reads lists of them", _CHAT)
     if name == "messages" and columns.get("system"):
         part.refuse("columns", "a system text beside the messages", "make it the first message")
-    others = {key: columns.get(key) for key in ("tools", "system")}
+    columns_beside = {key: columns.get(key) for key in ("tools", "system")}
     label = {"label": columns.get("kto_tag")} if stage == "kto" else {}
     if name == "messages" and stage == "kto":
-        return shape_of("unpaired_preference", messages=columns.get("messages"), tools=others["tools"], **label)
+        return shape_of("unpaired_preference", messages=columns.get("messages"), tools=columns_beside["tools"], **label)
     if name == "messages":
-        return shape_of("messages", messages=columns.get("messages"), tools=others["tools"])
-    return shape_of("sharegpt", conversations=columns.get("messages"), **others, **pairs, **label)
+        return shape_of("messages", messages=columns.get("messages"), tools=columns_beside["tools"])
+    return shape_of("sharegpt", conversations=columns.get("messages"), **columns_beside, **pairs, **label)
 
 
-def _put(sheet: Sheet, key: str, found: list[Rows]) -> None:
-    first = found[0]
-    if any(rows.shape != first.shape or rows.split != first.split for rows in found[1:]):
-        sheet.refuse(key, "datasets of several formats, columns or splits", "bring their rows into one format")
+def _put(reader: ConfigReader, key: str, datasets: list[Rows]) -> None:
+    first = datasets[0]
+    if any(rows.shape != first.shape or rows.split != first.split for rows in datasets[1:]):
+        reader.refuse(key, "datasets of several formats, columns or splits", "convert their rows to one format")
         return
-    sheet.put(f"{key}.path", first.path if len(found) == 1 else tuple(rows.path for rows in found), key)
+    reader.set_field(f"{key}.path", first.path if len(datasets) == 1 else tuple(rows.path for rows in datasets), key)
     for name, value in (first.shape | ({"split": first.split} if first.split else {})).items():
-        sheet.put(f"{key}.{name}", value, key)
+        reader.set_field(f"{key}.{name}", value, key)

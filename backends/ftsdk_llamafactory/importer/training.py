@@ -2,145 +2,146 @@
 
 from typing import Any
 
-from ftsdk.importers.common import OPTIMIZERS, SCHEDULES
-from ftsdk.importers.importer import Sheet
+from ftsdk.importers.common import IN_STEPS, OPTIMIZERS, SCHEDULES
+from ftsdk.importers.importer import ConfigReader
+from ftsdk.spec.training import BLANK_SAVE_SHARE
 from ftsdk_llamafactory.importer.defaults import DEFAULTS
 from ftsdk_llamafactory.translate import SENT
 
-_SAY_STEPS = "ftsdk counts in optimizer steps"
-_WORDED = {"training.optim": OPTIMIZERS, "training.lr_scheduler_type": SCHEDULES}
+_CHOICES = {"training.optim": OPTIMIZERS, "training.lr_scheduler_type": SCHEDULES}
 _BEST = "load_best_model_at_end: true"
-_TENTH = 0.1
 
 
-def read_training(sheet: Sheet, stage: str) -> None:
+def read_training(reader: ConfigReader, stage: str) -> None:
     """Set ``training`` and ``val_size``."""
-    _rates(sheet)
-    _length(sheet, stage)
-    _held_out(sheet)
-    _cadence(sheet)
+    _rates(reader)
+    _length(reader, stage)
+    _held_out(reader)
+    _cadence(reader)
 
 
-def _rates(sheet: Sheet) -> None:
+def _rates(reader: ConfigReader) -> None:
     elsewhere = {"training.num_train_epochs", "training.max_length", "training.logging_steps"}
     for field, key in SENT.items():
-        if field in _WORDED:
-            sheet.put(field, sheet.word(key, DEFAULTS[key], _WORDED[field], field), key)
+        if field in _CHOICES:
+            reader.set_field(field, reader.choice(key, DEFAULTS[key], _CHOICES[field], field), key)
         elif field not in elsewhere and key in DEFAULTS:
-            sheet.copy(key, DEFAULTS[key], field)
-    if (steps := sheet.number("max_steps", -1)) > 0:
-        sheet.put("training.max_steps", steps, "max_steps")
+            reader.copy(key, DEFAULTS[key], field)
+    if (steps := reader.number("max_steps", -1)) > 0:
+        reader.set_field("training.max_steps", steps, "max_steps")
     else:
-        sheet.copy("num_train_epochs", DEFAULTS["num_train_epochs"], "training.num_train_epochs")
-    _warmup(sheet)
-    size = sheet.number("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])
-    accumulated = sheet.number("gradient_accumulation_steps", DEFAULTS["gradient_accumulation_steps"])
+        reader.copy("num_train_epochs", DEFAULTS["num_train_epochs"], "training.num_train_epochs")
+    _warmup(reader)
+    size = reader.number("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])
+    accumulated = reader.number("gradient_accumulation_steps", DEFAULTS["gradient_accumulation_steps"])
     if isinstance(size, int) and isinstance(accumulated, int):
-        sheet.put("training.global_batch_size", size * accumulated, "per_device_train_batch_size")
-        sheet.differ(
+        reader.set_field("training.global_batch_size", size * accumulated, "per_device_train_batch_size")
+        reader.note(
             "per_device_train_batch_size",
             f"{size * accumulated} rows a step is for one device; on several, LLaMA-Factory took so many for each",
         )
-    sheet.put("compute.per_device_train_batch_size", size, "per_device_train_batch_size")
-    if (alpha := sheet.number("neftune_noise_alpha")) is not None:
-        sheet.put("training.neftune_noise_alpha", alpha, "neftune_noise_alpha")
-    if sheet.number("data_seed") not in (None, sheet.fields["training.seed"]):
-        sheet.refuse("data_seed", "one seed decides everything here", "give both the same value")
+    reader.set_field("compute.per_device_train_batch_size", size, "per_device_train_batch_size")
+    if (alpha := reader.number("neftune_noise_alpha")) is not None:
+        reader.set_field("training.neftune_noise_alpha", alpha, "neftune_noise_alpha")
+    if reader.number("data_seed") not in (None, reader.fields["training.seed"]):
+        reader.refuse("data_seed", "there is one seed for everything", "give both the same value")
 
 
-def _warmup(sheet: Sheet) -> None:
+def _warmup(reader: ConfigReader) -> None:
     """Steps; below 1, Transformers reads a share of all steps, and a ratio wins."""
-    key = "warmup_ratio" if sheet.has("warmup_ratio") else "warmup_steps"
-    warmup = sheet.number(key, DEFAULTS["warmup_steps"])
+    key = "warmup_ratio" if reader.has("warmup_ratio") else "warmup_steps"
+    warmup = reader.number(key, DEFAULTS["warmup_steps"])
     if isinstance(warmup, float) and 0 < warmup < 1:
-        sheet.put("training.warmup_ratio", warmup, key)
+        reader.set_field("training.warmup_ratio", warmup, key)
     else:
-        whole = isinstance(warmup, float) and warmup.is_integer()
-        sheet.put("training.warmup_steps", int(warmup) if whole else warmup, key)
+        is_whole = isinstance(warmup, float) and warmup.is_integer()
+        reader.set_field("training.warmup_steps", int(warmup) if is_whole else warmup, key)
 
 
-def _length(sheet: Sheet, stage: str) -> None:
-    length = sheet.copy("cutoff_len", DEFAULTS["cutoff_len"], "training.max_length")
-    neat = sheet.flag("neat_packing")
-    packing = neat or sheet.flag("packing", default=stage == "pt")
+def _length(reader: ConfigReader, stage: str) -> None:
+    length = reader.copy("cutoff_len", DEFAULTS["cutoff_len"], "training.max_length")
+    neat = reader.flag("neat_packing")
+    packing = neat or reader.flag("packing", default=stage == "pt")
     if packing and not neat:
-        key = "packing" if sheet.has("packing") else "stage"
+        key = "packing" if reader.has("packing") else "stage"
         fix = "packing: false" if stage == "pt" else "neat_packing: true, which keeps rows apart"
-        sheet.refuse(key, "rows in one sequence would see each other", fix)
+        reader.refuse(key, "rows in one sequence would attend to each other", fix)
     if neat:
-        sheet.differ("neat_packing", f"rows longer than {length} tokens: LLaMA-Factory drops them, ftsdk cuts them")
+        reader.note("neat_packing", f"rows longer than {length} tokens: LLaMA-Factory drops them, ftsdk cuts them")
     else:
-        sheet.differ(
+        reader.note(
             "cutoff_len",
             f"rows longer than {length} tokens: LLaMA-Factory shortens prompt and answer, ftsdk cuts the end, and"
             " counts them",
         )
-    sheet.put("training.packing", neat, "neat_packing")
+    reader.set_field("training.packing", neat, "neat_packing")
 
 
-def _held_out(sheet: Sheet) -> None:
-    size = sheet.copy("val_size", DEFAULTS["val_size"], "val_size")
+def _held_out(reader: ConfigReader) -> None:
+    size = reader.copy("val_size", DEFAULTS["val_size"], "val_size")
     if size:
-        sheet.differ("val_size", "as many rows are held out, but other ones: ftsdk draws them itself")
-    held = bool(size) or sheet.has("eval_dataset")
-    strategy = str(sheet.value("eval_strategy", DEFAULTS["eval_strategy"])).lower()
+        reader.note("val_size", "as many rows are held out, but different ones: ftsdk selects them itself")
+    evaluates = bool(size) or reader.has("eval_dataset")
+    strategy = str(reader.value("eval_strategy", DEFAULTS["eval_strategy"])).lower()
     strategy = "no" if strategy == "false" else strategy  # YAML 1.1 reads no as false
-    if held and strategy == "no":
-        sheet.drop("eval_strategy", "ftsdk looks at the held-out rows after each epoch")
-    elif held and strategy == "steps":
-        key = "eval_steps" if sheet.has("eval_steps") else "logging_steps"
-        _steps(sheet, key, sheet.number(key, DEFAULTS["logging_steps"]), "training.eval_steps")
-    elif held and strategy == "epoch":
-        sheet.put("training.eval_steps", None, "eval_strategy")
+    if evaluates and strategy == "no":
+        reader.drop("eval_strategy", "ftsdk evaluates on the held-out rows after each epoch")
+    elif evaluates and strategy == "steps":
+        key = "eval_steps" if reader.has("eval_steps") else "logging_steps"
+        _steps(reader, key, reader.number(key, DEFAULTS["logging_steps"]), "training.eval_steps")
+    elif evaluates and strategy == "epoch":
+        reader.set_field("training.eval_steps", None, "eval_strategy")
     elif strategy not in ("no", "steps", "epoch"):
-        sheet.refuse("eval_strategy", "this value has no equal here", "no, steps or epoch")
-    _early_stop(sheet)
+        reader.refuse("eval_strategy", "this value is not supported", "no, steps or epoch")
+    _early_stop(reader)
 
 
-def _early_stop(sheet: Sheet) -> None:
-    patience, best = sheet.number("early_stopping_steps"), sheet.flag("load_best_model_at_end")
-    metric = sheet.value("metric_for_best_model", "loss")
+def _early_stop(reader: ConfigReader) -> None:
+    patience, best = reader.number("early_stopping_steps"), reader.flag("load_best_model_at_end")
+    metric = reader.value("metric_for_best_model", "loss")
     if patience is None and not best:
         return
     if patience is None:
-        what = "the best checkpoint is kept at the end only where a job may stop early"
-        sheet.refuse("load_best_model_at_end", what, "set it to false", field="training.early_stopping_patience")
+        reason = "the best checkpoint is kept at the end only where a job may stop early"
+        reader.refuse("load_best_model_at_end", reason, "set it to false", field="training.early_stopping_patience")
     elif not best:
-        sheet.refuse("early_stopping_steps", "a job that stops early keeps its best checkpoint", _BEST)
-    elif metric not in ("loss", "eval_loss") or sheet.flag("greater_is_better"):
-        sheet.refuse("metric_for_best_model", "the held-out loss decides", "metric_for_best_model: eval_loss")
+        reader.refuse("early_stopping_steps", "a job that stops early keeps its best checkpoint", _BEST)
+    elif metric not in ("loss", "eval_loss") or reader.flag("greater_is_better"):
+        reader.refuse(
+            "metric_for_best_model", "only the held-out loss is supported", "metric_for_best_model: eval_loss"
+        )
     else:
-        sheet.put("training.early_stopping_patience", patience, "early_stopping_steps")
+        reader.set_field("training.early_stopping_patience", patience, "early_stopping_steps")
 
 
-def _cadence(sheet: Sheet) -> None:
-    if sheet.value("logging_strategy", DEFAULTS["logging_strategy"]) == "steps":
-        each = sheet.number("logging_steps", DEFAULTS["logging_steps"])
-        _steps(sheet, "logging_steps", each, "training.logging_steps")
+def _cadence(reader: ConfigReader) -> None:
+    if reader.value("logging_strategy", DEFAULTS["logging_strategy"]) == "steps":
+        interval = reader.number("logging_steps", DEFAULTS["logging_steps"])
+        _steps(reader, "logging_steps", interval, "training.logging_steps")
     else:
-        sheet.drop("logging_strategy", "ftsdk tells the loss at each step")
-    strategy = str(sheet.value("save_strategy", DEFAULTS["save_strategy"])).lower()
+        reader.drop("logging_strategy", "ftsdk reports the loss at each step")
+    strategy = str(reader.value("save_strategy", DEFAULTS["save_strategy"])).lower()
     if strategy in ("no", "false"):
-        sheet.drop("save_strategy", "ftsdk saves ten checkpoints over the run, to go on from")
+        reader.drop("save_strategy", "ftsdk saves ten checkpoints over the run, to resume from")
     elif strategy == "steps":
-        each = sheet.number("save_steps", DEFAULTS["save_steps"])
-        if each == _TENTH:  # of all steps, which is ours
-            sheet.put("training.save_steps", None, "save_steps")
+        interval = reader.number("save_steps", DEFAULTS["save_steps"])
+        if interval == BLANK_SAVE_SHARE:  # of all steps, which is ours
+            reader.set_field("training.save_steps", None, "save_steps")
         else:
-            _steps(sheet, "save_steps", each, "training.save_steps")
+            _steps(reader, "save_steps", interval, "training.save_steps")
     else:
-        sheet.refuse("save_strategy", f"{strategy}: {_SAY_STEPS}", field="training.save_steps")
-    limit = sheet.number("save_total_limit")
-    told = "training.save_total_limit: 2, where LLaMA-Factory keeps every checkpoint"
-    sheet.put("training.save_total_limit", 2 if limit is None else limit, "save_total_limit", default=told)
+        reader.refuse("save_strategy", f"{strategy}: {IN_STEPS}", field="training.save_steps")
+    limit = reader.number("save_total_limit")
+    note = "training.save_total_limit: 2, where LLaMA-Factory keeps every checkpoint"
+    reader.set_field("training.save_total_limit", 2 if limit is None else limit, "save_total_limit", default=note)
     if limit == 1:
-        sheet.put("training.save_total_limit", 2, "save_total_limit")
-        sheet.drop("save_total_limit", "ftsdk keeps two checkpoints at least")
+        reader.set_field("training.save_total_limit", 2, "save_total_limit")
+        reader.drop("save_total_limit", "ftsdk keeps two checkpoints at least")
 
 
-def _steps(sheet: Sheet, key: str, value: Any, field: str) -> None:
+def _steps(reader: ConfigReader, key: str, value: Any, field: str) -> None:
     if isinstance(value, float) and 0 < value < 1:
-        sheet.refuse(key, f"a share of all steps: {_SAY_STEPS}", field=field)
+        reader.refuse(key, f"a share of all steps: {IN_STEPS}", field=field)
     else:
-        whole = isinstance(value, float) and value.is_integer()
-        sheet.put(field, int(value) if whole else value, key)
+        is_whole = isinstance(value, float) and value.is_integer()
+        reader.set_field(field, int(value) if is_whole else value, key)
