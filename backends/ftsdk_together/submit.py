@@ -59,6 +59,7 @@ def create(api: TogetherApi, body: Json, record: Record) -> str | None:
 def find_job(api: TogetherApi, token: str) -> str | None:
     """The one job with this token; of several alive, all but the newest are cancelled, for each would be paid."""
 
+    # The list and not a single job: only there is the suffix, which has the token.
     def stop(job_id: str) -> None:
         with suppress(RejectedError):  # it may just have ended
             api.cancel(job_id)
@@ -96,6 +97,7 @@ def _check_price(api: TogetherApi, plan: Plan, files: Mapping[str, str], record:
         reason = answer.get("unavailable_reason") or "no reason is given"
         estimate = f"cannot estimate the price ({reason})" if price is None else f"estimates ${price:.2f}"
         raise _over_budget(f"Together {estimate}, and price_limit is ${limit:.2f}", "raise or drop price_limit")
+    # Together creates such a job nonetheless, and cancels it when the money is gone; the steps until then are paid.
     if answer.get("allowed_to_proceed") is False:
         message = "Together estimates the job above what the account can pay"
         raise _over_budget(message, "raise the balance or the limit")

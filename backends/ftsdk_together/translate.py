@@ -163,6 +163,7 @@ def _batch(ledger: Ledger, limits: Limits | None) -> dict[str, Any]:
         batches = limits.batches(lora=ledger.spec.adapter is not None)
         split = split_batch(global_batch, batches.span(ledger.spec.method.type))
     size, steps = split or (global_batch, 1)
+    # Sent even where it is 1: left out, Together takes the model's own default, which is 8 for some.
     return {"batch_size": size, "gradient_accumulation_steps": steps}
 
 
@@ -179,6 +180,7 @@ def _training_type(ledger: Ledger) -> dict[str, Any]:
     if ledger.use("adapter", "training_type") is None:
         return {"type": "Full"}
     alpha, modules = ledger.use("adapter.alpha", "lora_alpha"), ledger.use("adapter.target_modules")
+    # All of them are sent: the documented defaults of r and alpha differ between Together's pages and its client.
     if not float(alpha).is_integer():
         ledger.refuse("adapter.alpha", "Together cuts off its decimals", f"{round(alpha)}")
     return {
