@@ -97,7 +97,7 @@ def _check_price(api: TogetherApi, plan: Plan, files: Mapping[str, str], record:
         reason = answer.get("unavailable_reason") or "no reason is given"
         estimate = f"cannot estimate the price ({reason})" if price is None else f"estimates ${price:.2f}"
         raise _over_budget(f"Together {estimate}, and price_limit is ${limit:.2f}", "raise or drop price_limit")
-    # Together creates such a job nonetheless, and cancels it when the money is gone; the steps until then are paid.
+    # Together creates such a job nonetheless, and is likely to cancel it on the way; the steps until then are paid.
     if answer.get("allowed_to_proceed") is False:
         message = "Together estimates the job above what the account can pay"
         raise _over_budget(message, "raise the balance or the limit")
