@@ -1,4 +1,4 @@
-"""The contract: what a backend is asked, and what it answers.
+"""The contract between ftsdk and a backend.
 
 A backend is a class that derives from :class:`Backend` and is named in the entry points of its distribution::
 
@@ -38,11 +38,11 @@ class Capabilities(Section):
     adapters: frozenset[Literal["full", "lora", "dora", "rslora"]]
     """What may train."""
     quantizations: frozenset[str] = frozenset()
-    """Quantizations of the frozen base that it honours; others are set aside as advice, or refused."""
+    """Quantizations of the frozen base that it supports; others are ignored as advice, or refused."""
     formats: frozenset[str]
-    """Dataset formats that it takes."""
+    """Dataset formats that it accepts."""
     verbs: frozenset[Verb]
-    """What it can do with a job, beyond submitting and telling the status."""
+    """What it can do with a job, beyond submitting and the status."""
     costs_money: bool = False
     """Whether a job is billed."""
 
@@ -66,9 +66,9 @@ class Plan(Section):
     honoured: Mapping[str, str] = {}
     """From each field of the spec that is used to its native name."""
     set_aside: tuple[PlanNote, ...] = ()
-    """Advice that is not followed, and why."""
+    """Advice that is ignored, and why."""
     backends_own: tuple[PlanNote, ...] = ()
-    """What this backend decides by itself, because it cannot be told."""
+    """What this backend decides by itself: it has no setting for it."""
     command: str = ""
     """The command that does the same by hand, where there is one."""
     memory: MemoryForecast | None = None
@@ -86,11 +86,11 @@ class Plan(Section):
     charge: str = ""
     """What the price depends on, where it is not known beforehand: a machine's price by the hour, say."""
     data: DataReport | None = None
-    """What the rows are like; filled in by the client, which checks them first."""
+    """Counts and warnings of the rows; filled in by the client, which checks them first."""
     warnings: tuple[str, ...] = ()
     """What the user should know before submitting."""
     facts: Mapping[str, str] | None = None
-    """What earlier calls kept with :class:`Record`; filled in by the client. None: nobody knows what was tried."""
+    """Facts that earlier calls recorded; filled in by the client. None: it is unknown what was tried."""
 
     def __str__(self) -> str:
         """The plan as a page: what will be sent, and what became of the fields that the user set."""
@@ -105,8 +105,8 @@ class Plan(Section):
             "command": [self.command] if self.command else [],
             "warnings": list(self.warnings),
         }
-        shown = ("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
-        return "\n".join([f"plan for {self.backend}; nothing has been sent", *shown])
+        blocks = ("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
+        return "\n".join([f"plan for {self.backend}; nothing has been sent", *blocks])
 
 
 class Record(Protocol):
@@ -117,31 +117,31 @@ class Record(Protocol):
 
 
 class Backend(ABC):
-    """Translates a spec for one system and speaks with that system. Holds no state of its own between calls."""
+    """Translates a spec for one system and speaks with that system. Keeps no state between calls."""
 
     name: ClassVar[str]
     """One name everywhere: entry point, extra, options section, docs page."""
     Options: ClassVar[type[Options]] = Options
     pause: float = 1.0
-    """Seconds between two looks at a job that is waited for; up to ten times as many while nothing changes."""
+    """Seconds between two status requests of ``wait``; up to ten times as many while nothing changes."""
 
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What it can do; what is not declared is refused."""
+        """What it supports; what is not declared is refused."""
 
     @abstractmethod
     def check(self) -> list[Problem]:
-        """What stands in the way of using it here: a missing package, a missing key. Empty: usable."""
+        """What prevents its use here: a missing package, a missing key. Empty: usable."""
 
     def describe(self) -> str:
-        """What ``ftsdk doctor`` says of it where it is usable: versions, places. Empty: nothing to say."""
+        """Its line in ``ftsdk doctor`` where it is usable: versions, paths. Empty: none."""
         return ""
 
     def install(self, tell: Callable[[str], None]) -> None:
-        """Make what it needs on this machine beside its Python packages; safe to repeat.
+        """Install what it needs on this machine beside its Python packages; safe to repeat.
 
         Args:
-            tell: Is given each line of progress.
+            tell: Called with each line of progress.
         """
         tell(f"{self.name} needs nothing but its Python packages")
 
@@ -150,7 +150,7 @@ class Backend(ABC):
         """Translate, without any effect.
 
         Args:
-            spec: What the user means.
+            spec: The job.
             options: An instance of this backend's ``Options``.
 
         Raises:
@@ -161,11 +161,11 @@ class Backend(ABC):
     def submit(self, plan: Plan, token: str, record: Record) -> str:
         """Send exactly this plan, and make exactly one job for this token, whatever fails.
 
-        Called again with the same token, it goes on where the earlier call broke off; ``plan.facts`` tells where.
+        Called again with the same token, it continues where the earlier call broke off; ``plan.facts`` has where.
 
         Args:
             plan: From :meth:`plan`, with ``data`` filled in.
-            token: 26 characters of ``[a-z2-7]``, this job's own; it is left where :meth:`find` can see it.
+            token: 26 characters of ``[a-z2-7]``, this job's own; it is stored where :meth:`find` can read it.
             record: Keeps facts about the submission.
 
         Returns:
@@ -182,7 +182,7 @@ class Backend(ABC):
         """The native id of an earlier submission with this token. None: it is certain that there is none.
 
         Raises:
-            AmbiguousError: It cannot be told.
+            AmbiguousError: It is uncertain.
         """
 
     @abstractmethod
@@ -196,23 +196,23 @@ class Backend(ABC):
 
     @abstractmethod
     def events(self, native_id: str, after: str | None = None) -> Iterable[Event]:
-        """What has happened so far, in order, behind the cursor ``after``; ends where the present ends."""
+        """The events so far, in order, after the cursor ``after``; it does not wait for later ones."""
 
     @abstractmethod
     def cancel(self, native_id: str) -> None:
         """Ask the job to stop; safe to repeat, and without effect on a job that is done."""
 
     def resume(self, native_id: str) -> None:
-        """Go on from the last good checkpoint of a job that failed or was cancelled."""
+        """Resume a job that failed or was cancelled from its last good checkpoint."""
         raise UnsupportedSpec(self.name, [Problem("resume", f"{self.name} cannot resume a job ({native_id})")])
 
     @abstractmethod
     def fetch(self, native_id: str, folder: Path) -> Artifact:
-        """Bring what the job made into ``folder``, verified and in ftsdk's one layout; safe to repeat.
+        """Download the artifact into ``folder``, verified and in ftsdk's one layout; safe to repeat.
 
         Raises:
             ArtifactError: What came is damaged or unsafe; ``folder`` is as it was.
-            JobNotReady: The job has made nothing yet.
+            JobNotReady: The job has no artifact yet.
         """
 
 

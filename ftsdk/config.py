@@ -1,4 +1,4 @@
-"""The one line that chooses a backend, and the options that go with it.
+"""The choice of a backend, and the options that go with it.
 
 The nearest wins: the call, ``FTSDK_BACKEND``, the spec, the project's file, the user's file, and last ``local``. The
 project's file is the first ``ftsdk.toml``, or ``pyproject.toml`` with a ``[tool.ftsdk]``, from the working directory
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 
 
 class _File(Section):
-    """What ``ftsdk.toml`` may say."""
+    """The content of ``ftsdk.toml``."""
 
     backend: Annotated[str, Field(min_length=1)] | None = None
     backend_options: dict[str, dict[str, JsonValue]] = {}
@@ -43,22 +43,22 @@ def resolve(spec_backend: str | None, call: str | None = None, cwd: Path | None 
     """Choose the backend.
 
     Args:
-        spec_backend: What the spec says.
-        call: What the caller of the verb says.
+        spec_backend: The one in the spec.
+        call: The one in the call.
         cwd: Where to look for the project's file. None: the working directory.
 
     Raises:
-        ConfigError: A file is broken, or says what it may not.
+        ConfigError: A file is broken, or has a setting that it may not have.
     """
     files = list(_files(cwd or _working_folder()))
-    said = [
+    choices = [
         (call, "the call"),
         (os.environ.get(VARIABLE, "").strip(), VARIABLE),
         (spec_backend, "the spec"),
         *((content.backend, str(path)) for path, content in files),
         ("local", "the default"),
     ]
-    backend, source = next((backend, source) for backend, source in said if backend)
+    backend, source = next((backend, source) for backend, source in choices if backend)
     options: dict[str, JsonValue] = {}
     for _, content in files:
         options = {**content.backend_options.get(backend, {}), **options}
@@ -66,13 +66,13 @@ def resolve(spec_backend: str | None, call: str | None = None, cwd: Path | None 
 
 
 def _files(cwd: Path) -> Iterator[tuple[Path, _File]]:
-    """The files that count, the nearest first."""
+    """The files to read, the nearest first."""
     project = next(filter(None, map(_project_file, (cwd.absolute(), *cwd.absolute().parents))), None)
     if project:
         yield project
     user = platformdirs.user_config_path("ftsdk") / "config.toml"
     if _is_file(user):
-        yield user, _checked(user, read_document(user, ConfigError).data)
+        yield user, _validated(user, read_document(user, ConfigError).data)
 
 
 def _working_folder() -> Path:
@@ -85,20 +85,20 @@ def _working_folder() -> Path:
 def _project_file(folder: Path) -> tuple[Path, _File] | None:
     path = folder / "ftsdk.toml"
     if _is_file(path):
-        return path, _checked(path, read_document(path, ConfigError).data)
+        return path, _validated(path, read_document(path, ConfigError).data)
     path = folder / "pyproject.toml"
     tools = read_document(path, ConfigError).data.get("tool") if _is_file(path) else None
-    return (path, _checked(path, tools["ftsdk"])) if isinstance(tools, dict) and "ftsdk" in tools else None
+    return (path, _validated(path, tools["ftsdk"])) if isinstance(tools, dict) and "ftsdk" in tools else None
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except PermissionError:
-        return False  # a folder above the project that may not be looked into
+        return False  # a folder above the project that the user may not read
 
 
-def _checked(path: Path, data: Any) -> _File:
+def _validated(path: Path, data: Any) -> _File:
     try:
         content = _File.model_validate(data)
     except ValidationError as error:
@@ -109,9 +109,9 @@ def _checked(path: Path, data: Any) -> _File:
         problems = [
             Problem("backend_options", "this looks like a secret", "keep keys in the environment, never in a file")
         ]
-    raise ConfigError(f"{path} is no valid configuration", problems=problems)
+    raise ConfigError(f"{path} is not a valid configuration", problems=problems)
 
 
 def _with_nearest(problem: Problem) -> Problem:
-    known = problem.where in _File.model_fields
-    return problem if known else problem._replace(fix=nearest(problem.where, _File.model_fields, problem.fix))
+    is_field = problem.where in _File.model_fields
+    return problem if is_field else problem._replace(fix=nearest(problem.where, _File.model_fields, problem.fix))

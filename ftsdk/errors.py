@@ -12,8 +12,8 @@
     │   ├── BackendNotFound (LookupError)
     │   ├── MissingExtra (ImportError)   with the pip line to type
     │   ├── AuthError
-    │   ├── RejectedError                the system said no: nothing was created
-    │   ├── AmbiguousError               no answer: something may have been created; look before creating again
+    │   ├── RejectedError                the system refused: nothing was created
+    │   ├── AmbiguousError               no certain answer: something may have been created; ask before creating again
     │   └── UnreachableError             the system cannot be asked now; what is known stays as it was
     ├── StoreError                       the durable job records
     │   ├── JobNotFound (LookupError)
@@ -35,7 +35,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-_LONGEST_NAME = 100  # characters; comparing longer ones takes long, and they resemble none of ours
+_LONGEST_NAME = 100  # characters; longer names are slow to compare, and resemble none of ours
 
 
 class Problem(NamedTuple):
@@ -53,10 +53,10 @@ class Problem(NamedTuple):
         return f"{place}{self.what}" + (f" -> {self.fix}" if self.fix else "")
 
 
-def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The next step for a name that there is not: the known one that resembles it, else ``otherwise``."""
-    near = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+def nearest(name: str, names: Iterable[str], otherwise: str = "") -> str:
+    """The next step for an unknown name: the known one that resembles it, else ``otherwise``."""
+    matches = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
+    return f"did you mean {matches[0]}?" if matches else otherwise
 
 
 class FtsdkError(Exception):
@@ -129,7 +129,7 @@ class ConfigError(InputError):
 
 
 class BackendError(FtsdkError):
-    """A backend, or the system behind it, could not do what it was asked."""
+    """A backend, or the system behind it, could not do what was requested."""
 
 
 class BackendNotFound(BackendError, LookupError):
@@ -161,7 +161,7 @@ class RejectedError(BackendError):
     """The system refused the request: nothing was created, and sending it again would not help.
 
     Args:
-        message: What the system said, without secrets.
+        message: The system's message, without secrets.
         reason: One of the closed list of reasons (``ftsdk.Reason``), as its value.
         hint: The next step.
     """
@@ -172,7 +172,7 @@ class RejectedError(BackendError):
 
 
 class AmbiguousError(BackendError):
-    """No certain answer came: a job may or may not exist over there. Look before creating anything again."""
+    """No certain answer came: a job may or may not exist. Find out before creating another one."""
 
 
 class UnreachableError(BackendError):
@@ -196,7 +196,7 @@ class StoreBusy(StoreError):
 
 
 class JobError(FtsdkError):
-    """A job did not end as hoped.
+    """A job did not succeed.
 
     Args:
         message: What happened.
@@ -235,8 +235,8 @@ class JobNotReady(JobError):
 
 
 class WaitTimeout(JobError, TimeoutError):
-    """The time given to ``wait`` passed; the job goes on."""
+    """The timeout of ``wait`` passed; the job continues."""
 
 
 class ArtifactError(FtsdkError):
-    """What was fetched is damaged, unsafe, or not what the job made; nothing was put in its place."""
+    """What was fetched is damaged, unsafe, or not what the job made; the target folder is as it was."""

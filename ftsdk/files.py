@@ -9,16 +9,17 @@ from typing import Any
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace a file's text in one step, durably: written aside, synced, renamed. The folder must exist."""
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace a file's text in one step, durably; the folder must exist."""
+    # in the same folder: a rename is atomic only within one file system
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(aside).replace(path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        Path(temporary).replace(path)
+    except BaseException:  # also where the user interrupts
+        Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -12,10 +12,10 @@ ENGINES = "FTSDK_ENGINES"
 
 
 def home() -> Path:
-    """The state folder, made for the user alone where it is missing: ``FTSDK_HOME``, or the system's usual place.
+    """The state folder, created for the user alone where it is missing: ``FTSDK_HOME``, or the system's usual place.
 
     Raises:
-        ConfigError: It cannot be made or written to, or it belongs to somebody else.
+        ConfigError: It cannot be created or written to, or it belongs to another user.
     """
     folder = Path(os.environ.get(VARIABLE) or platformdirs.user_state_path("ftsdk")).expanduser().absolute()
     try:
@@ -23,7 +23,7 @@ def home() -> Path:
     except OSError as error:
         raise _unusable(folder, error.strerror or str(error)) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unusable(folder, "it is read-only for you")
+        raise _unusable(folder, "you may not write to it")
     if hasattr(os, "getuid") and folder.stat().st_uid not in (os.getuid(), 0):
         raise _unusable(folder, "it belongs to another user")
     return folder
@@ -33,7 +33,7 @@ def engines() -> Path:
     """The folder of engines' own environments: ``FTSDK_ENGINES``, or ``engines`` in the state folder.
 
     Raises:
-        ConfigError: It cannot be made.
+        ConfigError: It cannot be created.
     """
     chosen = os.environ.get(ENGINES)
     folder = Path(chosen).expanduser().absolute() if chosen else home() / "engines"
@@ -41,10 +41,10 @@ def engines() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the folder of engines {folder} cannot be made: {error.strerror}", hint=f"set {ENGINES} to another one"
+            f"the folder of engines {folder} cannot be created: {error.strerror}", hint=f"set {ENGINES} to another one"
         ) from error
     return folder
 
 
-def _unusable(folder: Path, why: str) -> ConfigError:
-    return ConfigError(f"the state folder {folder} cannot be used: {why}", hint=f"set {VARIABLE} to a folder of yours")
+def _unusable(folder: Path, reason: str) -> ConfigError:
+    return ConfigError(f"the state folder {folder} cannot be used: {reason}", hint=f"set {VARIABLE} to another folder")

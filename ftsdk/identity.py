@@ -1,4 +1,4 @@
-"""Know a process again: its number alone will not do, because numbers are used anew, after a restart above all."""
+"""Identify a process: its number alone does not, because numbers are reused, above all after a restart."""
 
 import functools
 import os
@@ -8,17 +8,17 @@ from typing import NamedTuple
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SAME_START = 1.5  # seconds; some systems tell the time of their start in whole seconds, give or take one
+_SAME_START = 1.5  # seconds; some systems report the time of their start in whole seconds, rounded either way
 
 
 class ProcessIdentity(NamedTuple):
-    """One process, for good: no later process of the machine has all three."""
+    """One process: no later process of the machine has the same three values."""
 
     pid: int
     started: float
     """Seconds between the start of the machine and that of the process: setting the clock does not move it."""
     boot_id: str
-    """Names the time between two starts of the machine."""
+    """Identifies the time between two starts of the machine."""
 
 
 def mine() -> ProcessIdentity:
@@ -37,6 +37,7 @@ def identity_of(pid: int) -> ProcessIdentity:
 
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether this very process still runs; a zombie, which has ended but was not waited for, counts as dead."""
+    # first: after a restart another process may have both the number and, by the clock since boot, the time of start
     if identity.boot_id != boot_id():
         return False
     try:
@@ -49,7 +50,7 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 @functools.cache
 def boot_id() -> str:
-    """What tells this run of the machine from the one before its last restart."""
+    """What distinguishes the time since the last restart of the machine from the time before."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""A job on this machine is a folder: each of its paths is named here, and nowhere else."""
+"""A job on this machine is a folder: only this module names its paths."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class JobFolder:
 
     @property
     def ref(self) -> str:
-        """What its user calls the job: ``local:sft-7f3k2m``."""
+        """The job's reference: ``local:sft-7f3k2m``."""
         return f"{json.loads(self.job.read_bytes())['backend']}:{self.path.name}"
 
     @property
@@ -36,7 +36,7 @@ class JobFolder:
 
     @property
     def plan(self) -> Path:
-        """What is to be done, in full."""
+        """The plan, in full."""
         return self.path / "plan.json"
 
     @property
@@ -51,7 +51,7 @@ class JobFolder:
 
     @property
     def heartbeat(self) -> Path:
-        """The worker's last sign of life, with step, pace and metrics."""
+        """Written while the worker runs: time, step, throughput and metrics."""
         return self.path / "heartbeat.json"
 
     @property
@@ -75,22 +75,22 @@ class JobFolder:
 
     @property
     def cancel_request(self) -> Path:
-        """There while somebody wants the job to stop."""
+        """Exists once the job is to be cancelled."""
         return self.path / "cancel"
 
     @property
     def run_lock(self) -> Path:
-        """Held by the one worker, from its first moment to its last; never deleted."""
+        """Locked by the one worker while it runs; never deleted."""
         return self.path / "run.lock"
 
     @property
     def launch_lock(self) -> Path:
-        """Held by whoever starts a worker, and by the worker until ``worker`` names it; never deleted."""
+        """Locked while a worker is started, and by the worker until ``worker`` names it; never deleted."""
         return self.path / "launch.lock"
 
     @property
     def reserve(self) -> Path:
-        """Room on the disk, given up so that a full disk can still be told about."""
+        """Space on the disk, freed so that a full disk can still be reported."""
         return self.path / "reserve"
 
     @property
@@ -105,15 +105,15 @@ class JobFolder:
 
     @property
     def artifact(self) -> Path:
-        """What the job made."""
+        """The artifact."""
         return self.path / "artifact"
 
     @property
     def engine(self) -> Path:
-        """Where a foreign engine works: its configuration, its data, what it writes."""
+        """The working folder of a foreign engine: its configuration, data and output."""
         return self.path / "engine"
 
     @property
     def cache(self) -> Path:
-        """What can be made again."""
+        """Files that can be made again."""
         return self.path / "cache"

@@ -1,4 +1,4 @@
-"""What is said about a job: its reference, its state, its events."""
+"""The types of what is known about a job: its reference, its state, its events."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,11 +22,11 @@ class JobRef(NamedTuple):
         """Read a reference back from its string.
 
         Raises:
-            SpecError: The text is no reference.
+            SpecError: The text is not a reference.
         """
         backend, colon, native_id = text.partition(":")
         if not (colon and backend and native_id):
-            raise SpecError(f"{text!r} is no job reference", hint="give backend:id, such as local:sft-7f3k2m")
+            raise SpecError(f"{text!r} is not a job reference", hint="give backend:id, such as local:sft-7f3k2m")
         return cls(backend, native_id)
 
 
@@ -38,7 +38,7 @@ def job_id(method_type: str, token: str, length: int = 6) -> str:
 class JobState(StrEnum):
     """Where a job is in its life.
 
-    ``pending -> queued -> running -> cancelling -> succeeded | failed | cancelled``; ``unknown`` where nobody can tell.
+    ``pending -> queued -> running -> cancelling -> succeeded | failed | cancelled``; ``unknown`` where it is uncertain.
     """
 
     PENDING = "pending"
@@ -52,7 +52,7 @@ class JobState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
-    """Nobody can tell: an answer was lost, or the system used a word that we do not know."""
+    """Uncertain: an answer was lost, or the system has a state that we do not know."""
 
     @property
     def done(self) -> bool:
@@ -80,7 +80,7 @@ class Reason(StrEnum):
     DISK_FULL = "disk_full"
 
 
-_SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "eval_accuracy")
+_SHORT_METRICS = ("loss", "eval_loss", "reward", "eval_reward", "eval_accuracy")
 
 
 class JobStatus(Section):
@@ -107,13 +107,13 @@ class JobStatus(Section):
     metrics: Mapping[str, float] = {}
     """The last value of each metric, by its Transformers name (``loss``, ``eval_loss``, ``learning_rate``)."""
     eta_seconds: float | None = None
-    """Seconds until the end, at the present pace."""
+    """Seconds until the end, at the present throughput."""
     cost: float | None = None
     """Money spent so far, in US dollars."""
     warnings: tuple[str, ...] = ()
     """What the user should know, such as ``no progress for 12 minutes``."""
     facts: Mapping[str, str] = {}
-    """What was noted at its submission, such as the id of an uploaded file or the estimated ``price``."""
+    """What was recorded at its submission, such as the id of an uploaded file or the estimated ``price``."""
 
     def __str__(self) -> str:
         parts = [self.state.value]
@@ -123,7 +123,7 @@ class JobStatus(Section):
             parts.append(self.reason.value)
         if self.step is not None and self.total_steps:
             parts.append(f"step {self.step}/{self.total_steps}")
-        parts += [f"{name} {value:.4g}" for name, value in self.metrics.items() if name in _SHOWN]
+        parts += [f"{name} {value:.4g}" for name, value in self.metrics.items() if name in _SHORT_METRICS]
         return ", ".join(parts) + (f": {self.message}" if self.message else "")
 
 
@@ -131,13 +131,13 @@ class Event(Section):
     """One thing that happened to a job, in order."""
 
     cursor: str
-    """Where this event stands in its stream; give it to ``events(after=...)`` to go on behind it."""
+    """Where this event stands in its stream; give it to ``events(after=...)`` to continue after it."""
     time: float
     """Seconds since 1970, by the clock of the system that reports it."""
     kind: Literal["state", "metrics", "log", "warning", "checkpoint", "sample"]
-    """What sort of thing happened."""
+    """The kind of event."""
     message: str = ""
-    """The line of log, or the happening in a sentence."""
+    """The line of log, or what happened in a sentence."""
     state: JobState | None = None
     """The new state, for ``state`` events."""
     step: int | None = None

@@ -117,13 +117,13 @@ def _entry(group: PluginGroup, name: str) -> EntryPoint:
             hint=nearest(name, plugin_names(group), f"install the package that has the {group.noun}"),
         )
     if len(entries) > 1:
-        what = f"two packages register the {group.noun} {name!r}: {', '.join(sorted(entries))}"
-        raise ConfigError(what, hint="uninstall one of them")
+        message = f"two packages register the {group.noun} {name!r}: {', '.join(sorted(entries))}"
+        raise ConfigError(message, hint="uninstall one of them")
     return next(iter(entries.values()))
 
 
 def _checked(plugin: Any, contract: type, group: PluginGroup, name: str) -> Any:
     if not isinstance(plugin, contract):
-        what = f"the {group.noun} {name!r} is a {type(plugin).__name__}, which is no {contract.__module__}."
-        raise ConfigError(f"{what}{contract.__name__}", hint="uninstall the package that registers it")
+        message = f"the {group.noun} {name!r} is a {type(plugin).__name__}, which is no {contract.__module__}."
+        raise ConfigError(f"{message}{contract.__name__}", hint="uninstall the package that registers it")
     return plugin

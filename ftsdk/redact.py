@@ -13,7 +13,7 @@ _SHAPES = re.compile(
     r"|(?<=X-Amz-Signature=)[0-9a-fA-F]{16,}"
     r"|(?<=://)[^/\s:@]+:[^/\s:@]+(?=@)"
 )
-_SHORTEST = 8  # a shorter value would blot out ordinary words
+_SHORTEST = 8  # masking a shorter value would remove ordinary words
 
 MASK = "[secret]"
 
@@ -21,6 +21,7 @@ MASK = "[secret]"
 def redact(text: str) -> str:
     """The text with every secret masked: values of secret-like environment variables, and well-known key shapes."""
     for name, value in os.environ.items():
+        # a path, as in GOOGLE_CREDENTIALS, is not the secret itself, and messages need paths
         if len(value) >= _SHORTEST and _NAMES.search(name) and not Path(value).is_absolute():
             text = text.replace(value, MASK)
     return _SHAPES.sub(MASK, text)

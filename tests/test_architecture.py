@@ -48,7 +48,7 @@ FOR_BACKENDS = {
 }
 LOWEST = {"errors", "files", "home", "identity", "redact"}
 """What the lowest layers of the core offer to all."""
-HEAVY_ROOMS = (
+HEAVY_PACKAGES = (
     "ftsdk.data.download",
     "ftsdk.data.encoding",
     "ftsdk.engines",
@@ -90,8 +90,8 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 def _imports(tree: ast.AST) -> set[str]:
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
-    return {name for node in found for name in _imported(node)}
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return {name for node in nodes for name in _imported(node)}
 
 
 def _imports_at_load(tree: ast.Module) -> set[str]:
@@ -108,8 +108,8 @@ def _imports_at_load(tree: ast.Module) -> set[str]:
 def _loaded_by(code: str) -> set[str]:
     """Top-level packages, and modules of ours, that a fresh interpreter holds after running the code."""
     report = f"{code}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
-    return {name if name.startswith("ftsdk") else name.partition(".")[0] for name in done.stdout.split()}
+    process = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return {name if name.startswith("ftsdk") else name.partition(".")[0] for name in process.stdout.split()}
 
 
 def test_import_is_next_to_free() -> None:
@@ -152,17 +152,17 @@ def test_no_import_circles() -> None:
 
 def test_backends_stand_on_the_contract() -> None:
     """Our backends import the rooms that are for backends, and no other."""
-    found = {name for module, tree in MODULES.items() if module.startswith("ftsdk_") for name in _imports(tree)}
-    rooms = {name.split(".")[1] for name in found if name.startswith("ftsdk.")}
+    modules = {name for module, tree in MODULES.items() if module.startswith("ftsdk_") for name in _imports(tree)}
+    packages = {name.split(".")[1] for name in modules if name.startswith("ftsdk.")}
 
-    assert set() == rooms - FOR_BACKENDS - LOWEST
+    assert set() == packages - FOR_BACKENDS - LOWEST
 
 
 def test_heavy_libraries_stay_in_their_rooms() -> None:
     """Only training, post-training and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
-    light = {name for name in users if not name.startswith(HEAVY_ROOMS)}
+    light = {name for name in users if not name.startswith(HEAVY_PACKAGES)}
 
     assert set() == {name for name in light if not HEAVY_FILES & set(name.split(".")[1:])}
 
@@ -183,7 +183,7 @@ def test_nothing_loads_a_pickle_or_starts_a_shell() -> None:
     }
 
     assert set() == picklers
-    assert set() == {found for found in keywords if found[1:] in forbidden}
+    assert set() == {keyword for keyword in keywords if keyword[1:] in forbidden}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -25,20 +25,20 @@ def user_file() -> Path:
 
 
 def test_the_nearest_line_wins(project, user_file, monkeypatch):
-    """Call, environment, spec, project file, user file, local: each wins over all behind it."""
+    """Call, environment, spec, project file, user file, local: each wins over all after it."""
     user_file.write_text('backend = "user"')
     (project / "ftsdk.toml").write_text('backend = "project"')
     monkeypatch.setenv("FTSDK_BACKEND", "environment")
 
-    found = [resolve("spec", "call", project), resolve("spec", None, project)]
+    choice = [resolve("spec", "call", project), resolve("spec", None, project)]
     monkeypatch.delenv("FTSDK_BACKEND")
-    found += [resolve("spec", None, project), resolve(None, None, project)]
+    choice += [resolve("spec", None, project), resolve(None, None, project)]
     (project / "ftsdk.toml").unlink()
-    found += [resolve(None, None, project)]
+    choice += [resolve(None, None, project)]
     user_file.unlink()
-    found += [resolve(None, None, project)]
+    choice += [resolve(None, None, project)]
 
-    assert found == [
+    assert choice == [
         ("call", "the call", {}),
         ("environment", "FTSDK_BACKEND", {}),
         ("spec", "the spec", {}),
@@ -100,13 +100,13 @@ def test_options_of_the_chosen_backend_are_merged(project, user_file):
     ],
 )
 def test_a_wrong_file_is_named(project, text, message):
-    """What is wrong in a file is told with the file and the field, and never quoted."""
+    """What is wrong in a file is reported with the file and the field, and never quoted."""
     (project / "ftsdk.toml").write_text(text)
     with pytest.raises(ConfigError) as caught:
         resolve(None, None, project)
-    told = str(caught.value)
+    text = str(caught.value)
 
-    assert (True, True, False) == (str(project / "ftsdk.toml") in told, message in told, "hf_a" in told)
+    assert (True, True, False) == (str(project / "ftsdk.toml") in text, message in text, "hf_a" in text)
 
 
 def test_a_lost_working_folder_is_told(tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def test_zombie_is_dead(child):
     assert not is_alive(identity)
 
 
-@pytest.mark.parametrize("other", [{"started": mine().started - 60}, {"boot_id": "before the restart"}])
-def test_number_used_anew_is_another_process(other):
-    """The same number with another start, or from before a restart of the machine, is somebody else."""
-    assert not is_alive(mine()._replace(**other))
+@pytest.mark.parametrize("change", [{"started": mine().started - 60}, {"boot_id": "before the restart"}])
+def test_number_used_anew_is_another_process(change):
+    """The same number with another start, or from before a restart of the machine, is another process."""
+    assert not is_alive(mine()._replace(**change))

@@ -70,9 +70,9 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
 def test_the_wheel_holds_code_and_the_tiny_model_alone(shipped: set[str]) -> None:
     """Every file is a module, but for the type marker, what ``ftsdk init`` writes, and what the demo runs on."""
     packages = {name for name in shipped if ".dist-info/" not in name}
-    others = {name for name in packages if not name.endswith(".py") and not name.startswith(TINY_MODEL)}
+    extra_files = {name for name in packages if not name.endswith(".py") and not name.startswith(TINY_MODEL)}
 
-    assert NOT_CODE == others
+    assert NOT_CODE == extra_files
 
 
 def test_the_tiny_model_is_shipped(shipped: set[str]) -> None:
@@ -103,8 +103,8 @@ def test_classifiers_are_known() -> None:
 
 
 def _requirements(extra: str) -> list[Requirement]:
-    found = [Requirement(line) for line in FTSDK.requires or ()]
-    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": extra})]
+    requirements = [Requirement(line) for line in FTSDK.requires or ()]
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})]
 
 
 def test_ranges_hold_what_was_tested() -> None:
@@ -124,7 +124,7 @@ def test_the_tested_environment_is_pinned(root: Path) -> None:
 
 
 def test_every_requirement_has_a_floor() -> None:
-    """No requirement says "any version": an old one would be found broken by the user first."""
+    """No requirement allows any version: users would be the first to find an old one broken."""
     bare = [
         r.name for e in ("local", "postgres", "trackers") for r in _requirements(e) if not r.specifier and not r.extras
     ]
@@ -135,10 +135,10 @@ def test_every_requirement_has_a_floor() -> None:
 @pytest.mark.parametrize("group", ["ftsdk.backends", "ftsdk.importers", "ftsdk.steps", "console_scripts"])
 def test_entry_points_lead_somewhere(group: str) -> None:
     """Each entry point of ours names a module that is shipped."""
-    ours = [entry for entry in FTSDK.entry_points if entry.group == group]
+    targets = [entry for entry in FTSDK.entry_points if entry.group == group]
 
-    assert ours
-    assert [] == [entry.value for entry in ours if find_spec(entry.module) is None]
+    assert targets
+    assert [] == [entry.value for entry in targets if find_spec(entry.module) is None]
 
 
 def test_one_name_everywhere() -> None:

@@ -153,7 +153,7 @@ def test_read_only_home_is_reported(monkeypatch):
         process.start()
         process.join()
 
-    assert "read-only for you\n  Next: set FTSDK_HOME" in answers.get()
+    assert "you may not write to it\n  Next: set FTSDK_HOME" in answers.get()
 
 
 def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
