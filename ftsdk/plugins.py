@@ -41,7 +41,7 @@ def load_plugin(group: PluginGroup, name: str, extra: str | None = None) -> Any:
     Args:
         group: Where it is registered.
         name: Its name.
-        extra: The extra of ftsdk that brings what it needs; its own name where None.
+        extra: The extra of ftsdk with the packages that it needs; its own name where None.
 
     Raises:
         FtsdkError: The group's ``not_found``: no distribution registers the name; the registered names are listed.
@@ -97,7 +97,7 @@ def load_step(name: str, extra: str = "local") -> Callable[..., Any]:
 
     Args:
         name: Its entry point.
-        extra: The extra of ftsdk that brings what it needs.
+        extra: The extra of ftsdk with the packages that it needs.
 
     Raises:
         ConfigError: Two distributions register it.

@@ -1,4 +1,4 @@
-"""The architecture: what loads what, who imports whom, and that everything says what it is for."""
+"""The architecture: what is loaded, which imports are allowed, and that everything has a docstring."""
 
 import ast
 import importlib.util
@@ -137,7 +137,7 @@ def test_a_spec_loads_no_database_and_no_engine() -> None:
     ],
 )
 def test_the_engine_is_left_to_the_worker(use: str) -> None:
-    """Neither a backend nor the command line nor the client loads torch or what stands on it, or a service's client."""
+    """Neither a backend nor the command line nor the client loads torch or what builds on it, or a service's client."""
     assert set() == _loaded_by(use) & HEAVY
 
 
@@ -151,7 +151,7 @@ def test_no_import_circles() -> None:
 
 
 def test_backends_stand_on_the_contract() -> None:
-    """Our backends import the rooms that are for backends, and no other."""
+    """Our backends import the packages that are for backends, and no other."""
     modules = {name for module, tree in MODULES.items() if module.startswith("ftsdk_") for name in _imports(tree)}
     packages = {name.split(".")[1] for name in modules if name.startswith("ftsdk.")}
 

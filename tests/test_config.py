@@ -72,7 +72,7 @@ def test_the_nearest_project_file_counts_alone(project):
 
 
 def test_pyproject_may_say_it(project):
-    """``[tool.ftsdk]`` counts like ``ftsdk.toml``; a pyproject without it is passed over."""
+    """``[tool.ftsdk]`` counts like ``ftsdk.toml``; a pyproject without it is ignored."""
     (project / "pyproject.toml").write_text('[tool.ftsdk]\nbackend = "pyproject"')
     (project / "deep" / "pyproject.toml").write_text("[tool.other]\nx = 1")
 
@@ -109,7 +109,7 @@ def test_a_wrong_file_is_named(project, text, message):
     assert (True, True, False) == (str(project / "ftsdk.toml") in text, message in text, "hf_a" in text)
 
 
-def test_a_lost_working_folder_is_told(tmp_path, monkeypatch):
+def test_a_lost_working_folder_is_reported(tmp_path, monkeypatch):
     """A working folder that was deleted is an error with a next step."""
     folder = tmp_path / "gone"
     folder.mkdir()

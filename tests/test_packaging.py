@@ -90,7 +90,7 @@ def test_the_license_is_shipped(shipped: set[str]) -> None:
 
 
 def test_the_version_is_one(root: Path) -> None:
-    """Package, metadata and changelog tell the same version."""
+    """Package, metadata and changelog have the same version."""
     newest = re.search(r"^## \[(\d[^\]]*)\]", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert newest is not None

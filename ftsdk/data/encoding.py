@@ -193,7 +193,7 @@ def encode_prompt(prompt: str | Sequence[Message], tokenizer: Any, tools: Sequen
     """A prompt as the tokens that a response follows."""
     if isinstance(prompt, str):
         ids: list[int] = tokenizer(prompt)["input_ids"]
-        # some tokenizers end each text themselves, but this one goes on
+        # some tokenizers append the end-of-text token themselves, but a response follows here
         return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id else ids
     text = tokenizer.apply_chat_template(list(prompt), tools=tools, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -46,7 +46,7 @@ class _Window:
     def more(self) -> bool:
         """Read the next block; False at the end of the file.
 
-        A value that fills the window doubles it: the value is parsed anew after each block, so that fixed blocks would
+        A value that fills the window doubles it: the value is parsed again after each block, so that fixed blocks would
         take quadratic time.
         """
         newline = self.text.rfind("\n", 0, self.at)

@@ -31,7 +31,7 @@ def check_messages(value: Any, key: str, *, after: Message | None = None, needs_
     Args:
         value: What the row has.
         key: Under which key, for the error.
-        after: The message before the first, where these go on with a conversation.
+        after: The message before the first, where these continue a conversation.
         needs_answer: Whether there must be a message of the assistant.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tell local files from Hub ids and addresses."""
+"""Distinguish local files from Hub ids and addresses."""
 
 import os
 import re

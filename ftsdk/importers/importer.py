@@ -1,6 +1,6 @@
 """What an importer is: it reads another tool's file into a job spec, and accounts for every key in it.
 
-An importer is registered under the entry-point group ``ftsdk.importers``. Its :class:`Keys` say what becomes of each
+An importer is registered under the entry-point group ``ftsdk.importers``. Its :class:`Keys` have what becomes of each
 key of the tool: it sets some of our fields, it is harmless and dropped, or ftsdk does not support it and it is refused.
 A key that is in none of them is unknown to the tool.
 """
@@ -81,7 +81,7 @@ class ConfigReader:
         keys: All keys that may stand there.
         lines: From each dotted key to its line.
         place: The prefix of this part's keys, such as ``datasets.``.
-        whole: The sheet that this one is a part of.
+        parent: The reader of the file that this is a part of.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class ConfigReader:
             self.notes.append(ImportNote(f"{self._place}{key}", "dropped", text))
 
     def refuse(self, key: str, reason: str, fix: str = "", *, field: str = "") -> None:
-        """Refuse a key; the reading goes on, so that one error names all of them."""
+        """Refuse a key; reading continues, so that one error names all of them."""
         self._read.add(key)
         line = self._lines.get(f"{self._place}{key}")
         override = f"set it on the command line: {field}=VALUE" if field else ""

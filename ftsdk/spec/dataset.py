@@ -26,7 +26,7 @@ class Dataset(SpecSection):
     path: Place | Annotated[tuple[Place, ...], Field(min_length=1)]
     """A local file, several files, a Hub dataset id (``org/name``), or an ``https://`` or ``s3://`` address."""
     split: str = "train"
-    """The split to take, for Hub datasets; local files are taken whole."""
+    """The split to take, for Hub datasets; local files are read in full."""
     revision: str | None = None
     """The Hub revision: a branch, a tag or a commit. None: the newest commit, which the plan pins."""
     format: Format = "auto"

@@ -38,7 +38,7 @@ class Training(SpecSection):
     max_length: Annotated[int, Field(ge=2)] = 1024
     """Longest sequence in tokens; longer rows are cut at the end, counted and reported."""
     packing: bool = False
-    """Fill each sequence up to ``max_length`` with whole rows, which do not see each other."""
+    """Fill each sequence up to ``max_length`` with complete rows, which do not attend to each other."""
     optim: Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit", "adafactor", "sgd"] = (
         "adamw_torch"
     )

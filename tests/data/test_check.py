@@ -167,7 +167,7 @@ def test_only_so_many_rows_are_taken(tmp_path: Path) -> None:
     assert 2 == check(dataset, "sft").rows
 
 
-def test_an_empty_file_among_others_is_told(tmp_path: Path) -> None:
+def test_an_empty_file_among_others_is_reported(tmp_path: Path) -> None:
     """Each file must have rows: an empty one is likely a mistake elsewhere."""
     full, empty = _file(tmp_path, {"text": "a"}), _file(tmp_path, name="none.jsonl")
 

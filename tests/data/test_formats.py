@@ -174,7 +174,7 @@ def test_a_call_keeps_its_id() -> None:
 
 
 def test_a_completion_may_answer_a_call(tmp_path: Path) -> None:
-    """A prompt may end with a tool's answer, and a completion may go on from the call itself."""
+    """A prompt may end with a tool's answer, and a completion may follow the call itself."""
     called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
     answered = {"role": "tool", "content": "2"}
     row = {"prompt": [USER, called], "completion": [answered, ANSWER]}

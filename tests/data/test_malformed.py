@@ -254,7 +254,7 @@ def test_a_flaw_is_named_with_file_line_and_cause(case: Malformed, tmp_path: Pat
 
 @pytest.mark.parametrize("case", [case for case in CASES if b'"a' in case.content], ids=lambda case: case.name)
 def test_content_is_never_repeated(case: Malformed, tmp_path: Path) -> None:
-    """Whatever is wrong, an error repeats nothing that stands in the rows."""
+    """Whatever is wrong, an error repeats nothing of the rows."""
     file = tmp_path / case.file
     file.write_bytes(case.content.replace(b'"a', b'"' + CANARY.encode()).replace(b'"hello', b'"' + CANARY.encode()))
 

@@ -28,7 +28,7 @@ from ftsdk.spec import Dataset
         ("s3://bucket/rows.jsonl", False),
     ],
 )
-def test_files_are_told_from_ids_and_addresses(path: str, local: bool) -> None:
+def test_files_are_distinguished_from_ids_and_addresses(path: str, local: bool) -> None:
     """A path that looks like a file is one, even if it is missing; a Hub id or an address is not."""
     assert local == is_local(path)
 
@@ -63,7 +63,7 @@ def test_a_missing_file_is_named_whole(name: str, hint: str, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("target", ["rows.jsonl", "nowhere.jsonl"])
-def test_a_link_that_leads_nowhere_is_told(target: str, tmp_path: Path) -> None:
+def test_a_link_that_leads_nowhere_is_reported(target: str, tmp_path: Path) -> None:
     """A link to itself or to a missing file is reported as such."""
     (tmp_path / "rows.jsonl").symlink_to(target)
 

@@ -91,7 +91,7 @@ def test_reading_goes_on_behind_a_bad_row(tmp_path: Path) -> None:
     assert [f"{file}:2:2", f"{file}:4"] == [problem.where for problem in problems]
 
 
-def test_a_wrong_encoding_is_told_once(tmp_path: Path) -> None:
+def test_a_wrong_encoding_is_reported_once(tmp_path: Path) -> None:
     """A file in another encoding is one problem, not one for each line."""
     file = tmp_path / "rows.jsonl"
     file.write_bytes('{"text": "é"}\n'.encode("latin-1") * 9)
@@ -157,7 +157,7 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.txt", "rows", "rows.gz", "rows.jsonl.zip"])
-def test_other_kinds_say_what_is_read(name: str, tmp_path: Path) -> None:
+def test_other_kinds_list_what_is_read(name: str, tmp_path: Path) -> None:
     """A file of another kind is refused with the kinds that are read."""
     (tmp_path / name).write_bytes(ROW)
 

@@ -154,7 +154,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_what_has_no_equal_is_refused(refusals, key):
+def test_what_is_not_supported_is_refused(refusals, key):
     """The refusal names the key."""
     assert key in refusals(f"{LEAST}{CHAT}{REFUSED[key]}\n")
 
@@ -176,7 +176,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("entry", ROWS)
-def test_rows_that_have_no_equal(refusals, entry):
+def test_rows_that_are_not_supported(refusals, entry):
     """A dataset that cannot be read the same way is refused with its key."""
     assert ROWS[entry] in refusals(f"{LEAST}datasets:\n  - path: rows.jsonl\n    {entry}\n")
 
@@ -211,7 +211,7 @@ def test_a_template_in_a_file(import_text, tmp_path):
     assert "mine.jinja" == import_text(LEAST + CHAT + "chat_template_jinja: mine.jinja\n").spec.dataset.chat_template
 
 
-def test_each_key_has_one_fate():
+def test_each_key_is_in_one_table():
     """No key is in two of the tables, and every field that is named is one of the spec."""
     from ftsdk.spec.aliases import FIELDS
 

@@ -16,7 +16,7 @@ FACTORY = "model_name_or_path: org/base\ndo_train: true\ndataset: chat\n"
 
 
 @pytest.mark.parametrize(("text", "source"), [(AXOLOTL, "axolotl"), (FACTORY, "llamafactory")])
-def test_the_keys_tell_whose_file_it_is(import_text, text, source):
+def test_the_keys_identify_the_tool(import_text, text, source):
     """A file's own keys name the tool, and the spec names the backend that runs it."""
     imported = import_text(text)
 
@@ -38,7 +38,7 @@ def test_a_file_of_nobody_or_of_two(import_text, text, message):
     assert "--from" in caught.value.hint
 
 
-def test_whose_file_it_is_can_be_said(import_text):
+def test_the_tool_can_be_named(import_text):
     """The tool that the caller names counts, also where it is wrong: then the keys are unknown."""
     with pytest.raises(ftsdk.SpecError, match="LLaMA-Factory"):
         import_text(AXOLOTL, source="llamafactory")
@@ -63,7 +63,7 @@ def test_two_packages_for_one_tool(monkeypatch):
         load_importer("axolotl")
 
 
-def test_all_that_has_no_equal_comes_at_once(refusals):
+def test_all_that_is_not_supported_comes_at_once(refusals):
     """One error names every key, each with its line."""
     problems = refusals(AXOLOTL + "deepspeed: zero3.json\nlora_modules_to_save: [lm_head]\nlerning_rate: 1e-4\n")
 
@@ -82,7 +82,7 @@ def test_what_is_off_is_no_matter(import_text):
     assert [] == [note for note in imported.notes if note.key in ("deepspeed", "group_by_length", "wandb_entity")]
 
 
-def test_a_field_said_settles_a_key(import_text):
+def test_a_field_that_is_set_replaces_a_key(import_text):
     """A field that the user sets replaces a key that is not supported, and the difference is noted."""
     imported = import_text(AXOLOTL + "saves_per_epoch: 1\n", "training.save_steps=50")
 
@@ -90,7 +90,7 @@ def test_a_field_said_settles_a_key(import_text):
     assert [("saves_per_epoch", "differs")] == [note[:2] for note in imported.notes if "you set" in note.text]
 
 
-def test_the_tool_s_defaults_are_told(import_text):
+def test_the_tool_s_defaults_are_reported(import_text):
     """Each value that the file leaves out is noted with the field that it went to."""
     notes = {note.key: note.text for note in import_text(FACTORY).notes if note.kind == "default"}
 
@@ -98,7 +98,7 @@ def test_the_tool_s_defaults_are_told(import_text):
     assert "training.learning_rate: 5e-05" == notes["learning_rate"]
 
 
-def test_keys_without_effect_are_told(import_text):
+def test_keys_without_effect_are_reported(import_text):
     """A key that belongs to what the file does not choose is dropped with a note."""
     imported = import_text(FACTORY + "finetuning_type: full\nlora_rank: 64\n")
 
@@ -118,14 +118,14 @@ def test_the_spec_reads_itself_again(import_text, tmp_path):
     assert imported.spec == load_spec(tmp_path / "job.yaml")
 
 
-def test_broken_yaml_is_told_by_its_line(import_text):
+def test_broken_yaml_is_reported_by_its_line(import_text):
     """The error is that of the project's own reader of YAML."""
     with pytest.raises(ftsdk.SpecError, match="line 2"):
         import_text("base_model: a\n  b: c\n")
 
 
 @pytest.mark.parametrize("name", plugin_names(IMPORTERS))
-def test_importers_say_who_they_are(name):
+def test_importers_are_named_as_their_entry_points(name):
     """An importer's name is its entry point's, and its marks are keys of its own tables."""
     importer = load_importer(name)
 

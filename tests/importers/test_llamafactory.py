@@ -131,7 +131,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_what_has_no_equal_is_refused(refusals, key):
+def test_what_is_not_supported_is_refused(refusals, key):
     """The refusal names the key."""
     lines = [line for line in LEAST.splitlines() if line.partition(":")[0] not in REFUSED[key]]
 
@@ -149,7 +149,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_rows_that_have_no_equal(refusals, tmp_path, name):
+def test_rows_that_are_not_supported(refusals, tmp_path, name):
     """A dataset that cannot be read the same way is refused with its entry."""
     entry, message = SHAPES[name]
     info = {"odd": {"file_name": "o.json", **entry}}
@@ -248,7 +248,7 @@ def test_there_and_back(import_text, fields, method, interval):
     assert native == native_again
 
 
-def test_each_key_has_one_fate():
+def test_each_key_is_in_one_table():
     """No key is in two of the tables, and every field that is named is one of the spec."""
     from ftsdk.spec.aliases import FIELDS as SPEC_FIELDS
 

@@ -1,4 +1,4 @@
-"""Names that were public before ``ftsdk.kit`` became packages go on to work, with a warning that has the new one."""
+"""Names that were public before ``ftsdk.kit`` became packages still work, with a warning that has the new one."""
 
 import json
 import re

@@ -35,7 +35,7 @@ def test_all_fields_are_explained_once():
     assert sorted(FIELDS) == sorted(explanation.field for explanation in explain_all())
 
 
-def test_a_field_tells_all_that_is_known():
+def test_an_explanation_has_all_that_is_known():
     """An explanation has the type, the default, the meaning and the names in other tools."""
     explanation = explain("training.max_length")
 
@@ -56,7 +56,7 @@ def test_a_section_lists_its_fields():
     assert {"adapter.r", "adapter.alpha"} <= set(explain("adapter").fields)
 
 
-def test_a_field_of_several_methods_tells_them_apart():
+def test_a_field_of_several_methods_distinguishes_them():
     """Where methods differ, each meaning and default follows its methods."""
     explanation = explain("method.beta")
 

@@ -37,7 +37,7 @@ def problems(source, overrides=()):
         ("job.JSON", '{"model": "m", "dataset": {"path": "d.jsonl"}, "training": {"learning_rate": 2e-4}}'),
     ],
 )
-def test_three_kinds_of_files_say_the_same(write, name, text):
+def test_three_kinds_of_files_give_the_same_spec(write, name, text):
     """YAML, TOML and JSON give the same spec; ``2e-4`` is a number in each; a path is kept as it was written."""
     spec = load_spec(str(write(name, text)))
 
@@ -67,7 +67,7 @@ def test_three_kinds_of_files_say_the_same(write, name, text):
         ("job.toml", "a = " + "9" * 5000, "is not valid TOML"),
     ],
 )
-def test_a_broken_file_is_told_with_its_place(write, name, content, message):
+def test_a_broken_file_is_reported_with_its_place(write, name, content, message):
     """A file that is not a document is refused with its name and, where there is one, the line."""
     path = write(name, content)
     with pytest.raises(SpecError) as caught:
@@ -89,7 +89,7 @@ def test_what_is_no_source_is_a_spec_error():
         load_spec([])
 
 
-def test_all_mistakes_are_told_at_once(write):
+def test_all_mistakes_are_reported_at_once(write):
     """One error lists every problem by field, with its line and the name that was written."""
     text = "model: m\ndataset: d\nlr: fast\ntraining:\n  packing: maybe\n  ephocs: 1\nmethod: {type: dpo, beta: -1}\n"
 
@@ -121,7 +121,7 @@ def test_all_mistakes_are_told_at_once(write):
         ({3: 4}, "a key of type int, but keys are text"),
     ],
 )
-def test_a_mistake_is_told_in_plain_words(fields, problem):
+def test_a_mistake_is_reported_in_plain_words(fields, problem):
     """The message says what is wrong without terms of Python, and what to write."""
     assert [problem] == problems(LEAST | fields)
 
@@ -192,12 +192,12 @@ def test_an_override_replaces_what_it_contradicts(source, override, written):
         ("lr=abc", "expected a number"),
     ],
 )
-def test_a_wrong_override_is_told(override, problem):
+def test_a_wrong_override_is_reported(override, problem):
     """An override that cannot be understood is refused like a line of the file."""
     assert [True] == [problem in message for message in problems(LEAST, [override])]
 
 
-def test_what_was_read_is_told():
+def test_what_was_read_is_reported():
     """The spec comes with a note for each name of another tool, overrides included."""
     assert ["lr -> training.learning_rate"] == read_spec(LEAST, ["lr=1e-4"]).notes
 

@@ -49,7 +49,7 @@ def test_a_contradiction_names_its_field(fields, where):
     assert {where} == problems(**fields)
 
 
-def test_all_contradictions_are_told_at_once():
+def test_all_contradictions_are_reported_at_once():
     """One error lists every contradiction, not the first only."""
     expected = {"training.eval_steps", "push_to_hub", "metadata"}
 

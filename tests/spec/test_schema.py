@@ -65,7 +65,7 @@ def test_every_field_is_described():
     assert {"method.type"} == set(bare)
 
 
-def test_a_type_is_told_in_words():
+def test_a_type_is_reported_in_words():
     """The values of a field are described without terms of programming."""
 
     class Example(Section):

@@ -1,4 +1,4 @@
-"""What Axolotl takes where its file says nothing."""
+"""What Axolotl uses where its file has no value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,4 +28,4 @@ DEFAULTS: Mapping[str, Any] = {
     "kto_undesirable_weight": 1.0,
     "center_rewards_coefficient": 0.0,
 }
-"""What Axolotl takes where the file says nothing: its own default, or else that of Transformers or TRL."""
+"""What Axolotl uses where the file has no value: its own default, or else that of Transformers or TRL."""

@@ -165,7 +165,7 @@ DROPPED = dropped(
         """,
     ),
     (
-        "the model's own config says it",
+        "it is in the model's own config",
         """
         model_type type_of_model num_labels tokenizer_type tokenizer_use_fast tokenizer_legacy
         tokenizer_save_jinja_files is_falcon_derived_model is_llama_derived_model is_mistral_derived_model

@@ -153,7 +153,7 @@ def _share(reader: ConfigReader, times: Any) -> Any:
 
 
 def _steps(reader: ConfigReader, key: str, value: Any, field: str) -> None:
-    """Steps; below 1, a share of all of them, which can be counted where the file says how many there are."""
+    """Steps; below 1, a share of all of them, which can be counted where the file has their number."""
     total = reader.fields.get("training.max_steps")
     if not isinstance(value, float) or value > 1:
         reader.set_field(field, value, key)

@@ -1,4 +1,4 @@
-"""What LLaMA-Factory takes where its file says nothing."""
+"""What LLaMA-Factory uses where its file has no value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,4 +43,4 @@ DEFAULTS: Mapping[str, Any] = {
     "trust_remote_code": False,
     "dataset_dir": "data",
 }
-"""What LLaMA-Factory takes where the file says nothing."""
+"""What LLaMA-Factory uses where the file has no value."""

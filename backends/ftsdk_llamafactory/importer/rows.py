@@ -20,7 +20,7 @@ _TAGS = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
-"""LLaMA-Factory's defaults, where an entry says nothing of columns or tags."""
+"""LLaMA-Factory's defaults, where an entry has no columns or tags."""
 
 _TAGS_OF_FORMAT: dict[str, dict[str, set[str]]] = {
     "sharegpt": {
@@ -83,7 +83,7 @@ def read_datasets(reader: ConfigReader, stage: str, model: str) -> None:
 
 
 def _template(reader: ConfigReader, model: str) -> bool:
-    """Tell how rows are rendered; whether they are raw text."""
+    """Note how rows are rendered; returns whether they are raw text."""
     name = reader.text("template", "")
     if name == _RAW:
         reader.note("template", "LLaMA-Factory writes no begin and end of a row; ftsdk writes the tokenizer's")
@@ -96,7 +96,7 @@ def _template(reader: ConfigReader, model: str) -> bool:
 
 
 def _info(reader: ConfigReader) -> dict[str, Any] | None:
-    """What ``dataset_info.json`` says; None where every name is a Hub dataset, or nothing can be read."""
+    """The content of ``dataset_info.json``; None where every name is a Hub dataset, or nothing can be read."""
     folder = reader.text("dataset_dir", "data")
     if folder == "ONLINE":
         return None
