@@ -1,8 +1,8 @@
-"""Do one Axolotl job in Axolotl's own Python, which finds ftsdk's few tools beside it and nothing else.
+"""Run one Axolotl job in Axolotl's own Python, where only the modules of ftsdk that are copied beside it exist.
 
-In the folder it finds ``job.yaml`` (Axolotl's configuration), ``request.json`` (what is more to know), ``rows.jsonl``
-and ``held.jsonl`` (canonical rows). It leaves ``tokens/`` (rows as tokens and labels, by the same code as every other
-engine's), ``tokenizer/``, Axolotl's own output, and ``result.json``, which rests on what was made.
+It reads ``job.yaml`` (Axolotl's configuration), ``request.json`` (our request), ``rows.jsonl`` and ``held.jsonl``
+(canonical rows). It writes ``tokens/`` (rows as tokens and labels, by the same code as for every engine),
+``tokenizer/``, Axolotl's own output, and ``result.json``, which reports what was made.
 """
 
 import os
@@ -22,11 +22,11 @@ _TRAIN = "from axolotl.cli.train import do_cli; do_cli('job.yaml')"
 SCORES = "reward_modeling"
 """The method that reads a score at the end of a row."""
 TOKENIZER = "tokenizer"
-"""The folder of the tokenizer that Axolotl is given."""
+"""The folder of the tokenizer that Axolotl loads."""
 
 
 def main(folder: str) -> int:
-    """Do the job; 0 only if there are good weights."""
+    """Run the job; returns 0 only if there are good weights."""
     return runner_support.run_request(folder, _work)
 
 
@@ -35,41 +35,40 @@ def _work(request: Request, result: Result) -> None:
     tokenizer = tokens.load_tokenizer(request)
     columns = Columns(request["method"])
     result |= tokens.write_tokens(request, tokenizer, columns)
-    tokenizer = lay_tokenizer(request, tokenizer, columns.ends)
+    tokenizer = save_tokenizer(request, tokenizer, columns.ends)
     output.drop_torn_checkpoints(Path(request["output"]))
     runner_support.run(
         [sys.executable, "-P", "-u", "-c", _TRAIN], runner_support.offline_environment() | {"PYTHONPATH": "tools"}
     )
-    drop_strays(request)
+    remove_strays(request)
     output.finish(request, tokenizer)
     result["versions"] = runner_support.versions(_PACKAGES)
 
 
 class Columns:
-    """Makes rows as Axolotl's trainers read them, and notes the tokens that end them.
+    """Makes rows as Axolotl's trainers read them, and collects the tokens that end them.
 
     Args:
-        method: What learns from the rows.
+        method: The method.
     """
 
     def __init__(self, method: str) -> None:
         self._scores = method == SCORES
-        self._judged = method == "kto"
+        self._unpaired = method == "kto"
         self.ends: set[int] = set()
 
     def __call__(self, encoded: EncodedRow) -> Result:
-        """Each text under its name; a reward model's trainer takes no more than the tokens."""
+        """The columns of each text; a reward model's trainer takes the tokens alone."""
         self.ends |= {text.ids[-1] for text in encoded.texts.values()}
         if self._scores:
             return {f"{name}_ids": text.ids for name, text in encoded.texts.items()}
-        return {**({"label": encoded.row["label"]} if self._judged else {}), **text_columns(encoded)}
+        return {**({"label": encoded.row["label"]} if self._unpaired else {}), **text_columns(encoded)}
 
 
-def lay_tokenizer(request: Request, tokenizer: Any, ends: set[int]) -> Any:
-    """Lay out the tokenizer for Axolotl, which needs a token to pad with, and give the one for the artifact.
-
-    A reward is read at the last token that is no padding: there, it must be one that ends no row, and stays.
-    """
+def save_tokenizer(request: Request, tokenizer: Any, ends: set[int]) -> Any:
+    """Save the tokenizer for Axolotl, which needs a padding token, and return the one for the artifact."""
+    # A reward is read at the last token that is not padding. So a reward model needs a padding token that ends no row,
+    # and its artifact needs the same one.
     scores = request["method"] == SCORES
     padded = tokenizer if scores else deepcopy(tokenizer)
     choose_padding(padded, ends if scores else ())
@@ -78,11 +77,12 @@ def lay_tokenizer(request: Request, tokenizer: Any, ends: set[int]) -> Any:
     return tokenizer
 
 
-def drop_strays(request: Request) -> None:
-    """Beside an adapter, Axolotl lays the base's configuration, and after preferences its weights, adapted in part."""
+def remove_strays(request: Request) -> None:
+    """Remove files of Axolotl that are no part of the artifact."""
+    # Beside an adapter, Axolotl saves the base's configuration, and after preference methods partly adapted weights.
     folder = Path(request["output"])
     generation = Path(request["model"], "generation_config.json")
-    (folder / generation.name).unlink(missing_ok=True)  # Axolotl's samples
+    (folder / generation.name).unlink(missing_ok=True)  # Axolotl sets sampling in it
     if request["adapter"]:
         for stray in (*folder.glob("model*.safetensors*"), folder / "config.json"):
             stray.unlink(missing_ok=True)

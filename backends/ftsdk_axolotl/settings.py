@@ -1,6 +1,6 @@
-"""Compare what Axolotl will do with what it was told: it ignores a key that it does not know.
+"""Compare Axolotl's actual settings with the requested ones: it ignores a key that it does not know.
 
-It stands beside Axolotl in its own Python, and needs nothing of ours but the desk.
+This module is copied beside Axolotl, into its own Python; of ours it imports the runner support alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,8 +24,8 @@ ARGUMENTS = {
 }
 """From Axolotl's key to Trainer's argument; others have one name in both."""
 
-_ELSEWHERE = frozenset({"trust_remote_code", "warmup_ratio"})
-"""Keys that Trainer, which has arguments of these names, is not given: the model is loaded, the share is in steps."""
+_NOT_ARGUMENTS = frozenset({"trust_remote_code", "warmup_ratio"})
+"""Keys that Axolotl does not pass to Trainer's arguments of these names: it has converted or used them before."""
 
 ADAPTER = {
     "lora_r": "r",
@@ -39,32 +39,34 @@ ADAPTER = {
 
 
 def differences(config: Mapping[str, Any], arguments: Mapping[str, Any], resolved: Any, trainer: Any) -> list[str]:
-    """What would be done otherwise than it was told; empty: all as it was told.
+    """The settings that would differ from the requested ones; empty: none.
 
     Args:
         config: Axolotl's configuration, as it was written.
         arguments: Trainer's arguments that our plugin hands over.
-        resolved: Axolotl's configuration, as it took it.
-        trainer: Which will train.
+        resolved: Axolotl's configuration, as it was resolved.
+        trainer: The trainer that will run.
     """
-    told = {ARGUMENTS.get(key, key): value for key, value in config.items() if key not in _ELSEWHERE}
+    requested = {ARGUMENTS.get(key, key): value for key, value in config.items() if key not in _NOT_ARGUMENTS}
     adapter = {name: config[key] for key, name in ADAPTER.items() if key in config}
     return [
-        *_unlike(config, resolved),
-        *_unlike({name: value for name, value in told.items() if hasattr(trainer.args, name)}, vars(trainer.args)),
-        *_unlike(arguments, vars(trainer.args)),
-        *_unlike(adapter, vars(trainer.model.peft_config["default"]) if adapter else {}),
-        *_unlike(_quantization(config), _quantization_of(trainer.model)),
-        *_another_kind(config, trainer.model),
+        *_differing(config, resolved),
+        *_differing(
+            {name: value for name, value in requested.items() if hasattr(trainer.args, name)}, vars(trainer.args)
+        ),
+        *_differing(arguments, vars(trainer.args)),
+        *_differing(adapter, vars(trainer.model.peft_config["default"]) if adapter else {}),
+        *_differing(_quantization(config), _quantization_of(trainer.model)),
+        *_wrong_class(config, trainer.model),
     ]
 
 
-def _another_kind(config: Mapping[str, Any], model: Any) -> Iterator[str]:
-    """Whether a model was loaded that gives no scores, where one was wanted."""
-    wanted = config.get("type_of_model", "").removeprefix("AutoModel")
-    found = type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__
-    if not found.endswith(wanted):
-        yield f"a {found} was loaded instead of one {wanted}"
+def _wrong_class(config: Mapping[str, Any], model: Any) -> Iterator[str]:
+    """Whether a model without scores was loaded, where one with scores was requested."""
+    suffix = config.get("type_of_model", "").removeprefix("AutoModel")
+    name = type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__
+    if not name.endswith(suffix):
+        yield f"a {name} was loaded instead of one {suffix}"
 
 
 def _quantization(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,22 +75,22 @@ def _quantization(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _quantization_of(model: Any) -> dict[str, Any]:
-    found = getattr(model.config, "quantization_config", None)
-    return {} if found is None else found.to_dict()
+    quantization = getattr(model.config, "quantization_config", None)
+    return {} if quantization is None else quantization.to_dict()
 
 
-def _unlike(told: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in told.items():
-        if name not in taken:
+def _differing(requested: Mapping[str, Any], actual: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in requested.items():
+        if name not in actual:
             yield f"{name} is ignored"
-        elif not _alike(value, taken[name]):
-            yield f"{name}={taken[name]!r} instead of {value!r}"
+        elif not _equal(value, actual[name]):
+            yield f"{name}={actual[name]!r} instead of {value!r}"
 
 
-def _alike(told: Any, taken: Any) -> bool:
-    """Whether it was taken as it was told; sections may have got more keys, by default."""
-    if isinstance(told, dict):
-        return all(name in taken and _alike(value, taken[name]) for name, value in told.items())
-    if isinstance(told, list):
-        return len(told) == len(taken) and all(map(_alike, told, taken))
-    return values_match(taken, told)
+def _equal(requested: Any, actual: Any) -> bool:
+    """Whether two values are equal; sections may have more keys, by default."""
+    if isinstance(requested, dict):
+        return all(name in actual and _equal(value, actual[name]) for name, value in requested.items())
+    if isinstance(requested, list):
+        return len(requested) == len(actual) and all(map(_equal, requested, actual))
+    return values_match(actual, requested)

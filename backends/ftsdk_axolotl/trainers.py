@@ -1,7 +1,7 @@
-"""Axolotl's trainers of preferences, which take rows as tokens and labels.
+"""Axolotl's trainers for preferences, changed to take rows as tokens and labels.
 
-Their losses are theirs. What is ours: nothing is tokenized again, and labels say where the answer is. They stand beside
-Axolotl in its own Python.
+The losses are unchanged; rows are not tokenized again, and labels mark the answer. This module is copied beside
+Axolotl, into its own Python. Stored requests name its classes, so they keep their names.
 """
 
 from functools import partial
@@ -18,9 +18,9 @@ Row = dict[str, Any]
 class DPO(AxolotlDPOTrainer):
     """Direct preference optimization."""
 
-    def __init__(self, *given: Any, processing_class: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, processing_class: Any, **options: Any) -> None:
         batch = partial(paired_batch, pad=processing_class.pad_token_id)
-        super().__init__(*given, processing_class=processing_class, data_collator=batch, **options)
+        super().__init__(*arguments, processing_class=processing_class, data_collator=batch, **options)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
@@ -29,10 +29,10 @@ class DPO(AxolotlDPOTrainer):
 class KTO(AxolotlKTOTrainer):
     """Kahneman-Tversky optimization."""
 
-    def __init__(self, *given: Any, processing_class: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, processing_class: Any, **options: Any) -> None:
         batch = partial(unpaired_batch, pad=processing_class.pad_token_id)
-        super().__init__(*given, processing_class=processing_class, data_collator=batch, **options)
-        self.args.train_sampling_strategy = "random"  # TRL pairs rows beforehand, and so needs a fixed order
+        super().__init__(*arguments, processing_class=processing_class, data_collator=batch, **options)
+        self.args.train_sampling_strategy = "random"  # TRL pairs rows by order; ours are paired already
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
@@ -42,5 +42,5 @@ class ORPO(AxolotlORPOTrainer):
     """Odds-ratio preference optimization; its own batches are made of tokens and labels."""
 
     def tokenize_row(self, feature: Row, model: Any = None) -> Row:  # noqa: ARG002
-        """A row is tokens already."""
+        """The row, which is tokens already."""
         return feature

@@ -1,4 +1,4 @@
-"""Translate a spec into Axolotl's own YAML. Pure but for reading the model's config file."""
+"""Translate a spec into Axolotl's own YAML. Pure except that it reads the model's config file."""
 
 from types import MappingProxyType
 from typing import Any
@@ -26,9 +26,9 @@ METHODS: dict[str, dict[str, Any]] = {
         "num_labels": 1,
     },
 }
-"""From a method to what Axolotl calls it. The trainers are Axolotl's own, taught to take tokens."""
+"""From a method to Axolotl's keys. The trainers are Axolotl's own, changed to take tokens."""
 
-SENT = {
+DIRECT_FIELDS = {
     "training.learning_rate": "learning_rate",
     "training.lr_scheduler_type": "lr_scheduler",
     "training.num_train_epochs": "num_epochs",
@@ -45,7 +45,7 @@ SENT = {
 }
 """Fields that are sent as they are."""
 
-GIVEN = {
+OPTIONAL_FIELDS = {
     "training.max_steps": "max_steps",
     "training.neftune_noise_alpha": "neftune_noise_alpha",
 }
@@ -67,8 +67,8 @@ QUANTIZATIONS: dict[str, dict[str, Any]] = {
 ATTENTION = {"auto": "sdpa", "sdpa": "sdpa", "flash_attention_2": "flash_attention_2", "eager": "eager"}
 """From a spec's attention to Axolotl's ``attn_implementation``."""
 
-ENVIRONMENT = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
-"""Nothing is told to anybody."""
+VARIABLES = {"AXOLOTL_DO_NOT_TRACK": "1", "DO_NOT_TRACK": "1"}
+"""Switch off telemetry."""
 
 
 def plan(
@@ -78,17 +78,17 @@ def plan(
     version: str,
     pins: Pins = MappingProxyType({}),
 ) -> Plan:
-    """Axolotl's request for a spec, and what becomes of each field.
+    """Axolotl's request for a spec, and the accounting of each field.
 
     Args:
-        spec: What the user means.
-        options: What is about Axolotl alone.
-        machine: What it runs on.
-        version: Axolotl's.
-        pins: What the Hub says of the names in the spec.
+        spec: The spec.
+        options: The options of this backend.
+        machine: The machine that it runs on.
+        version: Axolotl's version.
+        pins: The Hub's commits of the names in the spec.
 
     Raises:
-        UnsupportedSpec: With every field that Axolotl cannot honour.
+        UnsupportedSpec: With every field that Axolotl does not support.
     """
     ledger = Ledger(NAME, spec)
     method, commits = spec.method.type, pinned_commits(ledger, pins)
@@ -101,8 +101,12 @@ def plan(
         **_method(ledger),
         **_adapter(ledger, machine),
         **_fixed(machine),
-        **{native: ledger.use(field, native) for field, native in SENT.items()},
-        **{native: value for field, native in GIVEN.items() if (value := ledger.use(field, native)) is not None},
+        **{native: ledger.use(field, native) for field, native in DIRECT_FIELDS.items()},
+        **{
+            native: value
+            for field, native in OPTIONAL_FIELDS.items()
+            if (value := ledger.use(field, native)) is not None
+        },
         **_warmup(ledger),
         **_cadence(ledger),
         **_batch(ledger),
@@ -116,7 +120,7 @@ def plan(
     native = EngineRequest(
         engine=f"axolotl {version}",
         config=config,
-        environment=ENVIRONMENT,
+        environment=VARIABLES,
         command="PYTHONPATH=tools axolotl train job.yaml --launcher python",
         rows=config["micro_batch_size"],
         halves=config["bf16"] or config["fp16"],
@@ -147,14 +151,14 @@ def _fixed(machine: Machine) -> dict[str, Any]:
 
 
 def _arguments(ledger: Ledger) -> dict[str, Any]:
-    """What Axolotl has no key for, or reads otherwise: Trainer's arguments, which our plugin hands over."""
-    learned = {} if ledger.spec.method.type == "sft" else {"disable_dropout": False}
+    """Trainer's arguments that Axolotl has no key for, or changes; our plugin sets them."""
+    dropout = {} if ledger.spec.method.type == "sft" else {"disable_dropout": False}
     return {
-        "warmup_steps": fields.warmup_steps(ledger),  # Axolotl makes two steps of one
+        "warmup_steps": fields.warmup_steps(ledger),  # Axolotl turns one step into two
         "data_seed": ledger.value("training.seed"),
         "eval_on_start": False,
         "logging_nan_inf_filter": False,
-        **learned,
+        **dropout,
     }
 
 
@@ -162,32 +166,32 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     ledger.use("method", "rl")
     ledger.use("method.type", "rl")
     method = ledger.spec.method
-    told = METHODS.get(method.type, {})
+    keys = METHODS.get(method.type, {})
     if isinstance(method, DPO):
         smoothing, loss = ledger.use("method.label_smoothing", "dpo_label_smoothing"), method.loss_type
         ledger.use("method.loss_type", "dpo_loss_type")
         if smoothing and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
         beta = ledger.use("method.beta", "rl_beta")
-        return {**told, "rl_beta": beta, "dpo_loss_type": [loss], "dpo_label_smoothing": smoothing}
+        return {**keys, "rl_beta": beta, "dpo_loss_type": [loss], "dpo_label_smoothing": smoothing}
     if isinstance(method, KTO):
         weights = ("desirable_weight", "undesirable_weight")
         return {
-            **told,
+            **keys,
             "rl_beta": ledger.use("method.beta", "rl_beta"),
             **{f"kto_{name}": ledger.use(f"method.{name}", f"kto_{name}") for name in weights},
         }
     if isinstance(method, ORPO):
-        return {**told, "orpo_alpha": ledger.use("method.beta", "orpo_alpha")}
+        return {**keys, "orpo_alpha": ledger.use("method.beta", "orpo_alpha")}
     if isinstance(method, RewardModeling):
         if ledger.value("trust_remote_code"):
-            what = "with it, Axolotl loads no model that gives scores, but one that writes text, and trains that"
-            ledger.refuse("trust_remote_code", what, "a model whose code is in Transformers")
+            reason = "with it, Axolotl loads no model that gives scores, but one that writes text, and trains that"
+            ledger.refuse("trust_remote_code", reason, "a model whose code is in Transformers")
         name = "center_rewards_coefficient"
-        return {**told, name: ledger.use(f"method.{name}", name)}
+        return {**keys, name: ledger.use(f"method.{name}", name)}
     if ledger.has("method.train_on"):
         ledger.use("method.train_on", "the labels of the rows")
-    return told
+    return keys
 
 
 def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
@@ -195,8 +199,8 @@ def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
         return {}
     modules, start = ledger.use("adapter.target_modules", "lora_target_modules"), ledger.use("adapter.init")
     if start not in {"default", "gaussian"}:
-        what = f"{start} changes the base, too, and Axolotl saves the adapter alone"
-        ledger.refuse("adapter.init", what, "default or gaussian")
+        reason = f"{start} changes the base, too, and Axolotl saves the adapter alone"
+        ledger.refuse("adapter.init", reason, "default or gaussian")
     return {
         "adapter": "lora",
         **_quantization(ledger, machine),
@@ -209,18 +213,18 @@ def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
 
 
 def _quantization(ledger: Ledger, machine: Machine) -> dict[str, Any]:
-    wanted, doubled = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
-    if wanted is None:
+    quantization, double = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
+    if quantization is None:
         return {}
-    if wanted == "int8":
+    if quantization == "int8":
         if ledger.spec.method.type == "reward_modeling" and not machine.cuda:
-            what = "Axolotl computes int8 in float16, in which the score's head does not train on the CPU"
-            ledger.refuse("compute.quantization", what, "nf4")
+            reason = "Axolotl computes int8 in float16, in which the score's head does not train on the CPU"
+            ledger.refuse("compute.quantization", reason, "nf4")
         if ledger.value("compute.dtype") == "float32":
             ledger.refuse("compute.dtype", "with int8, Axolotl computes in bfloat16 or float16", "auto")
-        return QUANTIZATIONS[wanted]
-    kind = {"bnb_4bit_quant_type": wanted, "bnb_4bit_use_double_quant": doubled}
-    return {**QUANTIZATIONS[wanted], "bnb_config_kwargs": kind}
+        return QUANTIZATIONS[quantization]
+    kind = {"bnb_4bit_quant_type": quantization, "bnb_4bit_use_double_quant": double}
+    return {**QUANTIZATIONS[quantization], "bnb_config_kwargs": kind}
 
 
 def _warmup(ledger: Ledger) -> dict[str, float]:
@@ -230,20 +234,20 @@ def _warmup(ledger: Ledger) -> dict[str, float]:
 
 def _cadence(ledger: Ledger) -> dict[str, Any]:
     """When to save, to evaluate, and to stop early, which Axolotl can where it saves whenever it evaluates."""
-    told = fields.cadence(ledger)
+    keys = fields.cadence(ledger)
     if fields.holds_out(ledger):
-        told["test_datasets"] = [{"path": "tokens/validation"}]
+        keys["test_datasets"] = [{"path": "tokens/validation"}]
     patience: int | None = ledger.use("training.early_stopping_patience", "early_stopping_patience")
     if patience is None:
-        return told
+        return keys
     evaluation, save = ledger.value("training.eval_steps"), ledger.value("training.save_steps")
     if "rl" in METHODS.get(ledger.spec.method.type, {}):
         ledger.refuse("training.early_stopping_patience", "Axolotl stops early in sft and reward_modeling", "leave out")
     elif evaluation is None or (save or evaluation) % evaluation:
-        what = "Axolotl stops early where training.eval_steps is given and training.save_steps is a multiple of it"
-        ledger.refuse("training.early_stopping_patience", what, "give training.eval_steps alone")
+        reason = "Axolotl stops early where training.eval_steps is given and training.save_steps is a multiple of it"
+        ledger.refuse("training.early_stopping_patience", reason, "give training.eval_steps alone")
     return {
-        **told,
+        **keys,
         "save_steps": save or evaluation,
         "early_stopping_patience": patience,
         "load_best_model_at_end": True,
@@ -251,11 +255,11 @@ def _cadence(ledger: Ledger) -> dict[str, Any]:
 
 
 def _batch(ledger: Ledger) -> dict[str, int]:
-    told = split_batch(ledger, "micro_batch_size", "gradient_accumulation_steps")
-    if ledger.spec.method.type == "kto" and told["micro_batch_size"] < 2:
+    sizes = split_batch(ledger, "micro_batch_size", "gradient_accumulation_steps")
+    if ledger.spec.method.type == "kto" and sizes["micro_batch_size"] < 2:
         field = "compute.per_device_train_batch_size"
-        ledger.refuse(field, "TRL, which Axolotl has do it, takes no single rows for KTO", "2 or more")
-    return {**told, "eval_batch_size": told["micro_batch_size"]}
+        ledger.refuse(field, "TRL, which Axolotl uses for KTO, takes no single rows", "2 or more")
+    return {**sizes, "eval_batch_size": sizes["micro_batch_size"]}
 
 
 def _checkpointing(ledger: Ledger) -> dict[str, Any]:
@@ -266,8 +270,8 @@ def _checkpointing(ledger: Ledger) -> dict[str, Any]:
 
 
 def _attention(ledger: Ledger, machine: Machine, options: AxolotlOptions) -> str:
-    wanted = fields.attention(ledger, machine, "attn_implementation")
-    if wanted == "flash_attention_2" and machine.cuda and options.python is None:
+    attention = fields.attention(ledger, machine, "attn_implementation")
+    if attention == "flash_attention_2" and machine.cuda and options.python is None:
         fix = "auto, or install flash-attn beside Axolotl into a Python of your own (backend_options.axolotl.python)"
         ledger.refuse("compute.attention", "its environment holds no flash attention", fix)
-    return ATTENTION[wanted]
+    return ATTENTION[attention]

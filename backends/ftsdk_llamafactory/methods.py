@@ -1,4 +1,4 @@
-"""What each method of a spec is to LLaMA-Factory, as tables. Read in its source, version 0.9.5, and 0.9.3 for PPO."""
+"""Tables from each method to LLaMA-Factory's settings. Read in its source, version 0.9.5, and 0.9.3 for PPO."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,8 @@ STAGES = {
 }
 """From a method to LLaMA-Factory's stage."""
 
-PPOS_TRANSFORMERS = "4.52"
-"""What PPO's environment has."""
+PPO_TRANSFORMERS = "4.52"
+"""The version in PPO's environment."""
 
 REWARD = "reward"
 """The folder of PPO's reward model, in LLaMA-Factory's form."""
@@ -51,11 +51,11 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
         "repetition_penalty": 1.0,
     },
 }
-"""What LLaMA-Factory would else decide by itself."""
+"""Settings that LLaMA-Factory would otherwise choose itself."""
 
 _CONSTANT = "is a constant in the PPO of LLaMA-Factory's TRL (0.9.6)"
 
-ONLY: Mapping[str, Mapping[str, RequiredValue]] = {
+REQUIRED_VALUES: Mapping[str, Mapping[str, RequiredValue]] = {
     "reward_modeling": {
         "method.center_rewards_coefficient": RequiredValue(0.0, "LLaMA-Factory's loss has no such term", "0"),
     },
@@ -75,27 +75,27 @@ ONLY: Mapping[str, Mapping[str, RequiredValue]] = {
         ),
     },
 }
-"""Fields of a method with one possible value."""
+"""Fields of a method of which LLaMA-Factory supports one value."""
 
 TARGET_KL = 6.0
-"""LLaMA-Factory always steers the coefficient; this is its own target, sent where the spec has none."""
+"""LLaMA-Factory always adapts the coefficient; this is its own target, sent where the spec has none."""
 
-WHOLE = {
+ADAPTER_ONLY = {
     "reward_modeling": "LLaMA-Factory 0.9.5 trains, and then fails to save, a whole reward model with tied embeddings",
-    "ppo": "with every weight, PPO needs a whole reference model beside the policy",
+    "ppo": "without an adapter, PPO needs a full reference model beside the policy",
 }
-"""Why a method is not done without an adapter."""
+"""From a method that needs an adapter to the reason."""
 
 METHOD_WARNINGS = {
     "reward_modeling": (
         "LLaMA-Factory drops out a tenth before the score",
         "LLaMA-Factory gives the score a bias; the artifact is without it: it moves all rewards alike",
-        "LLaMA-Factory cannot go on with a reward model from a checkpoint: a resumed job begins anew",
+        "LLaMA-Factory cannot resume a reward model from a checkpoint: a resumed job starts again",
     ),
     "ppo": (
         "PPO needs LLaMA-Factory 0.9.3, with the TRL of 2024 (0.9.6), in an environment of its own",
-        "LLaMA-Factory's PPO cannot go on from a checkpoint: a resumed job begins anew",
-        "LLaMA-Factory holds the reward model whole beside the policy",
+        "LLaMA-Factory's PPO cannot resume from a checkpoint: a resumed job starts again",
+        "LLaMA-Factory keeps the full reward model in memory beside the policy",
     ),
 }
-"""What the user should know of a method before it is paid for in time."""
+"""Warnings of the plan, from a method."""

@@ -1,8 +1,8 @@
-"""Do one LLaMA-Factory job in LLaMA-Factory's own Python, which finds ftsdk's few tools beside it and nothing else.
+"""Run one LLaMA-Factory job in its own Python, where only the modules of ftsdk that are copied beside it exist.
 
-In the folder it finds ``job.yaml`` (LLaMA-Factory's configuration), ``request.json`` (what is more to know),
-``rows.jsonl`` and ``held.jsonl`` (canonical rows). It leaves ``tokens/`` (rows as tokens and labels, by the same code
-as every other engine's), LLaMA-Factory's own output, and ``result.json``, which rests on what was made.
+It reads ``job.yaml`` (LLaMA-Factory's configuration), ``request.json`` (our request), ``rows.jsonl`` and ``held.jsonl``
+(canonical rows). It writes ``tokens/`` (rows as tokens and labels, by the same code as for every engine),
+LLaMA-Factory's own output, and ``result.json``, which reports what was made.
 """
 
 import json
@@ -27,20 +27,21 @@ _TRAIN = (
 _RESOLVE = (
     "import json, sys, yaml; from llamafactory.hparams import get_train_args;"
     " parts = get_train_args(yaml.safe_load(open('job.yaml')));"
-    " told = {name: value for part in parts for name, value in vars(part).items()};"
-    " json.dump(told, open('resolved.json', 'w'), default=str)"
+    " resolved = {name: value for part in parts for name, value in vars(part).items()};"
+    " json.dump(resolved, open('resolved.json', 'w'), default=str)"
 )
 _STAND_INS = "stand-ins"
-"""The folder of modules that LLaMA-Factory imports and does not use: its torchaudio fits no PyTorch of today."""
-_ANEW = ("reward_modeling", "ppo")  # see methods.py
-_BEGINNINGS = {"text": "", "other": "kl_"}
-"""From a text of a row to how LLaMA-Factory's columns for it begin, where not with its name."""
-_READ_OTHERWISE = frozenset({"report_to"})
-"""Settings that come back as something else: ``none`` becomes an empty list."""
+"""The folder of empty modules that LLaMA-Factory imports and does not use: no build of torchaudio fits."""
+_NOT_RESUMABLE = ("reward_modeling", "ppo")
+"""Methods that LLaMA-Factory cannot resume from a checkpoint, see methods.py: a resumed job starts again."""
+_PREFIXES = {"text": "", "other": "kl_"}
+"""From a text of a row to the prefix of LLaMA-Factory's columns for it, where it is not its name."""
+_NOT_COMPARED = frozenset({"report_to"})
+"""Settings that are read back as another value: ``none`` becomes an empty list."""
 
 
 def main(folder: str) -> int:
-    """Do the job; 0 only if there are good weights."""
+    """Run the job; returns 0 only if there are good weights."""
     return runner_support.run_request(folder, _work)
 
 
@@ -59,10 +60,10 @@ def _work(request: Request, result: Result) -> None:
 
 
 def check_model_version(folder: Path) -> None:
-    """See that this Transformers, which is older for PPO, reads the model right.
+    """Check that this Transformers, which is older for PPO, reads the model correctly.
 
     Raises:
-        Failure: It would misread it in silence.
+        RunnerError: It would misread it in silence.
     """
     from transformers import __version__
 
@@ -72,13 +73,13 @@ def check_model_version(folder: Path) -> None:
 
 
 def prepare(request: Request, rows: int, tokenizer: Any) -> None:
-    """Clear the way to go on, or to begin anew; for PPO, bring the reward model into LLaMA-Factory's form.
+    """Prepare the output folder to resume or start again; for PPO, convert the reward model to LLaMA-Factory's form.
 
     Raises:
-        Failure: PPO has fewer prompts than one step takes, and would train on none.
+        RunnerError: PPO has fewer prompts than one step takes, and would train on none.
     """
     folder, config = Path(request["output"]), request["config"]
-    if request["method"] not in _ANEW:
+    if request["method"] not in _NOT_RESUMABLE:
         output.drop_torn_checkpoints(folder)
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,8 +87,8 @@ def prepare(request: Request, rows: int, tokenizer: Any) -> None:
         sizes = ("per_device_train_batch_size", "gradient_accumulation_steps", "ppo_buffer_size")
         step = math.prod(config[name] for name in sizes)
         if rows < step:
-            what = f"a step of PPO takes {step} prompts, and there are {rows}"
-            raise RunnerError("data_error", f"{what}; lower training.global_batch_size, or add rows")
+            problem = f"a step of PPO takes {step} prompts, and there are {rows}"
+            raise RunnerError("data_error", f"{problem}; lower training.global_batch_size, or add rows")
         reward = request["reward"]
         from_classifier(reward["name"], reward["revision"], Path(config["reward_model"]), tokenizer)
 
@@ -95,33 +96,34 @@ def prepare(request: Request, rows: int, tokenizer: Any) -> None:
 def columns(encoded: EncodedRow) -> Result:
     """A row as LLaMA-Factory reads it: each text under its name, and no images, videos or sounds."""
     tags = {"kto_tags": encoded.row["label"]} if "label" in encoded.row else {}
-    return {"images": None, "videos": None, "audios": None, **tags, **text_columns(encoded, _BEGINNINGS)}
+    return {"images": None, "videos": None, "audios": None, **tags, **text_columns(encoded, _PREFIXES)}
 
 
 def check_settings(config: dict[str, Any]) -> None:
-    """Let LLaMA-Factory read its configuration, and compare what it took with what it was given."""
-    done = subprocess.run(
+    """Let LLaMA-Factory resolve its configuration, and compare it with the requested one."""
+    # It refuses unknown keys, but changes values that exclude each other with no more than a log line.
+    process = subprocess.run(
         [sys.executable, "-P", "-c", _RESOLVE],
         env=runner_support.offline_environment(),
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+    if process.returncode:
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise RunnerError("engine_error", f"LLaMA-Factory refuses its configuration: {last}")
     resolved = json.loads(Path("resolved.json").read_text("utf-8"))
-    other = [
+    differing = [
         f"{name}={resolved.get(name)!r} instead of {value!r}"
         for name, value in config.items()
-        if name not in _READ_OTHERWISE
+        if name not in _NOT_COMPARED
         and name in resolved
         and not runner_support.values_match(_joined(resolved[name]), value)
     ]
     missing = [name for name in config if name not in resolved]
-    if other or missing:
+    if differing or missing:
         raise RunnerError(
-            "engine_error", f"LLaMA-Factory would train with other settings: {', '.join([*other, *missing])}"
+            "engine_error", f"LLaMA-Factory would train with other settings: {', '.join([*differing, *missing])}"
         )
 
 
@@ -131,7 +133,7 @@ def _joined(value: Any) -> Any:
 
 
 def train() -> None:
-    """Run it to its end, and pass on what it prints."""
+    """Run LLaMA-Factory to its end."""
     Path(_STAND_INS).mkdir(exist_ok=True)
     Path(_STAND_INS, "torchaudio.py").write_text('"""Imported for sound, of which there is none here."""\n', "utf-8")
     path = f"{_STAND_INS}{os.pathsep}tools"

@@ -1,4 +1,4 @@
-"""Reward models between LLaMA-Factory's form and the one that everybody loads, in LLaMA-Factory's own Python.
+"""Convert reward models between LLaMA-Factory's form and the common one; copied beside LLaMA-Factory.
 
 LLaMA-Factory keeps a language model and, beside it, a linear head in ``value_head.safetensors``. Transformers has a
 sequence classifier with one label, whose head, ``score``, is a weight without a bias.
@@ -15,22 +15,22 @@ _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
 _CONFIG, _ADAPTER = "adapter_config.json", "adapter_model.safetensors"
 _SCORE = "base_model.model.score.weight"
 _LORA = ("r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "bias", "rank_pattern", "alpha_pattern")
-"""Of an adapter's settings, those that its weights go by; PEFT's others differ between versions."""
+"""Settings of an adapter that its weights depend on; others differ between versions of PEFT."""
 
 
 def to_classifier(output: Path) -> None:
-    """Make a sequence classifier of the adapter that LLaMA-Factory has written.
+    """Make a sequence classifier from the adapter that LLaMA-Factory has written.
 
-    The head's bias is left out: it moves every reward alike, and only differences were learned.
+    The head's bias is left out: it shifts every reward alike, and only differences were trained.
     """
     from safetensors.torch import load_file, save_file
 
     head = load_file(output / HEAD)[_WEIGHT]
     (output / HEAD).unlink()
     save_file({**load_file(output / _ADAPTER), _SCORE: head}, output / _ADAPTER, metadata={"format": "pt"})
-    told = json.loads((output / _CONFIG).read_text("utf-8"))
-    told |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
-    (output / _CONFIG).write_text(json.dumps(told, indent=2), "utf-8")
+    settings = json.loads((output / _CONFIG).read_text("utf-8"))
+    settings |= {"task_type": "SEQ_CLS", "modules_to_save": ["score"]}
+    (output / _CONFIG).write_text(json.dumps(settings, indent=2), "utf-8")
 
 
 def from_classifier(source: str, revision: str | None, target: Path, tokenizer: Any) -> None:
@@ -43,7 +43,7 @@ def from_classifier(source: str, revision: str | None, target: Path, tokenizer: 
         tokenizer: The policy's.
 
     Raises:
-        Failure: It reads other tokens than the policy writes.
+        RunnerError: It reads other tokens than the policy writes.
     """
     import torch
     from huggingface_hub import snapshot_download
@@ -70,8 +70,8 @@ def _check_tokens(folder: Path, source: str, tokenizer: Any) -> None:
 
     file = folder / "tokenizer.json"
     if not file.is_file() or Tokenizer.from_file(str(file)).get_vocab() != tokenizer.get_vocab():
-        what = f"method.reward: the reward model {source} reads other tokens than the policy writes"
-        raise RunnerError("engine_error", f"{what}; train one on a base with the policy's tokenizer")
+        problem = f"method.reward: the reward model {source} reads other tokens than the policy writes"
+        raise RunnerError("engine_error", f"{problem}; train one on a base with the policy's tokenizer")
 
 
 def _scorer(folder: Path, tokenizer: Any) -> Any:
@@ -82,14 +82,15 @@ def _scorer(folder: Path, tokenizer: Any) -> Any:
     if not (folder / _CONFIG).is_file():
         _check_age(folder)
         return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, torch_dtype="auto")
-    told = json.loads((folder / _CONFIG).read_text("utf-8"))
-    base = told["base_model_name_or_path"]
+    settings = json.loads((folder / _CONFIG).read_text("utf-8"))
+    base = settings["base_model_name_or_path"]
     _check_age(Path(base))
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, revision=told.get("revision"), num_labels=1, torch_dtype="auto", pad_token_id=tokenizer.pad_token_id
+        base, revision=settings.get("revision"), num_labels=1, torch_dtype="auto", pad_token_id=tokenizer.pad_token_id
     )
-    given = {name: told[name] for name in _LORA if name in told}
-    config = LoraConfig(task_type="SEQ_CLS", modules_to_save=["score"], inference_mode=True, **given)
+    # Newer PEFTs save settings that this one does not know, and refuses.
+    lora = {name: settings[name] for name in _LORA if name in settings}
+    config = LoraConfig(task_type="SEQ_CLS", modules_to_save=["score"], inference_mode=True, **lora)
     return PeftModel.from_pretrained(model, folder, config=config).merge_and_unload()
 
 

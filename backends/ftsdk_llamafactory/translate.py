@@ -1,4 +1,4 @@
-"""Translate a spec into LLaMA-Factory's own YAML. Pure but for reading the model's config file."""
+"""Translate a spec into LLaMA-Factory's own YAML. Pure except that it reads config files of models."""
 
 import json
 from pathlib import Path
@@ -19,11 +19,11 @@ from ftsdk.translation.model_source import config_of, reward_model_folder
 from ftsdk.workers.hardware import Machine
 from ftsdk_llamafactory import methods
 from ftsdk_llamafactory.engine import IGNORED_ADVICE, REQUIRED_VALUES, LlamaFactoryOptions
-from ftsdk_llamafactory.methods import METHOD_WARNINGS, STAGES, WHOLE
+from ftsdk_llamafactory.methods import ADAPTER_ONLY, METHOD_WARNINGS, STAGES
 
 NAME = "llamafactory"
 
-SENT = {
+DIRECT_FIELDS = {
     "training.learning_rate": "learning_rate",
     "training.lr_scheduler_type": "lr_scheduler_type",
     "training.num_train_epochs": "num_train_epochs",
@@ -64,17 +64,17 @@ def plan(
     version: str,
     pins: Pins = MappingProxyType({}),
 ) -> Plan:
-    """LLaMA-Factory's request for a spec, and what becomes of each field.
+    """LLaMA-Factory's request for a spec, and the accounting of each field.
 
     Args:
-        spec: What the user means.
-        options: What LLaMA-Factory alone has.
-        machine: What it runs on.
-        version: LLaMA-Factory's.
-        pins: What the Hub says of the names in the spec.
+        spec: The spec.
+        options: The options of this backend.
+        machine: The machine that it runs on.
+        version: LLaMA-Factory's version.
+        pins: The Hub's commits of the names in the spec.
 
     Raises:
-        UnsupportedSpec: With every field that LLaMA-Factory cannot honour.
+        UnsupportedSpec: With every field that LLaMA-Factory does not support.
     """
     ledger = Ledger(NAME, spec)
     method, commits = spec.method.type, pinned_commits(ledger, pins)
@@ -87,7 +87,7 @@ def plan(
     native = EngineRequest(
         engine=f"llamafactory {version}",
         config=config,
-        environment=ENVIRONMENT,
+        environment=VARIABLES,
         command="PYTHONPATH=stand-ins llamafactory-cli train job.yaml",
         rows=config["per_device_train_batch_size"],
         halves=config["bf16"] or config["fp16"],
@@ -99,7 +99,7 @@ def plan(
 
 
 def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, model: str) -> dict[str, Any]:
-    """All that LLaMA-Factory is told."""
+    """LLaMA-Factory's configuration."""
     config = {
         "model_name_or_path": model,
         "trust_remote_code": ledger.use("trust_remote_code"),
@@ -109,7 +109,7 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
         **_adapter(ledger),
         **_quantization(ledger),
         **_fixed(options),
-        **{native: ledger.use(field, native) for field, native in SENT.items()},
+        **{native: ledger.use(field, native) for field, native in DIRECT_FIELDS.items()},
         "max_steps": ledger.use("training.max_steps") or -1,
         "data_seed": ledger.value("training.seed"),
         **(_cadence_of_ppo(ledger) if ledger.spec.method.type == "ppo" else _cadence(ledger)),
@@ -127,8 +127,8 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
 _LIGER_ROWS = 1024  # its chunk is at least as small for vocabularies that are wider than the hidden width
 _NEVER = 1_000_000_000  # steps; nothing can go on from PPO's checkpoints
 
-ENVIRONMENT = {"DO_NOT_TRACK": "1", "USE_MODELSCOPE_HUB": "0", "USE_OPENMIND_HUB": "0", "FORCE_TORCHRUN": "0"}
-"""One process; models from nowhere but the place that the plan names."""
+VARIABLES = {"DO_NOT_TRACK": "1", "USE_MODELSCOPE_HUB": "0", "USE_OPENMIND_HUB": "0", "FORCE_TORCHRUN": "0"}
+"""One process; models only from where the plan names them."""
 
 
 def _fixed(options: LlamaFactoryOptions) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def _fixed(options: LlamaFactoryOptions) -> dict[str, Any]:
 def _config_under(folder: Path) -> dict[str, Any]:
     """The config of the weights that a reward model stands on: an adapter's base, or its own."""
     adapter = folder / ADAPTER_CONFIG
-    told = json.loads(adapter.read_text("utf-8")) if adapter.is_file() else {}
-    return config_of(told.get("base_model_name_or_path", str(folder)), told.get("revision")) or {}
+    settings = json.loads(adapter.read_text("utf-8")) if adapter.is_file() else {}
+    return config_of(settings.get("base_model_name_or_path", str(folder)), settings.get("revision")) or {}
 
 
 def _method(ledger: Ledger) -> dict[str, Any]:
@@ -167,15 +167,15 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     spec = ledger.spec.method
     if isinstance(spec, DPO) and spec.label_smoothing and spec.loss_type != "sigmoid":
         ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
-    ledger.require_values(methods.ONLY.get(method, {}))
-    told = {native: ledger.use(f"method.{field}", native) for field, native in methods.OPTIONS[method].items()}
-    return {**methods.FIXED.get(method, {}), **told}
+    ledger.require_values(methods.REQUIRED_VALUES.get(method, {}))
+    settings = {native: ledger.use(f"method.{field}", native) for field, native in methods.OPTIONS[method].items()}
+    return {**methods.FIXED.get(method, {}), **settings}
 
 
 def _check_age(ledger: Ledger, model: fields.ModelReference) -> None:
     """Refuse what the older Transformers of PPO's environment would misread."""
     config = config_of(*model)
-    if config and (trouble := version_mismatch(config, methods.PPOS_TRANSFORMERS)):
+    if config and (trouble := version_mismatch(config, methods.PPO_TRANSFORMERS)):
         ledger.refuse("model", trouble, "a copy saved by Transformers 4, or the local backend")
 
 
@@ -188,7 +188,7 @@ def _reward(ledger: Ledger, commit: str | None) -> dict[str, str | None] | None:
         ledger.refuse("method.reward", "LLaMA-Factory's PPO takes a reward model, and no function", "give its artifact")
         return None
     folder = reward_model_folder(ledger, "method.reward", name)
-    if folder and (trouble := version_mismatch(_config_under(folder), methods.PPOS_TRANSFORMERS)):
+    if folder and (trouble := version_mismatch(_config_under(folder), methods.PPO_TRANSFORMERS)):
         fix = "a reward model on a base that Transformers 4 has saved, or the local backend"
         ledger.refuse("method.reward", trouble, fix)
     return {"name": str(folder or name), "revision": None if folder else commit}
@@ -207,14 +207,14 @@ def _adapter(ledger: Ledger) -> dict[str, Any]:
 
 
 def _quantization(ledger: Ledger) -> dict[str, Any]:
-    wanted, doubled = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
-    if wanted is None:
+    quantization, double = ledger.use("compute.quantization"), ledger.use("compute.double_quantization")
+    if quantization is None:
         return {}
     if ledger.value("adapter.use_dora"):
         ledger.refuse(
-            "adapter.use_dora", "LLaMA-Factory does no DoRA on a quantized base", "compute.quantization: none"
+            "adapter.use_dora", "LLaMA-Factory does not support DoRA on a quantized base", "compute.quantization: none"
         )
-    return {**QUANTIZATIONS[wanted], "quantization_method": "bnb", "double_quantization": doubled}
+    return {**QUANTIZATIONS[quantization], "quantization_method": "bnb", "double_quantization": double}
 
 
 def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
@@ -226,8 +226,10 @@ def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
 
 
 def _cadence(ledger: Ledger) -> dict[str, Any]:
-    told = {"warmup_steps": fields.warmup_steps(ledger), **fields.cadence(ledger)}
-    return {**told, "eval_dataset": "held", "per_device_eval_batch_size": 1} if fields.holds_out(ledger) else told
+    settings = {"warmup_steps": fields.warmup_steps(ledger), **fields.cadence(ledger)}
+    return (
+        {**settings, "eval_dataset": "held", "per_device_eval_batch_size": 1} if fields.holds_out(ledger) else settings
+    )
 
 
 def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
@@ -237,8 +239,8 @@ def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
             ledger.refuse(field, "LLaMA-Factory's PPO evaluates nothing", "leave it out")
     target = ledger.use("method.target_kl", "ppo_target")
     if target is None:
-        why = f"LLaMA-Factory always steers the coefficient; its target is {methods.TARGET_KL}"
-        ledger.backend_defaults.append(PlanNote("method.target_kl", why))
+        reason = f"LLaMA-Factory always adapts the coefficient; its target is {methods.TARGET_KL}"
+        ledger.backend_defaults.append(PlanNote("method.target_kl", reason))
     return {
         "ppo_target": target or methods.TARGET_KL,
         "warmup_steps": ledger.use("training.warmup_steps") or 0,
@@ -250,9 +252,9 @@ def _cadence_of_ppo(ledger: Ledger) -> dict[str, Any]:
 
 
 def _refuse(ledger: Ledger) -> None:
-    """All that LLaMA-Factory cannot be told, from the tables."""
+    """Refuse or ignore what LLaMA-Factory does not support, from the tables."""
     ledger.require_values(REQUIRED_VALUES)
-    if ledger.spec.adapter is None and ledger.spec.method.type in WHOLE:
-        ledger.refuse("adapter", WHOLE[ledger.spec.method.type], "an adapter, or the local backend")
+    if ledger.spec.adapter is None and ledger.spec.method.type in ADAPTER_ONLY:
+        ledger.refuse("adapter", ADAPTER_ONLY[ledger.spec.method.type], "an adapter, or the local backend")
     fields.refuse_common_fields(ledger, "LLaMA-Factory")
     ledger.ignore_advice(IGNORED_ADVICE, "LLaMA-Factory has no setting for it")

@@ -1,9 +1,9 @@
 """Train with Unsloth as ``job.json`` says: ``PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json``.
 
-It stands in Unsloth's own Python, in a job's folder, where rows are tokens already.
+This module is copied beside Unsloth, into its own Python; in the engine's folder, rows are tokens already.
 """
 
-import unsloth  # noqa: F401, I001 - first of all: it changes what is imported after it
+import unsloth  # noqa: F401, I001 - first of all: it patches what is imported after it
 
 import json
 import sys
@@ -21,7 +21,7 @@ from ftsdk_unsloth import models, trainers
 
 
 def main(path: str) -> None:
-    """Train, from the newest whole checkpoint where there is one, and save what was learned."""
+    """Train, from the newest whole checkpoint where there is one, and save the weights."""
     config = json.loads(Path(path).read_text("utf-8"))
     output = Path(config["arguments"]["output_dir"])
     checkpoint = drop_torn_checkpoints(output)
@@ -34,7 +34,7 @@ def main(path: str) -> None:
 
 
 def _prepared(config: dict[str, Any]) -> tuple[Any, Any]:
-    """The model and its trainer, in which every setting is as it was given."""
+    """The model and its trainer, in which every setting is as requested."""
     tokenizer = AutoTokenizer.from_pretrained(config["tokenizer"])
     parts = datasets.load_from_disk(config["tokens"])
     model = models.load(config, tokenizer)

@@ -1,4 +1,4 @@
-"""Translate a spec into Unsloth's calls and TRL's arguments. Pure but for reading the model's config file."""
+"""Translate a spec into Unsloth's calls and TRL's arguments. Pure except that it reads the model's config file."""
 
 from types import MappingProxyType
 from typing import Any
@@ -37,9 +37,9 @@ FIXED: dict[str, dict[str, Any]] = {
     "orpo": {"disable_dropout": False, "generate_during_eval": False},
     "reward_modeling": {"disable_dropout": False},
 }
-"""From a method to what TRL would else decide for us."""
+"""From a method to settings that TRL would otherwise choose itself."""
 
-SENT = {
+DIRECT_FIELDS = {
     "training.learning_rate": "learning_rate",
     "training.lr_scheduler_type": "lr_scheduler_type",
     "training.num_train_epochs": "num_train_epochs",
@@ -73,7 +73,7 @@ ON_CPU = {"adamw_torch": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "
 COMMAND = "UNSLOTH_DISABLE_STATISTICS=1 HF_HUB_OFFLINE=1 PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json"
 """The training by hand, in the job's folder of the engine."""
 
-ENVIRONMENT = {
+VARIABLES = {
     "UNSLOTH_DISABLE_STATISTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
@@ -84,7 +84,7 @@ ENVIRONMENT = {
     "TORCHINDUCTOR_CACHE_DIR": "inductor_cache",
     "TRL_EXPERIMENTAL_SILENCE": "1",
 }
-"""Nothing is told to anybody, and nothing is written but in the job's folder."""
+"""Switch off telemetry, and keep every cache in the job's folder."""
 
 
 def plan(
@@ -94,32 +94,34 @@ def plan(
     version: str,
     pins: Pins = MappingProxyType({}),
 ) -> Plan:
-    """Unsloth's request for a spec, and what becomes of each field.
+    """Unsloth's request for a spec, and the accounting of each field.
 
     Args:
-        spec: What the user means.
-        options: What Unsloth alone has.
-        machine: What it runs on.
-        version: Unsloth's.
-        pins: What the Hub says of the names in the spec.
+        spec: The spec.
+        options: The options of this backend.
+        machine: The machine that it runs on.
+        version: Unsloth's version.
+        pins: The Hub's commits of the names in the spec.
 
     Raises:
-        UnsupportedSpec: With every field that Unsloth cannot honour.
+        UnsupportedSpec: With every field that Unsloth does not support.
     """
     ledger = Ledger(NAME, spec)
     commits = pinned_commits(ledger, pins)
     if spec.method.type not in METHODS:
         ledger.refuse("method", f"this backend does not do {spec.method.type}", ", ".join(METHODS))
     model = fields.resolve_model(ledger, commits.get("model"), "from_pretrained.model_name")
-    if (most := max_positions(*model)) and spec.training.max_length > most:
-        ledger.refuse("training.max_length", f"the model has {most} positions, which Unsloth would stretch", f"{most}")
+    if (positions := max_positions(*model)) and spec.training.max_length > positions:
+        ledger.refuse(
+            "training.max_length", f"the model has {positions} positions, which Unsloth would stretch", f"{positions}"
+        )
     precision = _precision(ledger, machine)
     config = _config(ledger, options, machine, model.name, precision)
     _refuse(ledger)
     native = EngineRequest(
         engine=f"unsloth {version}",
         config=config,
-        environment=ENVIRONMENT | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
+        environment=VARIABLES | ({} if machine.cuda else {"UNSLOTH_FORCE_CPU": "1"}),
         command=COMMAND,
         rows=config["arguments"]["per_device_train_batch_size"],
         halves=any(precision.values()),
@@ -139,7 +141,7 @@ def _config(
         "arguments": {
             "output_dir": OUTPUT,
             **_method(ledger),
-            **{native: ledger.use(field, f"arguments.{native}") for field, native in SENT.items()},
+            **{native: ledger.use(field, f"arguments.{native}") for field, native in DIRECT_FIELDS.items()},
             "max_steps": ledger.use("training.max_steps") or -1,
             "warmup_steps": fields.warmup_steps(ledger),
             "data_seed": ledger.value("training.seed"),
@@ -166,14 +168,14 @@ _ALWAYS = {
     "report_to": "none",
     "push_to_hub": False,
 }
-"""What is the same in every job: each row is learned from as it is, and nothing is uploaded."""
+"""What is the same in every job: each row is trained on as it is, and nothing is uploaded."""
 
 
 def _precision(ledger: Ledger, machine: Machine) -> dict[str, bool]:
-    told = fields.precision(ledger, machine, "Unsloth")
-    if machine.cuda and not any(told.values()):
-        ledger.refuse("compute.dtype", "Unsloth trains in 16 bits on GPUs, whatever it is told", "auto")
-    return told
+    precision = fields.precision(ledger, machine, "Unsloth")
+    if machine.cuda and not any(precision.values()):
+        ledger.refuse("compute.dtype", "Unsloth trains in 16 bits on GPUs, whatever the setting", "auto")
+    return precision
 
 
 def _recomputed(ledger: Ledger, options: UnslothOptions) -> bool | str:
@@ -187,38 +189,38 @@ def _from_pretrained(
     ledger: Ledger, machine: Machine, model: str, precision: dict[str, bool], recomputed: bool | str
 ) -> dict[str, Any]:
     """Arguments of ``FastLanguageModel.from_pretrained``."""
-    whole = ledger.spec.adapter is None
+    full = ledger.spec.adapter is None
     return {
         "model_name": model,
         "max_seq_length": ledger.value("training.max_length"),
         "dtype": "bfloat16" if precision["bf16"] else "float16" if precision["fp16"] else "float32",
         **_quantization(ledger, machine),
-        "full_finetuning": whole,
+        "full_finetuning": full,
         "trust_remote_code": ledger.use("trust_remote_code"),
         "use_exact_model_name": True,
         "use_gradient_checkpointing": recomputed,
-        **({"float32_mixed_precision": True} if whole and machine.cuda else {}),
+        **({"float32_mixed_precision": True} if full and machine.cuda else {}),
         **_attention(ledger, machine),
     }
 
 
 def _quantization(ledger: Ledger, machine: Machine) -> dict[str, bool]:
-    wanted = ledger.use("compute.quantization", "load_in_4bit, load_in_8bit")
-    if wanted != "nf4" or ledger.value("compute.double_quantization"):
+    quantization = ledger.use("compute.quantization", "load_in_4bit, load_in_8bit")
+    if quantization != "nf4" or ledger.value("compute.double_quantization"):
         ledger.use("compute.double_quantization", "load_in_4bit")
-    if wanted == "fp4":
+    if quantization == "fp4":
         ledger.refuse("compute.quantization", "4 bits of Unsloth's are nf4", "nf4")
-    if wanted == "int8" and not machine.cuda:
+    if quantization == "int8" and not machine.cuda:
         ledger.refuse("compute.quantization", "Unsloth holds a base in 8 bits on GPUs only", "nf4")
-    return {native: wanted == name for name, native in QUANTIZATIONS.items()}
+    return {native: quantization == name for name, native in QUANTIZATIONS.items()}
 
 
 def _attention(ledger: Ledger, machine: Machine) -> dict[str, str]:
     """A card's is Unsloth's own, but for reward models, which Transformers loads."""
     if machine.cuda and ledger.spec.method.type != "reward_modeling":
         return {}
-    wanted = fields.attention(ledger, machine, "attn_implementation")
-    return {} if wanted == "auto" else {"attn_implementation": wanted}
+    attention = fields.attention(ledger, machine, "attn_implementation")
+    return {} if attention == "auto" else {"attn_implementation": attention}
 
 
 def _get_peft_model(ledger: Ledger, recomputed: bool | str) -> dict[str, Any] | None:
@@ -227,12 +229,12 @@ def _get_peft_model(ledger: Ledger, recomputed: bool | str) -> dict[str, Any] | 
         return None
     modules = ledger.use("adapter.target_modules", "target_modules")
     if not isinstance(modules, str) and _WHOLE_LAYERS & set(modules):
-        what = "Unsloth trains these layers whole where they are named, and puts no adapter on them"
-        ledger.refuse("adapter.target_modules", what, f"leave out {', '.join(sorted(_WHOLE_LAYERS & set(modules)))}")
+        reason = "Unsloth trains these layers in full where they are named, and puts no adapter on them"
+        ledger.refuse("adapter.target_modules", reason, f"leave out {', '.join(sorted(_WHOLE_LAYERS & set(modules)))}")
     start, alpha = ledger.use("adapter.init", "init_lora_weights"), ledger.use("adapter.alpha", "lora_alpha")
     if start not in INITS:
-        what = f"{start} changes the base's weights, so the adapter would fit no base but that"
-        ledger.refuse("adapter.init", what, ", ".join(INITS))
+        reason = f"{start} changes the base's weights, so the adapter would fit no base but that"
+        ledger.refuse("adapter.init", reason, ", ".join(INITS))
     return {
         **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
@@ -248,39 +250,39 @@ def _method(ledger: Ledger) -> dict[str, Any]:
     ledger.use("method", "the trainer's class")
     ledger.use("method.type", "the trainer's class")
     method = ledger.spec.method.type
-    told = {native: ledger.use(field, native) for field, native in METHODS.get(method, {}).items()}
+    arguments = {native: ledger.use(field, native) for field, native in METHODS.get(method, {}).items()}
     if method == "sft":
         ledger.use("method.train_on", "the labels of the rows")
     if method == "dpo":
         loss = ledger.use("method.loss_type", "loss_type")
-        told["loss_type"] = [loss]
-        if told["label_smoothing"] and loss != "sigmoid":
+        arguments["loss_type"] = [loss]
+        if arguments["label_smoothing"] and loss != "sigmoid":
             ledger.refuse("method.label_smoothing", "is defined for the sigmoid loss", "leave it out")
     if method in BACKEND_DEFAULTS:
         ledger.backend_defaults.append(PlanNote(*BACKEND_DEFAULTS[method]))
-    return {**told, **FIXED.get(method, {})}
+    return {**arguments, **FIXED.get(method, {})}
 
 
 def _optim(ledger: Ledger, machine: Machine) -> str | None:
-    wanted: str = ledger.use("training.optim", "optim")
+    optimizer: str = ledger.use("training.optim", "optim")
     if machine.cuda:
-        return wanted
-    if wanted not in ON_CPU:
+        return optimizer
+    if optimizer not in ON_CPU:
         ledger.refuse("training.optim", "runs on GPUs only", ", ".join(ON_CPU))
-    return ON_CPU.get(wanted)
+    return ON_CPU.get(optimizer)
 
 
 def _cadence(ledger: Ledger) -> dict[str, Any]:
     """When to save and to evaluate; early stopping needs a checkpoint of every evaluation."""
-    told = fields.cadence(ledger)
+    arguments = fields.cadence(ledger)
     if ledger.spec.training.early_stopping_patience is None:
-        return told
+        return arguments
     if ledger.is_set("training.save_steps"):
-        what = "early stopping saves at each evaluation"
-        ledger.refuse("training.save_steps", what, "leave it out, and set training.eval_steps")
-    saved = {name.replace("eval", "save"): value for name, value in told.items() if name.startswith("eval")}
+        reason = "early stopping saves at each evaluation"
+        ledger.refuse("training.save_steps", reason, "leave it out, and set training.eval_steps")
+    saved = {name.replace("eval", "save"): value for name, value in arguments.items() if name.startswith("eval")}
     best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
-    return {**told, **saved, **best, "restore_callback_states_from_checkpoint": True}
+    return {**arguments, **saved, **best, "restore_callback_states_from_checkpoint": True}
 
 
 def _early_stopping(ledger: Ledger) -> dict[str, Any]:
@@ -292,21 +294,21 @@ def _early_stopping(ledger: Ledger) -> dict[str, Any]:
 def _batch(ledger: Ledger) -> dict[str, int]:
     """Rows at a time; KTO compares those of a batch with one another, so it needs two of them."""
     size, accumulation = "per_device_train_batch_size", "gradient_accumulation_steps"
-    cut = split_batch(ledger, size, accumulation)
+    sizes = split_batch(ledger, size, accumulation)
     if ledger.spec.method.type != "kto":
-        return {**cut, "per_device_eval_batch_size": 1}
-    whole: int = ledger.value("training.global_batch_size")
-    if cut[size] == 1 and ledger.value("compute.per_device_train_batch_size") != 1 and whole > 1:
-        rows = next(rows for rows in range(2, whole + 1) if whole % rows == 0)
-        cut = {size: rows, accumulation: whole // rows}
-    if cut[size] == 1:
-        field = "training.global_batch_size" if whole == 1 else f"compute.{size}"
+        return {**sizes, "per_device_eval_batch_size": 1}
+    step_rows: int = ledger.value("training.global_batch_size")
+    if sizes[size] == 1 and ledger.value("compute.per_device_train_batch_size") != 1 and step_rows > 1:
+        rows = next(rows for rows in range(2, step_rows + 1) if step_rows % rows == 0)
+        sizes = {size: rows, accumulation: step_rows // rows}
+    if sizes[size] == 1:
+        field = "training.global_batch_size" if step_rows == 1 else f"compute.{size}"
         ledger.refuse(field, "KTO needs two rows at a time", "2 or more")
-    return {**cut, "per_device_eval_batch_size": cut[size]}
+    return {**sizes, "per_device_eval_batch_size": sizes[size]}
 
 
 def _refuse(ledger: Ledger) -> None:
-    """All that Unsloth cannot be told, from the tables."""
+    """Refuse or ignore what Unsloth does not support, from the tables."""
     ledger.require_values(REQUIRED_VALUES)
     fields.refuse_common_fields(ledger, "Unsloth")
     ledger.ignore_advice(IGNORED_ADVICE, "Unsloth has no setting for it")

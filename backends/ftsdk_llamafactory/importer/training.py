@@ -6,7 +6,7 @@ from ftsdk.importers.common import IN_STEPS, OPTIMIZERS, SCHEDULES
 from ftsdk.importers.importer import ConfigReader
 from ftsdk.spec.training import BLANK_SAVE_SHARE
 from ftsdk_llamafactory.importer.defaults import DEFAULTS
-from ftsdk_llamafactory.translate import SENT
+from ftsdk_llamafactory.translate import DIRECT_FIELDS
 
 _CHOICES = {"training.optim": OPTIMIZERS, "training.lr_scheduler_type": SCHEDULES}
 _BEST = "load_best_model_at_end: true"
@@ -22,7 +22,7 @@ def read_training(reader: ConfigReader, stage: str) -> None:
 
 def _rates(reader: ConfigReader) -> None:
     elsewhere = {"training.num_train_epochs", "training.max_length", "training.logging_steps"}
-    for field, key in SENT.items():
+    for field, key in DIRECT_FIELDS.items():
         if field in _CHOICES:
             reader.set_field(field, reader.choice(key, DEFAULTS[key], _CHOICES[field], field), key)
         elif field not in elsewhere and key in DEFAULTS:

@@ -190,7 +190,7 @@ def test_memory_that_runs_out(axolotl_spec, axolotl_python, tmp_path):
 
 def test_settings_that_it_would_take_otherwise(axolotl_spec, monkeypatch):
     """A key that Axolotl does not know fails the job before anything is trained, by its name."""
-    monkeypatch.setitem(translate.SENT, "training.max_grad_norm", "max_grad_nrom")
+    monkeypatch.setitem(translate.DIRECT_FIELDS, "training.max_grad_norm", "max_grad_nrom")
     found = failure(axolotl_spec())
 
     assert "max_grad_nrom is ignored" in found.message
@@ -203,4 +203,4 @@ def test_resume_goes_on_from_a_whole_checkpoint(axolotl_spec, ftsdk_home):
 
     assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
     assert list(range(1, 121)) == found.steps
-    assert "is torn, and is removed" in found.log
+    assert "is incomplete, and is removed" in found.log

@@ -84,7 +84,7 @@ def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, mon
     """Its own reading of the configuration is compared with the plan before anything is trained."""
     from ftsdk_llamafactory import translate
 
-    monkeypatch.setitem(translate.SENT, "training.max_grad_norm", "max_grad_nrom")
+    monkeypatch.setitem(translate.DIRECT_FIELDS, "training.max_grad_norm", "max_grad_nrom")
     found = failure(factory_spec())
 
     assert "max_grad_nrom" in found.message
@@ -97,4 +97,4 @@ def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home):
 
     assert (JobState.SUCCEEDED, 400) == (found.status.state, found.status.step)
     assert list(range(1, 401)) == found.steps
-    assert "is torn, and is removed" in found.log
+    assert "is incomplete, and is removed" in found.log

@@ -130,7 +130,7 @@ def test_rows_that_teach_nothing(unsloth_spec):
 @pytest.mark.parametrize(
     ("table", "change", "told"),
     [
-        ("SENT", {"training.max_grad_norm": "max_grad_nrom"}, "max_grad_nrom"),
+        ("DIRECT_FIELDS", {"training.max_grad_norm": "max_grad_nrom"}, "max_grad_nrom"),
         ("ON_CPU", {"adamw_torch": "paged_adamw_8bit"}, "optim=<OptimizerNames.ADAMW_TORCH_FUSED"),
         ("QUANTIZATIONS", {"nf4": "load_in_8bit", "int8": "load_in_4bit"}, "load_in_8bit=False instead of True"),
     ],
@@ -189,4 +189,4 @@ def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
     assert 5 <= found.last_checkpoint < 100
     assert list(range(1, 121)) == found.steps
     assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
-    assert "is torn, and is removed" in found.log
+    assert "is incomplete, and is removed" in found.log

@@ -75,7 +75,7 @@ def test_what_it_cannot_do_is_refused(field):
     "compute", [{"dtype": "float32"}, {"quantization": "fp4"}], ids=["compute.dtype", "compute.quantization"]
 )
 def test_what_it_cannot_do_on_a_card_is_refused(compute, request):
-    """On a card Unsloth turns to 16 bits whatever it is told, and its 4 bits are nf4."""
+    """On a card Unsloth turns to 16 bits whatever the setting, and its 4 bits are nf4."""
     assert request.node.callspec.id in refused({"compute": compute}, CARD)
 
 
