@@ -52,6 +52,7 @@ MINIMUM_PRICE = 4.0
 FILE = "(the id of the uploaded file)"
 TOKEN = "(the job's token)"  # noqa: S105 - a placeholder
 
+# Stricter than ftsdk.data.paths.HUB_ID: every model at Together has an owner in its name, so `gpt2` is none of them.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 

@@ -159,6 +159,7 @@ def encode_row(row: Fields, tokenizer: Any, train_on: str) -> tuple[list[int], l
         Refused: The template refuses the row, or hides where a turn begins or ends.
     """
     text, spans, special = _text_and_spans(row, tokenizer, train_on)
+    # One call over the whole text: tokenized turn by turn, tokens would not merge over the borders as in generation.
     tokens = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, return_attention_mask=False)
     ids: list[int] = list(tokens["input_ids"])
     trained = list(_tokens_in_spans(tokens["offset_mapping"], spans))

@@ -24,6 +24,7 @@ class DatasetStats:
     def add(self, row: dict[str, Any], format_: str) -> None:
         """Count one row in canonical form."""
         texts = _texts(row)
+        # a hash of 8 bytes instead of the row: two different rows of a million collide with a chance of 1 in 37 million
         length, fingerprint = sum(map(len, texts)), hash((*texts, row.get("label")))
         self.rows += 1
         self.characters += length
