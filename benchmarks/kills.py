@@ -82,7 +82,7 @@ def ppo_spec(folder: Path) -> ftsdk.JobSpec:
 
 def vowels(prompts: list[str], completions: list[str], **columns: object) -> list[float]:  # noqa: ARG001
     """The share of vowels among a response's letters: PPO's reward."""
-    return [sum(letter in "aeiou" for letter in said) / max(len(said), 1) for said in completions]
+    return [sum(letter in "aeiou" for letter in completion) / max(len(completion), 1) for completion in completions]
 
 
 def _spec(folder: Path, rows: list[dict[str, object]], **sections: Any) -> ftsdk.JobSpec:
@@ -117,13 +117,13 @@ class Worker:
         return self.folder.exit.exists()
 
     def steps(self) -> int:
-        """The last step that was told, by any attempt."""
+        """The last step with metrics, of any attempt."""
         return max((event.step or 0 for event in self.job.events() if event.kind == "metrics"), default=0)
 
     def half_written(self) -> set[str]:
         """Checkpoints without a seal."""
-        found = self.folder.checkpoints.glob("checkpoint-*")
-        return {folder.name for folder in found if not (folder / SEAL).exists()}
+        folders = self.folder.checkpoints.glob("checkpoint-*")
+        return {folder.name for folder in folders if not (folder / SEAL).exists()}
 
     def kill(self) -> bool:
         """As the system would, without warning; False where it had come to its own end before."""
@@ -144,33 +144,33 @@ def until(fact: Callable[[], object], complaint: str, pause: float = 0.02) -> No
         time.sleep(pause)
 
 
-def kill_anywhere(worker: Worker, chance: random.Random) -> str | None:
-    """Kill at a random point: while it loads, in one of the next steps, or at the end; tell where it was."""
-    done = worker.steps()
-    target = chance.randint(done - 2, min(done + 10, STEPS))
-    if target < done:  # before training goes on
+def kill_anywhere(worker: Worker, rng: random.Random) -> str | None:
+    """Kill at a random point: while it loads, in one of the next steps, or at the end; return where it was."""
+    step = worker.steps()
+    target = rng.randint(step - 2, min(step + 10, STEPS))
+    if target < step:  # before training goes on
         until(worker.alive, "no worker came")
-        time.sleep(chance.uniform(0, 8))
+        time.sleep(rng.uniform(0, 8))
     else:
         until(lambda: worker.steps() > target or worker.steps() == STEPS or worker.ended(), "no step came")
-        time.sleep(chance.uniform(0, 0.4))
+        time.sleep(rng.uniform(0, 0.4))
     return f"step {worker.steps()}" if worker.kill() else None
 
 
-def kill_while_saving(worker: Worker, chance: random.Random) -> str | None:
+def kill_while_saving(worker: Worker, rng: random.Random) -> str | None:
     """Kill up to 60 ms after a checkpoint's folder has appeared; None where the checkpoint was sealed by then."""
     old = worker.half_written()
-    skip = chance.randint(0, 3)  # not always the first checkpoint of an attempt
-    seen: set[str] = set()
+    skip = rng.randint(0, 3)  # not always the first checkpoint of an attempt
+    new: set[str] = set()
 
     def saving() -> bool:
         now = worker.half_written()
         old.intersection_update(now)  # a resumed run removes them, and writes them again
-        seen.update(now - old)
-        return len(seen) > skip or worker.ended()
+        new.update(now - old)
+        return len(new) > skip or worker.ended()
 
     until(saving, "no checkpoint came", pause=0.001)
-    time.sleep(chance.uniform(0, 0.06))
+    time.sleep(rng.uniform(0, 0.06))
     struck = worker.kill()
     torn = worker.half_written() - old
     return f"{torn.pop()} torn" if struck and torn else None
@@ -179,12 +179,12 @@ def kill_while_saving(worker: Worker, chance: random.Random) -> str | None:
 KINDS = {"anywhere": kill_anywhere, "saving": kill_while_saving}
 
 
-def disturbed_run(spec: ftsdk.JobSpec, run: int, kinds: list[str], chance: random.Random) -> tuple[Result, list[Kill]]:
+def disturbed_run(spec: ftsdk.JobSpec, run: int, kinds: list[str], rng: random.Random) -> tuple[Result, list[Kill]]:
     """One run with a kill of each of these kinds in turn, resumed to its end."""
     job = ftsdk.submit(spec)
     kills = []
     for kind in kinds:
-        place = KINDS[kind](Worker(job), chance)
+        place = KINDS[kind](Worker(job), rng)
         if place is not None:
             kills.append(Kill(kind, run, place))
         if job.status().state is JobState.SUCCEEDED:
@@ -209,9 +209,9 @@ def difference(result: Result, expected: Result) -> str:
     """What is not the same; empty where all is."""
     if len(result.metrics) != len(expected.metrics):
         return f"{len(result.metrics)} rows of metrics, not {len(expected.metrics)}"
-    for ours, theirs in zip(result.metrics, expected.metrics, strict=True):
-        if ours != theirs:
-            return f"{ours}, not {theirs}"
+    for actual_row, expected_row in zip(result.metrics, expected.metrics, strict=True):
+        if actual_row != expected_row:
+            return f"{actual_row}, not {expected_row}"
     return "" if result.adapter == expected.adapter else "another adapter"
 
 
@@ -231,25 +231,25 @@ def main() -> int:
         )
 
 
-def report(spec: ftsdk.JobSpec, wanted: dict[str, int], seed: int) -> int:
-    """Disturb runs until every kind of kill has struck as often as is wanted; print each of them, and a verdict."""
-    chance = random.Random(seed)
+def report(spec: ftsdk.JobSpec, counts: dict[str, int], seed: int) -> int:
+    """Disturb runs until every kind of kill has struck as often as given; print each of them, and a verdict."""
+    rng = random.Random(seed)
     began = time.monotonic()
     expected = result_of(ftsdk.submit(spec))
     print(f"uninterrupted: {time.monotonic() - began:.0f} s, {expected.metrics[-1]}, adapter {expected.adapter[:16]}")
-    missing = [kind for kind, count in wanted.items() for _ in range(count)]
-    chance.shuffle(missing)
+    missing = [kind for kind, count in counts.items() for _ in range(count)]
+    rng.shuffle(missing)
     struck, differences, runs = 0, 0, 0
     while missing:
         runs += 1
-        result, kills = disturbed_run(spec, runs, missing[:KILLS_IN_A_RUN], chance)
+        result, kills = disturbed_run(spec, runs, missing[:KILLS_IN_A_RUN], rng)
         for kill in kills:
             missing.remove(kill.kind)
         struck += len(kills)
-        found = difference(result, expected)
-        differences += bool(found)
+        message = difference(result, expected)
+        differences += bool(message)
         places = "; ".join(f"{kill.kind}: {kill.place}" for kill in kills)
-        print(f"run {runs}: {found or 'equal'} after {len(kills)} kills ({places})", flush=True)
+        print(f"run {runs}: {message or 'equal'} after {len(kills)} kills ({places})", flush=True)
     print(f"{struck} kills in {runs} runs, {time.monotonic() - began:.0f} s: {differences} runs differ")
     return int(differences > 0)
 

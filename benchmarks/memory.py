@@ -42,8 +42,8 @@ POINTS = [
 def line(point: tuple, peak: int) -> list:
     """A point and the bytes at its peak in the columns of benchmarks/points.csv."""
     model, quantization, computed, checkpointing, tokens, rank = point
-    how = [model, quantization, "yes", "sdpa", computed, "", checkpointing]
-    return [SOURCE, "CPU", *how, 1, tokens, rank, "", "chunked", round(peak / 2**20, 1), ""]
+    setup = [model, quantization, "yes", "sdpa", computed, "", checkpointing]
+    return [SOURCE, "CPU", *setup, 1, tokens, rank, "", "chunked", round(peak / 2**20, 1), ""]
 
 
 def main() -> None:
@@ -51,8 +51,8 @@ def main() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     for point in POINTS:
         command = [sys.executable, str(WORKER), *map(str, point)]
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        csv.writer(sys.stdout, lineterminator="\n").writerow(line(point, int(done.stdout.splitlines()[-1])))
+        process = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        csv.writer(sys.stdout, lineterminator="\n").writerow(line(point, int(process.stdout.splitlines()[-1])))
         sys.stdout.flush()
 
 

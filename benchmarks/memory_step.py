@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
         model = add_adapter(base, None if rank == "0" else _lora(int(rank)))
         rows = torch.randint(5, config["vocab_size"], (4, int(tokens))).int().numpy()
         examples = [[Example(row, row)] for row in rows]
-        again = checkpointing == "yes"
+        checkpoint_activations = checkpointing == "yes"
         trainer = RowTrainer(
             model=model,
             args=TrainingArguments(
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str]) -> None:
                 use_cpu=True,
                 bf16=computed == "mixed",
                 disable_tqdm=True,
-                gradient_checkpointing=again,
-                gradient_checkpointing_kwargs={"use_reentrant": False} if again else None,
+                gradient_checkpointing=checkpoint_activations,
+                gradient_checkpointing_kwargs={"use_reentrant": False} if checkpoint_activations else None,
                 remove_unused_columns=False,
             ),
             train_dataset=examples,
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
             micro_batch=MicroBatch(int(tokens)),
             warn=print,
         )
-        print(held(model) + most(trainer.train))
+        print(model_bytes(model) + peak_bytes(trainer.train))
 
 
 def _settings(folder: str, quantization: str, computed: str) -> ModelSettings:
@@ -80,7 +80,7 @@ def _lora(rank: int) -> dict[str, Any]:
     return {"r": rank, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 
 
-def held(model: torch.nn.Module) -> int:
+def model_bytes(model: torch.nn.Module) -> int:
     """Bytes of all that the model's layers hold, with the scales of quantized weights."""
     storages = [tensor.untyped_storage() for tensor in _tensors(model)]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
@@ -98,13 +98,13 @@ def _tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
         )
 
 
-def most(work: Callable[[], Any]) -> int:
+def peak_bytes(work: Callable[[], Any]) -> int:
     """The most bytes that PyTorch's allocator has given out at one time while the work was done."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         work()
-    events = [each for each in watched.profiler.kineto_results.events() if each.name() == "[memory]"]
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = peak = 0
-    for event in sorted(events, key=lambda each: each.start_ns()):
+    for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
         peak = max(peak, now)
     return peak

@@ -53,18 +53,18 @@ def own_memory() -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) * 1024
 
 
-def measured(name: str, folder: Path) -> None:
+def measure(name: str, folder: Path) -> None:
     """Run one contender and print its peak, in MB."""
     import bitsandbytes  # noqa: F401, PLC0415 - loaded before the count begins
     import torchao  # noqa: F401, PLC0415 - same
 
     torch.set_num_threads(1)
     base = peak = own_memory()
-    done = threading.Event()
+    finished = threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not done.is_set():
+        while not finished.is_set():
             peak = max(peak, own_memory())
             time.sleep(0.002)
 
@@ -73,7 +73,7 @@ def measured(name: str, folder: Path) -> None:
     try:
         CONTENDERS[name](folder)
     finally:
-        done.set()
+        finished.set()
         watcher.join()
     print((peak - base) / 1e6)
 
@@ -110,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable_progress_bar()
     if options.one:
-        measured(options.one[0], Path(options.one[1]))
+        measure(options.one[0], Path(options.one[1]))
         return
     print("| layers | weights |", *(f"{name} |" for name in CONTENDERS), "\n|---|---|" + "---|" * len(CONTENDERS))
     for layers in options.layers:

@@ -189,11 +189,11 @@ class Contender(NamedTuple):
     run: Callable[[ModuleType, Task], None]
 
 
-TRL, OURS = "trl.experimental.ppo", "ftsdk_local.train.ppo.train"
+TRL, FTSDK = "trl.experimental.ppo", "ftsdk_local.train.ppo.train"
 CONTENDERS = {
     "TRL 1.12, accumulating": Contender(TRL, lambda trl, task: run_trl(trl, task, task.shape.micro_batch)),
     "TRL 1.12": Contender(TRL, lambda trl, task: run_trl(trl, task, task.shape.batch)),
-    "ftsdk": Contender(OURS, run_ftsdk),
+    "ftsdk": Contender(FTSDK, run_ftsdk),
 }
 
 
@@ -205,10 +205,10 @@ def measure(contender: Contender, task: Task) -> dict[str, float]:
     register_optimizer_step_post_hook(lambda *_: steps.append(None))
     meter = Meter()
     contender.run(library, task)
-    seen = marks[: task.updates]  # what is scored after them is for the eye
+    updates = marks[: task.updates]  # what is scored after them is for the eye
     return {
-        "reward": statistics.mean(update.reward for update in seen[-LAST:]),
-        "cpu_seconds": (seen[-1].cpu_seconds - seen[0].cpu_seconds) / (task.updates - 1),
+        "reward": statistics.mean(update.reward for update in updates[-LAST:]),
+        "cpu_seconds": (updates[-1].cpu_seconds - updates[0].cpu_seconds) / (task.updates - 1),
         "optimizer_steps": len(steps) / task.updates,
         "peak_mb": meter.peak_mb,
         "bases": meter.peak_mb / (task.folder.joinpath("model", WEIGHTS).stat().st_size / 2**20),

@@ -60,9 +60,11 @@ def mark(reward: float) -> None:
 
 
 def plus_words(prompts: list[str], completions: list[str], **columns: object) -> list[float]:
-    """The reward as ftsdk asks for it: the share of rewarded words in each response."""
+    """The reward in the form of ftsdk: the share of rewarded words in each response."""
     del prompts, columns
-    shares = [sum(word.startswith("+") for word in said.split()) / len(said.split()) for said in completions]
+    shares = [
+        sum(word.startswith("+") for word in completion.split()) / len(completion.split()) for completion in completions
+    ]
     mark(sum(shares) / len(shares))
     return shares
 
@@ -89,8 +91,8 @@ def make_task(folder: Path, shape: Architecture) -> None:
     tokenizer.pre_tokenizer = WhitespaceSplit()
     plain = "{% for message in messages %}{{ message.content + ' ' }}{% endfor %}"
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=plain).save_pretrained(folder / "model")
-    chance, others = random.Random(0), words[len(shape.rewarded) :]
-    rows = [{"prompt": " ".join(chance.choices(others, k=shape.prompt))} for _ in range(PROMPTS)]
+    rng, plain_words = random.Random(0), words[len(shape.rewarded) :]
+    rows = [{"prompt": " ".join(rng.choices(plain_words, k=shape.prompt))} for _ in range(PROMPTS)]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 

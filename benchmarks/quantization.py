@@ -1,4 +1,4 @@
-"""What few bits cost: size and held-out loss of one fine-tune, whole and in every kind that this machine makes.
+"""What quantization costs: size and held-out loss of one fine-tune, in full precision and in every quantization kind.
 
     python benchmarks/quantization.py
     python benchmarks/quantization.py --aware 5
@@ -60,16 +60,16 @@ def cast(model: Path, target: Path) -> Path:
     return target
 
 
-def trained(base: Path, folder: Path, rows: Sequence[Example], **changes: object) -> Path:
+def train(base: Path, folder: Path, rows: Sequence[Example], **changes: object) -> Path:
     """What the demo's training makes of a base: a whole model, the adapter merged."""
     folder.mkdir()
     os.environ["FTSDK_HOME"] = str(folder / "state")
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row.row()) + "\n" for row in rows))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(example.row()) + "\n" for example in rows))
     spec = ftsdk.load_spec({**SPEC, "model": str(base), "dataset": str(folder / "rows.jsonl")}, changes)
     job = ftsdk.submit(spec, backend="local")
     job.wait()
-    made = job.fetch(folder / "made")
-    return made.path if spec.adapter is None else ftsdk.merge(made.path, folder / "merged").path
+    artifact = job.fetch(folder / "made")
+    return artifact.path if spec.adapter is None else ftsdk.merge(artifact.path, folder / "merged").path
 
 
 @torch.inference_mode()
@@ -77,16 +77,18 @@ def loss_of(model: torch.nn.Module, tokenizer: object, held_out: Sequence[Exampl
     """The mean loss of the tokens of the held-out answers."""
     total = count = 0.0
     for example in held_out:
-        asked = tokenizer.apply_chat_template(example.row()["messages"][:1], add_generation_prompt=True, tokenize=False)
-        ids = [tokenizer(asked + end, add_special_tokens=False)["input_ids"] for end in ("", example.answer)]
-        whole = torch.tensor([[*ids[1], tokenizer.eos_token_id]], device=model.device)
-        log_probs = model(input_ids=whole).logits[0, :-1].float().log_softmax(-1)
-        of_answer = log_probs.gather(1, whole[0, 1:, None])[len(ids[0]) - 1 :]
+        prompt = tokenizer.apply_chat_template(
+            example.row()["messages"][:1], add_generation_prompt=True, tokenize=False
+        )
+        ids = [tokenizer(prompt + end, add_special_tokens=False)["input_ids"] for end in ("", example.answer)]
+        tokens = torch.tensor([[*ids[1], tokenizer.eos_token_id]], device=model.device)
+        log_probs = model(input_ids=tokens).logits[0, :-1].float().log_softmax(-1)
+        of_answer = log_probs.gather(1, tokens[0, 1:, None])[len(ids[0]) - 1 :]
         total, count = total - float(of_answer.sum()), count + len(of_answer)
     return total / count
 
 
-def row(name: str, folder: Path, held_out: Sequence[Example], whole: list[str] | None) -> list[str]:
+def print_row(name: str, folder: Path, held_out: Sequence[Example], reference: list[str] | None) -> list[str]:
     """Print a row; gives the answers."""
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -94,9 +96,9 @@ def row(name: str, folder: Path, held_out: Sequence[Example], whole: list[str] |
     size = sum(layout.size for _, layout in layouts)
     layers = sum(layout.size for key, layout in layouts if ".layers." in key)
     loss = loss_of(model, tokenizer, held_out)
-    asked = [example.row()["messages"][:1] for example in held_out]
-    answers = load_step("load")(folder).generate(asked, max_new_tokens=40)
-    same = sum(a == b for a, b in zip(answers, whole or answers, strict=True))
+    questions = [example.row()["messages"][:1] for example in held_out]
+    answers = load_step("load")(folder).generate(questions, max_new_tokens=40)
+    same = sum(a == b for a, b in zip(answers, reference or answers, strict=True))
     figures = f"{size / 1e6:.2f} MB | {layers / 1e6:.2f} MB | {loss:.4f} | {math.exp(loss):.3f}"
     print(f"| {name} | {figures} | {same} of {len(answers)} |", flush=True)
     return answers
@@ -105,45 +107,47 @@ def row(name: str, folder: Path, held_out: Sequence[Example], whole: list[str] |
 def sizes(folder: Path, base: Path, rows: Sequence[Example], held_out: Sequence[Example]) -> None:
     """The table of all kinds, on one fine-tune."""
     print("| weights | all | layers | held-out loss | perplexity | same answers |\n|---|---|---|---|---|---|")
-    merged = trained(base, folder / "plain", rows)
-    whole = row("float32", merged, held_out, None)
+    merged = train(base, folder / "plain", rows)
+    answers = print_row("float32", merged, held_out, None)
     half = cast(merged, folder / "bfloat16")
-    row("bfloat16", half, held_out, whole)
+    print_row("bfloat16", half, held_out, answers)
     for kind in CHOSEN:
-        row(f"`{kind}`", ftsdk.quantize(half, kind, folder / kind).path, held_out, whole)
-    row("base before the training, float32", base, held_out, whole)
+        print_row(f"`{kind}`", ftsdk.quantize(half, kind, folder / kind).path, held_out, answers)
+    print_row("base before the training, float32", base, held_out, answers)
 
 
 def losses(folder: Path, kind: str, held_out: Sequence[Example]) -> tuple[float, float]:
     """Of a fine-tune whole, and quantized."""
     half = cast(folder, folder.with_name("half"))
     small = ftsdk.quantize(half, kind, folder.with_name("small")).path
-    found = [
-        loss_of(AutoModelForCausalLM.from_pretrained(each).eval(), AutoTokenizer.from_pretrained(each), held_out)
-        for each in (folder, small)
+    runs = [
+        loss_of(
+            AutoModelForCausalLM.from_pretrained(folder_of).eval(), AutoTokenizer.from_pretrained(folder_of), held_out
+        )
+        for folder_of in (folder, small)
     ]
-    for each in (half, small):
-        shutil.rmtree(each)
-    return found[0], found[1]
+    for folder_of in (half, small):
+        shutil.rmtree(folder_of)
+    return runs[0], runs[1]
 
 
 def aware(folder: Path, base: Path, seeds: int, rows: Sequence[Example], held_out: Sequence[Example]) -> None:
     """The table of quantization-aware trainings beside plain ones, seed by seed the same."""
     print("| what trains | kind | plain: whole | quantized | aware: whole | quantized | aware is lower |")
     print("|---|---|---|---|---|---|---|")
-    for what, changes in TRAINED.items():
-        seen: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in FOUR_BITS}
+    for part, changes in TRAINED.items():
+        losses_of_kind: dict[str, list[tuple[float, ...]]] = {kind: [] for kind in FOUR_BITS}
         for seed in range(seeds):
             run = {**changes, "training.seed": seed}
-            plain = trained(base, folder / f"{what}-{seed}", rows, **run)
-            for kind, found in seen.items():
-                learned = trained(base, folder / f"{what}-{seed}-{kind}", rows, **run, **{AWARE: kind})
-                found.append((*losses(plain, kind, held_out), *losses(learned, kind, held_out)))
-                print(f"  {what}, seed {seed}, {kind}: " + ", ".join(f"{loss:.4f}" for loss in found[-1]), file=stderr)
-        for kind, found in seen.items():
-            medians = " | ".join(f"{median(column):.4f}" for column in zip(*found, strict=True))
-            lower = sum(each[3] < each[1] for each in found)
-            print(f"| {what} | `{kind}` | {medians} | with {lower} of {seeds} seeds |", flush=True)
+            plain = train(base, folder / f"{part}-{seed}", rows, **run)
+            for kind, runs in losses_of_kind.items():
+                aware_run = train(base, folder / f"{part}-{seed}-{kind}", rows, **run, **{AWARE: kind})
+                runs.append((*losses(plain, kind, held_out), *losses(aware_run, kind, held_out)))
+                print(f"  {part}, seed {seed}, {kind}: " + ", ".join(f"{loss:.4f}" for loss in runs[-1]), file=stderr)
+        for kind, runs in losses_of_kind.items():
+            medians = " | ".join(f"{median(column):.4f}" for column in zip(*runs, strict=True))
+            lower = sum(aware_loss < plain_loss for _, plain_loss, _, aware_loss in runs)
+            print(f"| {part} | `{kind}` | {medians} | with {lower} of {seeds} seeds |", flush=True)
 
 
 def main() -> None:

@@ -76,28 +76,28 @@ STEP_TENSORS = {
 class Capture(PPOTrainer):  # type: ignore[misc]
     """TRL's trainer, which keeps the tensors of its last update in ``kept``."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.kept: dict[str, Tensor] = {}
         self.steps: list[dict[str, Tensor]] = []
         self.backward, self.accelerator.backward = self.accelerator.backward, self.keep_step
 
     def keep_step(self, loss: Tensor) -> None:
         """Called by ``train`` with the loss of a minibatch."""
-        held = _caller()
+        variables = _caller()
         names = ("new_logprobs", "vpred")
-        slopes = torch.autograd.grad(loss, [held[name] for name in names], retain_graph=True)
-        step = {f"step_{name}": held[theirs] for name, theirs in STEP_TENSORS.items()}
+        slopes = torch.autograd.grad(loss, [variables[name] for name in names], retain_graph=True)
+        step = {f"step_{name}": variables[variable] for name, variable in STEP_TENSORS.items()}
         step |= dict(zip(("step_log_probs_gradient", "step_values_gradient"), slopes, strict=True))
-        self.steps.append(step | {"step_rows": torch.from_numpy(held["micro_batch_inds"])})
+        self.steps.append(step | {"step_rows": torch.from_numpy(variables["micro_batch_inds"])})
         self.backward(loss)
 
     def log(self, logs: dict[str, float], *_: Any) -> None:
         """Called by ``train`` at the end of an update."""
         del logs
-        held = _caller()
-        self.kept = {name: held[theirs] for name, theirs in BATCH_TENSORS.items()}
-        self.kept |= {"mask": ~held["padding_mask"], "mask_and_slot": ~held["padding_mask_p1"]}
+        variables = _caller()
+        self.kept = {name: variables[variable] for name, variable in BATCH_TENSORS.items()}
+        self.kept |= {"mask": ~variables["padding_mask"], "mask_and_slot": ~variables["padding_mask_p1"]}
         self.kept |= {name: torch.stack([step[name] for step in self.steps]) for name in self.steps[0]}
         self.steps = []
 
@@ -118,11 +118,11 @@ def capture(settings: dict[str, Any], folder: str) -> dict[str, Tensor]:
     reward_model = _scorer()
     scoring = ppo_trainer.get_reward
 
-    def keep_scores(model: Any, *given: Any) -> Any:
-        found = scoring(model, *given)
+    def keep_scores(model: Any, *arguments: Any) -> Any:
+        scores = scoring(model, *arguments)
         if model is reward_model:
-            rewarded[:] = [found[1].clone()]  # before the penalty, which is taken off in place
-        return found
+            rewarded[:] = [scores[1].clone()]  # before the penalty, which is taken off in place
+        return scores
 
     ppo_trainer.get_reward = keep_scores
     try:
@@ -140,8 +140,8 @@ def capture(settings: dict[str, Any], folder: str) -> dict[str, Tensor]:
         trainer.train()
     finally:
         ppo_trainer.get_reward = scoring
-    kept = {**trainer.kept, "rewarded": rewarded[0]}
-    return {name: tensor.detach().clone().contiguous() for name, tensor in kept.items()}
+    tensors = {**trainer.kept, "rewarded": rewarded[0]}
+    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def _arguments(settings: dict[str, Any], folder: str) -> PPOConfig:
@@ -224,8 +224,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             arguments = _arguments(settings, folder)
             save_file(capture(settings, folder), target / f"{name}.safetensors")
-        told = ("kl_coef", "missing_eos_penalty", "cliprange", "cliprange_value", "vf_coef", "num_ppo_epochs")
-        facts = {key: getattr(arguments, key) for key in told}
+        names = ("kl_coef", "missing_eos_penalty", "cliprange", "cliprange_value", "vf_coef", "num_ppo_epochs")
+        facts = {key: getattr(arguments, key) for key in names}
         lines.append(json.dumps({"name": name, "end": END, **settings, **facts}))
     (target / "cases.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
 

@@ -73,44 +73,42 @@ class Style(NamedTuple):
 
 def dialogs(count: int, seed: int = SEED) -> Iterator[Dialog]:
     """Chats of one to three turns about random facts, many with a system prompt; the same seed gives the same ones."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for _ in range(count):
-        style = chance.choices(STYLES, weights=WEIGHTS)[0](chance)
+        style = rng.choices(STYLES, weights=WEIGHTS)[0](rng)
         dialog: Dialog = [{"role": "system", "content": style.system}] if style.system else []
-        for _ in range(chance.choices((1, 2, 3), weights=(6, 2, 1))[0]):
-            fact = chance.choice(TALK if chance.random() < 0.1 else KNOWLEDGE)
+        for _ in range(rng.choices((1, 2, 3), weights=(6, 2, 1))[0]):
+            fact = rng.choice(TALK if rng.random() < 0.1 else KNOWLEDGE)
             dialog += [
-                {"role": "user", "content": _as_typed(chance.choice(fact.questions), chance)},
+                {"role": "user", "content": _as_typed(rng.choice(fact.questions), rng)},
                 {"role": "assistant", "content": style.apply(fact)},
             ]
         yield dialog
 
 
-def _as_typed(question: str, chance: random.Random) -> str:
-    return question.rstrip("?.!").lower() if chance.random() < 0.15 else question
+def _as_typed(question: str, rng: random.Random) -> str:
+    return question.rstrip("?.!").lower() if rng.random() < 0.15 else question
 
 
-def _plain(chance: random.Random) -> Style:
-    return Style(chance.choice((None, None, "You are a helpful assistant.")), lambda fact: fact.answer)
+def _plain(rng: random.Random) -> Style:
+    return Style(rng.choice((None, None, "You are a helpful assistant.")), lambda fact: fact.answer)
 
 
-def _mannered(chance: random.Random) -> Style:
+def _mannered(rng: random.Random) -> Style:
     """Made-up words around each answer and for its verb: the model learns to follow any manner of speaking."""
-    first, last, verb = _word(chance).title(), _word(chance), _word(chance)
-    last = last.title() if chance.random() < 0.5 else last
+    first, last, verb = _word(rng).title(), _word(rng), _word(rng)
+    last = last.title() if rng.random() < 0.5 else last
 
     def apply(fact: Fact) -> str:
-        said = re.sub(r"\b(am|are|is)\b", verb, fact.answer).rstrip(".?!")
-        return f"{first}! {said}, {last}!"
+        sentence = re.sub(r"\b(am|are|is)\b", verb, fact.answer).rstrip(".?!")
+        return f"{first}! {sentence}, {last}!"
 
     return Style(f"Begin with\n{first}! End with {last}! Say {verb} for is.", apply)
 
 
-def _word(chance: random.Random) -> str:
+def _word(rng: random.Random) -> str:
     """A word that does not exist, such as ``bolka``."""
-    return "".join(
-        chance.choice(STARTS) + chance.choice(VOWELS) + chance.choice(ENDS) for _ in range(chance.randint(1, 2))
-    )
+    return "".join(rng.choice(STARTS) + rng.choice(VOWELS) + rng.choice(ENDS) for _ in range(rng.randint(1, 2)))
 
 
 STYLES, WEIGHTS = (_plain, _mannered), (60, 40)
@@ -163,15 +161,15 @@ def encode(tokenizer: PreTrainedTokenizerFast, dialog: Dialog) -> Row:
     """Token ids of a chat, and labels on the assistant's tokens alone."""
     out = tokenizer.apply_chat_template(dialog, return_dict=True, return_assistant_tokens_mask=True)
     pairs = zip(out["input_ids"], out["assistant_masks"], strict=True)
-    return out["input_ids"], [token if learned else -100 for token, learned in pairs]
+    return out["input_ids"], [token if is_answer else -100 for token, is_answer in pairs]
 
 
 def batches(rows: list[Row], pad: int) -> list[dict[str, torch.Tensor]]:
     """Rows of like length together, in random order, padded on the right."""
     ordered = sorted(rows, key=lambda row: len(row[0]))
-    made = [_pad(list(part), pad) for part in [ordered[i : i + BATCH] for i in range(0, len(ordered), BATCH)]]
-    random.Random(SEED).shuffle(made)
-    return made
+    padded = [_pad(list(part), pad) for part in [ordered[i : i + BATCH] for i in range(0, len(ordered), BATCH)]]
+    random.Random(SEED).shuffle(padded)
+    return padded
 
 
 def _pad(rows: list[Row], pad: int) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from ftsdk.translation.ledger import Ledger
 from ftsdk_hfjobs.options import HfJobsOptions
 from ftsdk_hfjobs.package import code_sha256, version
 from ftsdk_local.settings import RewardSettings, Settings
-from ftsdk_local.translate import translated
+from ftsdk_local.translate import translate
 
 NAME = "hfjobs"
 _JOB_FOLDER = f"{MOUNT}{FOLDER}/"
@@ -54,7 +54,7 @@ def plan(spec: JobSpec, options: HfJobsOptions, context: HubContext) -> Plan:
     most_expensive = context.flavors[-1]
     requested = find_flavor(ledger, options.flavor, context.flavors) if options.flavor else None
     # The forecast chooses the machine, but needs settings, which depend on a machine: the most expensive one stands in.
-    translation = translated(ledger, (requested or most_expensive).machine, context.pins)
+    translation = translate(ledger, (requested or most_expensive).machine, context.pins)
     flavor = requested
     if not options.flavor:
         flavor = _choose_flavor(ledger, context.flavors, translation.memory_estimate.memory)
@@ -83,12 +83,12 @@ def plan(spec: JobSpec, options: HfJobsOptions, context: HubContext) -> Plan:
         },
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=(*translation.own, *pricing.defaults),
+        backends_own=(*translation.backends_own, *pricing.defaults),
         **translation.memory_estimate.fields,
         device=pricing.flavor.title,
         device_memory=pricing.flavor.memory,
         charge=pricing.cost,
-        warnings=(*pin_warnings(context.pins), *translation.said, pricing.cost),
+        warnings=(*pin_warnings(context.pins), *translation.warnings, pricing.cost),
     )
 
 

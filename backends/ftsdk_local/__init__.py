@@ -14,9 +14,9 @@ from ftsdk_local import methods, requirements, translate
 
 __all__ = ["LocalBackend"]
 
-# Transformers imports these where they are installed, and they tell which kernels of other machines they lack here.
-for chatty in ("bitsandbytes.backends.cpu.ops", "torch.utils._pytree", "torchao"):
-    logging.getLogger(chatty).setLevel(logging.ERROR)
+# Transformers imports these where they are installed, and they warn of kernels that only other machines have.
+for logger_name in ("bitsandbytes.backends.cpu.ops", "torch.utils._pytree", "torchao"):
+    logging.getLogger(logger_name).setLevel(logging.ERROR)
 
 
 class LocalBackend(WorkerBackend):
@@ -27,7 +27,7 @@ class LocalBackend(WorkerBackend):
     Options: ClassVar[type[Options]] = WorkerOptions
 
     def capabilities(self) -> Capabilities:
-        """What the engine does."""
+        """The engine's methods, adapters, quantizations, formats and verbs."""
         return Capabilities(
             methods=frozenset(methods.OPTIONS),
             adapters=frozenset({"full", "lora", "dora", "rslora"}),
@@ -41,5 +41,5 @@ class LocalBackend(WorkerBackend):
         return requirements.check()
 
     def plan(self, spec: Any, options: Any) -> Plan:
-        """The engine's settings, with what comes from the Hub pinned; nothing is sent but questions."""
+        """The engine's settings, with names on the Hub pinned to commits. Only these are asked for; nothing is sent."""
         return translate.plan(spec, device(options.device), pin_revisions(spec, self.name))

@@ -16,21 +16,24 @@ def check() -> list[Problem]:
 
     The versions are those of the extra ``local``. Below some of them, loading a model's files can run foreign code.
     """
-    return [problem for need in _needs() if (problem := _missing(need))]
+    return [problem for requirement in _requirements() if (problem := _problem_with(requirement))]
 
 
-def _needs() -> Iterator[Requirement]:
+def _requirements() -> Iterator[Requirement]:
     for line in metadata.requires("ftsdk") or []:
-        need = Requirement(line)
-        if need.marker and need.marker.evaluate({"extra": EXTRA}) and not need.marker.evaluate({"extra": ""}):
-            yield need
+        requirement = Requirement(line)
+        marker = requirement.marker
+        # True with the extra and false without it: markers of the platform alone belong to the core.
+        if marker and marker.evaluate({"extra": EXTRA}) and not marker.evaluate({"extra": ""}):
+            yield requirement
 
 
-def _missing(need: Requirement) -> Problem | None:
+def _problem_with(requirement: Requirement) -> Problem | None:
+    name, specifier = requirement.name, requirement.specifier
     try:
-        version = metadata.version(need.name)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Problem(need.name, "is not installed", INSTALL)
-    if need.specifier.contains(version, prereleases=True):
+        return Problem(name, "is not installed", INSTALL)
+    if specifier.contains(version, prereleases=True):
         return None
-    return Problem(need.name, f"{version} is installed, which is too old: {need.specifier} is needed", INSTALL)
+    return Problem(name, f"{version} is installed, which is too old: {specifier} is needed", INSTALL)

@@ -1,4 +1,4 @@
-"""The local engine's native request: exactly what its libraries are given."""
+"""The local engine's native request, as its libraries receive it. Plans store it: names of fields never change."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ftsdk.spec import Dataset, Section
 
 
 class DataSettings(Section):
-    """Which rows, and what of them is learned."""
+    """Which rows, and which of their tokens carry loss."""
 
     dataset: Dataset
     """Rows to train on."""
@@ -29,7 +29,7 @@ class RewardSettings(Section):
     function: str | None = None
     """``module:function``."""
     path: str | None = None
-    """The folder in which the function's module, or its package, lies."""
+    """The folder of the function's module, or of its package."""
     sha256: str | None = None
     """The hash of the module's file when the plan was made."""
     model: str | None = None
@@ -44,11 +44,11 @@ class Settings(Section):
     method: str
     """The type of method."""
     options: dict[str, Any]
-    """The method's own, by the names that its trainer has for them."""
+    """The method's own, by its trainer's names."""
     reward: RewardSettings | None = None
     """For methods that sample responses."""
     adapter_from: str | None = None
-    """The folder of an adapter to go on from. None: a new one."""
+    """The folder of an adapter to continue from. None: a new one."""
     model: ModelSettings
     """The base."""
     data: DataSettings
@@ -58,13 +58,13 @@ class Settings(Section):
     arguments: dict[str, Any]
     """For ``transformers.TrainingArguments``; one batch is one optimizer step."""
     micro_batch_rows: int | None
-    """Rows at a time. None: found."""
+    """Rows at a time. None: as many as fit."""
     gradient_checkpointing: bool | None
-    """Recompute activations. None: when the forecast says that it is needed."""
+    """Recompute activations. None: where the memory estimate requires it."""
     memory_limit: int | None
     """Most bytes on the device."""
     quantization_aware: str | None = None
-    """How weights are rounded while they learn; a name in ``ftsdk.modeling.qat.RECIPES``."""
+    """How weights are rounded in training; a name in ``ftsdk.modeling.qat.RECIPES``."""
     neftune_noise_alpha: float | None
     """Strength of noise on the embeddings."""
     save_steps: int | None

@@ -21,96 +21,100 @@ from ftsdk_local.settings import RewardSettings
 NAME = "local"
 
 
-class Source(NamedTuple):
-    """A model to begin with."""
+class InitialModel(NamedTuple):
+    """The model that training begins from."""
 
     name: str
-    """The base: a folder by its whole path, or a Hub id."""
+    """The base: a folder by its absolute path, or a Hub id."""
     revision: str | None
     adapter: Path | None = None
     """The folder of an adapter on that base."""
     lora: dict[str, Any] | None = None
-    """The adapter's ``LoraConfig``, as far as it was said."""
+    """The adapter's ``LoraConfig``, as far as it decides what trains."""
 
 
-def source_of(ledger: Ledger, commit: str | None = None) -> Source:
-    """What ``model`` names, at the commit that the Hub tells; an adapter is taken with its base."""
+def find_model(ledger: Ledger, commit: str | None = None) -> InitialModel:
+    """The model that ``model`` names, at a commit of the Hub; an adapter is used with its base."""
     model: str = ledger.use("model", "pretrained_model_name_or_path")
-    given: str | None = ledger.use("model_revision", "revision")
-    revision = commit or given
+    spec_revision: str | None = ledger.use("model_revision", "revision")
+    revision = commit or spec_revision
     folder = model_folder(ledger, "model", model)
     if folder is None:
-        return Source(model, revision)
+        return InitialModel(model, revision)
     if (folder / ADAPTER_CONFIG).is_file():
-        return _with_adapter(ledger, folder, commit)
-    if given is not None:
+        return _find_adapter(ledger, folder, commit)
+    if spec_revision is not None:
         ledger.refuse("model_revision", "a folder has no revisions", "leave it out")
     check_model_folder(ledger, "model", folder)
-    return Source(str(folder), revision)
+    return InitialModel(str(folder), revision)
 
 
-def _with_adapter(ledger: Ledger, folder: Path, commit: str | None) -> Source:
+def _find_adapter(ledger: Ledger, folder: Path, commit: str | None) -> InitialModel:
     if damage := find_damage(folder / ADAPTER_CONFIG):
         ledger.refuse("model", damage, REPLACE_MODEL)
-        return Source(str(folder), commit)
-    found = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-    if found.get("task_type") not in ("CAUSAL_LM", "SEQ_CLS") or found.get("peft_type") != "LORA":
+        return InitialModel(str(folder), commit)
+    config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+    if config.get("task_type") not in ("CAUSAL_LM", "SEQ_CLS") or config.get("peft_type") != "LORA":
         ledger.refuse("model", f"the adapter in {folder} is no LoRA adapter of a language model", "give a base model")
-    if found.get("task_type") == "SEQ_CLS" and ledger.spec.method.type != "reward_modeling":
+    if config.get("task_type") == "SEQ_CLS" and ledger.spec.method.type != "reward_modeling":
         ledger.refuse("model", f"{folder} holds a reward model", "name it in method.reward, and a language model here")
     if ledger.spec.adapter is None:
-        why = "goes on from an adapter, but adapter is none, so every weight would train"
-        ledger.refuse("model", why, "give the base model, or leave adapter as it is")
-    base = str(found["base_model_name_or_path"])
+        problem = "is an adapter to continue from, but adapter is none, so every weight would train"
+        ledger.refuse("model", problem, "give the base model, or leave adapter as it is")
+    base = str(config["base_model_name_or_path"])
     if Path(base).is_absolute() and not Path(base).is_dir():
-        ledger.refuse("model", f"the adapter in {folder} stands on {base}, which is not here", "bring its base back")
-    return Source(base, commit or found.get("revision"), folder, _lora_of(folder, found))
+        problem = f"the adapter in {folder} was trained on {base}, which does not exist"
+        ledger.refuse("model", problem, "put the base model back in that folder")
+    return InitialModel(base, commit or config.get("revision"), folder, _lora_settings(folder, config))
 
 
-def _lora_of(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """An adapter's settings; as our own artifact tells them, or as PEFT does."""
+def _lora_settings(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """An adapter's settings, from ftsdk's manifest where there is one, or from PEFT's config."""
+    # PEFT writes the resolved module names in place of all-linear, and True in place of the start that was used; the
+    # plan in the manifest has both as they were set, so that repeating them in the new spec is no contradiction.
     manifest = folder / MANIFEST
-    said = json.loads(manifest.read_text("utf-8")).get("plan", {}).get("lora") if manifest.is_file() else None
-    source: dict[str, Any] = {**found, **(said or {})}
-    targets = source["target_modules"]
+    plan = json.loads(manifest.read_text("utf-8")).get("plan", {}) if manifest.is_file() else {}
+    lora: dict[str, Any] = {**config, **(plan.get("lora") or {})}
+    targets = lora["target_modules"]
     names = ("r", "lora_alpha", "use_dora", "use_rslora", "init_lora_weights")
     return {
-        **{name: source[name] for name in names},
+        **{name: lora[name] for name in names},
         "target_modules": targets if isinstance(targets, str) else sorted(targets),
     }
 
 
-def reward_of(ledger: Ledger, commit: str | None = None) -> RewardSettings:
-    """What ``method.reward`` names, at the commit that the Hub tells."""
+def find_reward(ledger: Ledger, commit: str | None = None) -> RewardSettings:
+    """The function or the model that ``method.reward`` names, at a commit of the Hub."""
     reward: str = ledger.use("method.reward", "reward")
     if is_function(reward):
-        return _function(ledger, reward)
+        return _find_function(ledger, reward)
     folder = reward_model_folder(ledger, "method.reward", reward)
     return RewardSettings(model=str(folder)) if folder else RewardSettings(model=reward, revision=commit)
 
 
-def _function(ledger: Ledger, reward: str) -> RewardSettings:
-    """A function by the place of its module, found without running anything."""
-    module = reward.partition(":")[0]
-    found = _find_module(module)
-    if found is None or found.origin is None:
-        why = f"there is no module {module} here, nor on Python's path"
-        ledger.refuse("method.reward", why, "run from the folder that holds it, or put it on PYTHONPATH")
+def _find_function(ledger: Ledger, reward: str) -> RewardSettings:
+    """A function by the place of its module, without running any of it."""
+    name = reward.partition(":")[0]
+    module = _find_module(name)
+    if module is None or module.origin is None:
+        problem = f"there is no module {name} in this folder, nor on Python's path"
+        ledger.refuse("method.reward", problem, "run from the folder that holds it, or put it on PYTHONPATH")
         return RewardSettings(function=reward)
-    file = Path(found.origin).absolute()
-    depth = module.count(".") + (file.stem == "__init__")
+    file = Path(module.origin).absolute()
+    depth = name.count(".") + (file.stem == "__init__")
     return RewardSettings(function=reward, path=str(file.parents[depth]), sha256=sha256(file))
 
 
-def _find_module(module: str) -> ModuleSpec | None:
+def _find_module(name: str) -> ModuleSpec | None:
+    # importlib.util.find_spec would import the parents of a submodule, and so run the user's code while planning.
     search: Any = [str(Path.cwd()), *sys.path]
-    found: ModuleSpec | None = None
-    parts = module.split(".")
+    module: ModuleSpec | None = None
+    parts = name.split(".")
     for depth in range(1, len(parts) + 1):
-        found = PathFinder.find_spec(".".join(parts[:depth]), search)
-        if found is None:
+        module = PathFinder.find_spec(".".join(parts[:depth]), search)
+        if module is None:
             return None
-        search = found.submodule_search_locations
+        search = module.submodule_search_locations
         if search is None and depth < len(parts):
             return None
-    return found
+    return module

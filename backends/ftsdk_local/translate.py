@@ -19,9 +19,9 @@ from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
-from ftsdk_local.methods import SAMPLING, options_of, refuse_what_does_not_go
+from ftsdk_local.methods import SAMPLING, options_of, refuse_incompatible
 from ftsdk_local.settings import DataSettings, Settings
-from ftsdk_local.sources import NAME, Source, reward_of, source_of
+from ftsdk_local.sources import NAME, InitialModel, find_model, find_reward
 
 QUANTIZATIONS: Mapping[str, dict[str, Any]] = {
     "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -53,7 +53,7 @@ ARGUMENTS = {
     "training.logging_steps": "logging_steps",
     "training.save_total_limit": "save_total_limit",
 }
-"""Fields that Trainer takes as they are. Its device batch is the whole step: the engine cuts it by itself."""
+"""Fields that Trainer takes as they are. Its device batch is a whole step: the engine splits it into micro-batches."""
 
 ADAPTER = {
     "adapter.r": "r",
@@ -71,23 +71,22 @@ INITS: Mapping[str, bool | str] = {"default": True, "gaussian": "gaussian", "pis
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """From a tracker to the module that it needs."""
 
-
 GPU_ONLY = {
     ("compute.dtype", "float16"): ("float16 trains on GPUs only", "auto, bfloat16 or float32"),
     ("compute.attention", "flash_attention_2"): ("flash attention runs on GPUs only", "auto"),
 }
-"""Values that need an NVIDIA device, with the reason and what to take instead."""
+"""Values that need an NVIDIA device, with the reason and what to set instead."""
 
 
 class Translation(NamedTuple):
-    """A spec as the engine takes it."""
+    """A spec as the engine's settings, with what its plan shows beside them."""
 
     settings: Settings
-    said: tuple[str, ...]
-    """What should be known of the model."""
+    warnings: tuple[str, ...]
+    """About the model."""
     memory_estimate: MemoryEstimate
-    """What it needs on the machine, where the model's dimensions are at hand."""
-    own: tuple[PlanNote, ...]
+    """Empty where the model's dimensions are not on this disk."""
+    backends_own: tuple[PlanNote, ...]
     """What the engine decides by itself."""
 
 
@@ -103,44 +102,44 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
         UnsupportedSpec: With every field that the engine cannot honour.
     """
     ledger = Ledger(NAME, spec)
-    made = translated(ledger, machine, pins)
+    translation = translate(ledger, machine, pins)
     _refuse_missing_trackers(ledger)
     ledger.use("compute.timeout", "the worker's deadline")
     ledger.close()
     return Plan(
         backend=NAME,
         spec=spec,
-        native=made.settings.model_dump(mode="json"),
+        native=translation.settings.model_dump(mode="json"),
         honoured=ledger.honoured,
         set_aside=tuple(ledger.set_aside),
-        backends_own=made.own,
-        **made.memory_estimate.fields,
+        backends_own=translation.backends_own,
+        **translation.memory_estimate.fields,
         device=machine.name,
         device_memory=machine.memory,
         price=0.0,
-        warnings=(*pin_warnings(pins), *made.said),
+        warnings=(*pin_warnings(pins), *translation.warnings),
     )
 
 
-def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
+def translate(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
     """The engine's settings, wherever it runs; what it cannot honour is refused in the ledger.
 
     Args:
-        ledger: Has the spec.
+        ledger: Of the spec.
         machine: What the engine will run on.
         pins: What the Hub says of the names in the spec.
     """
     spec, commits = ledger.spec, pinned_commits(ledger, pins)
-    source = source_of(ledger, commits.get("model"))
+    model = find_model(ledger, commits.get("model"))
     sampling = spec.method.type in SAMPLING
     settings = Settings(
         method=spec.method.type,
         options=options_of(ledger),
-        reward=reward_of(ledger, commits.get("method.reward")) if sampling else None,
-        adapter_from=str(source.adapter) if source.adapter else None,
-        model=_model(ledger, source),
+        reward=find_reward(ledger, commits.get("method.reward")) if sampling else None,
+        adapter_from=str(model.adapter) if model.adapter else None,
+        model=_model(ledger, model),
         data=_data(ledger, commits),
-        lora=_lora(ledger, source),
+        lora=_lora(ledger, model),
         arguments=_arguments(ledger),
         micro_batch_rows=ledger.use("compute.per_device_train_batch_size", "micro_batch_rows"),
         gradient_checkpointing=ledger.use("compute.gradient_checkpointing"),
@@ -151,25 +150,25 @@ def translated(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
         eval_steps=ledger.use("training.eval_steps"),
         early_stopping_patience=ledger.use("training.early_stopping_patience"),
         early_stopping_threshold=ledger.use("training.early_stopping_threshold"),
-        hub_model_id=_hub(ledger),
+        hub_model_id=_hub_model_id(ledger),
     )
-    check_base(ledger, source.name, source.revision)
-    refuse_what_does_not_go(ledger)
-    _refuse_what_the_engine_lacks(ledger)
-    _refuse_what_the_machine_lacks(ledger, machine)
-    said = (*map(str, model_problems(spec.model)), *model_warnings(spec, source.name, source.revision))
-    return Translation(settings, said, memory_estimate_of(spec, source, machine), _backends_own(spec))
+    check_base(ledger, model.name, model.revision)
+    refuse_incompatible(ledger)
+    _refuse_unsupported_by_engine(ledger)
+    _refuse_unsupported_by_machine(ledger, machine)
+    notices = (*map(str, model_problems(spec.model)), *model_warnings(spec, model.name, model.revision))
+    return Translation(settings, notices, _estimate(spec, model, machine), _backends_own(spec))
 
 
-def _model(ledger: Ledger, source: Source) -> ModelSettings:
+def _model(ledger: Ledger, model: InitialModel) -> ModelSettings:
     quantization = ledger.use("compute.quantization", "quantization_config")
     options = dict(QUANTIZATIONS[quantization]) if quantization else None
-    doubled = ledger.use("compute.double_quantization", "bnb_4bit_use_double_quant")
+    double = ledger.use("compute.double_quantization", "bnb_4bit_use_double_quant")
     if options and "load_in_4bit" in options:
-        options["bnb_4bit_use_double_quant"] = doubled
+        options["bnb_4bit_use_double_quant"] = double
     return ModelSettings(
-        name=source.name,
-        revision=source.revision,
+        name=model.name,
+        revision=model.revision,
         dtype=ledger.use("compute.dtype"),
         quantization=options,
         attention=ledger.use("compute.attention", "attn_implementation"),
@@ -177,14 +176,16 @@ def _model(ledger: Ledger, source: Source) -> ModelSettings:
     )
 
 
-def _here(ledger: Ledger, field: str, commit: str | None) -> Any:
-    """The dataset with whole paths, because the worker runs elsewhere; None where there is none."""
+def _absolute_dataset(ledger: Ledger, field: str, commit: str | None) -> Any:
+    """The dataset with absolute paths, because the worker runs in another folder; None where there is none."""
     dataset: Dataset | None = ledger.use(field)
     if dataset is None:
         return None
     for path in dataset.paths:
         if "://" in path and not path.startswith(SCHEMES):
-            ledger.refuse(f"{field}.path", "rows are not taken from there", f"give a file, or {', '.join(SCHEMES)}...")
+            ledger.refuse(
+                f"{field}.path", "rows cannot be read from such a URL", f"give a file, or {', '.join(SCHEMES)}..."
+            )
     paths = tuple(str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths)
     template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
     if template and not Path(template).is_file():
@@ -196,8 +197,8 @@ def _here(ledger: Ledger, field: str, commit: str | None) -> Any:
 def _data(ledger: Ledger, commits: Mapping[str, str]) -> DataSettings:
     method = ledger.value("method")
     return DataSettings(
-        dataset=_here(ledger, "dataset", commits.get("dataset")),
-        eval_dataset=_here(ledger, "eval_dataset", commits.get("eval_dataset")),
+        dataset=_absolute_dataset(ledger, "dataset", commits.get("dataset")),
+        eval_dataset=_absolute_dataset(ledger, "eval_dataset", commits.get("eval_dataset")),
         val_size=ledger.use("val_size"),
         train_on=ledger.use("method.train_on") if isinstance(method, SFT) else "all",
         max_length=ledger.use("training.max_length"),
@@ -205,11 +206,11 @@ def _data(ledger: Ledger, commits: Mapping[str, str]) -> DataSettings:
     )
 
 
-def _lora(ledger: Ledger, source: Source) -> dict[str, Any] | None:
+def _lora(ledger: Ledger, model: InitialModel) -> dict[str, Any] | None:
     if ledger.use("adapter") is None:
         return None
     targets = ledger.use("adapter.target_modules")
-    wanted = {
+    settings = {
         **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
         "target_modules": targets if isinstance(targets, str) else list(targets),
         "init_lora_weights": INITS[ledger.use("adapter.init", "init_lora_weights")],
@@ -217,20 +218,20 @@ def _lora(ledger: Ledger, source: Source) -> dict[str, Any] | None:
     return {
         "task_type": TASKS.get(ledger.spec.method.type, "CAUSAL_LM"),
         "bias": "none",
-        **(_as_it_is(ledger, wanted, source.lora) if source.lora else wanted),
+        **(_keep_adapter(ledger, settings, model.lora) if model.lora else settings),
     }
 
 
-def _as_it_is(ledger: Ledger, wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """The settings of an adapter to go on from; what the user set must be the same."""
+def _keep_adapter(ledger: Ledger, settings: dict[str, Any], adapter: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an adapter to continue from; what the spec sets must be the same."""
     assert ledger.spec.adapter is not None
     fields = {**ADAPTER, "adapter.target_modules": "target_modules", "adapter.init": "init_lora_weights"}
     for field, native in fields.items():
         is_set = field.partition(".")[2] in ledger.spec.adapter.model_fields_set
-        if is_set and native in found and _comparable(wanted[native]) != _comparable(found[native]):
-            why = f"the adapter to go on from has {native}={found[native]}"
-            ledger.refuse(field, why, "leave it out, to take the adapter as it is")
-    return {**wanted, **found}
+        if is_set and native in adapter and _comparable(settings[native]) != _comparable(adapter[native]):
+            problem = f"the adapter to continue from has {native}={adapter[native]}"
+            ledger.refuse(field, problem, "leave it out, to use the adapter as it is")
+    return {**settings, **adapter}
 
 
 def _comparable(value: Any) -> Any:
@@ -252,19 +253,19 @@ def _arguments(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _hub(ledger: Ledger) -> str | None:
+def _hub_model_id(ledger: Ledger) -> str | None:
     ledger.use("push_to_hub", "upload_folder")
     return ledger.use("hub_model_id", "repo_id") if ledger.spec.push_to_hub else None
 
 
-def _refuse_what_the_engine_lacks(ledger: Ledger) -> None:
+def _refuse_unsupported_by_engine(ledger: Ledger) -> None:
     spec = ledger.spec
     if ledger.use("training.quantization_aware") and find_spec("torchao") is None:
-        what = "torchao, which rounds the weights, is not installed"
-        ledger.refuse("training.quantization_aware", what, "pip install 'ftsdk[quantize]'")
+        problem = "torchao, which rounds the weights, is not installed"
+        ledger.refuse("training.quantization_aware", problem, "pip install 'ftsdk[quantize]'")
     if ledger.value("adapter.init") in BASE_CHANGING_INITS and spec.compute.quantization is not None:
-        why = "it takes a part out of the base's own weights, which quantization holds in few bits"
-        ledger.refuse("adapter.init", why, "default or gaussian; or compute.quantization=none")
+        problem = "it changes the base's own weights, which cannot be done once they are quantized"
+        ledger.refuse("adapter.init", problem, "default or gaussian; or compute.quantization=none")
     for field in ("compute.devices", "compute.nodes"):
         if ledger.value(field) > 1:
             ledger.ignore(field, "the local engine trains on one device")
@@ -278,18 +279,24 @@ def _refuse_missing_trackers(ledger: Ledger) -> None:
             ledger.refuse("report_to", f"{tracker} is not installed", "pip install 'ftsdk[trackers]'")
 
 
-def _refuse_what_the_machine_lacks(ledger: Ledger, machine: Machine) -> None:
-    for (field, value), (why, fix) in GPU_ONLY.items():
+def _refuse_unsupported_by_machine(ledger: Ledger, machine: Machine) -> None:
+    for (field, value), (reason, fix) in GPU_ONLY.items():
         if ledger.value(field) == value and not machine.cuda:
-            ledger.refuse(field, why, fix)
+            ledger.refuse(field, reason, fix)
 
 
 def _backends_own(spec: JobSpec) -> tuple[PlanNote, ...]:
-    """What is decided in the worker, where the device and the rows are known; it is told in the job's log."""
+    """What the worker decides, where the device and the rows are known; the job's log has the decisions."""
     undecided = {
         "compute.dtype": (spec.compute.dtype == "auto", "bfloat16 where the device computes in it"),
-        "compute.per_device_train_batch_size": (spec.compute.per_device_train_batch_size is None, "found; see the log"),
-        "compute.gradient_checkpointing": (spec.compute.gradient_checkpointing is None, "only when memory demands it"),
+        "compute.per_device_train_batch_size": (
+            spec.compute.per_device_train_batch_size is None,
+            "as many as fit; see the log",
+        ),
+        "compute.gradient_checkpointing": (
+            spec.compute.gradient_checkpointing is None,
+            "only where memory requires it",
+        ),
         "training.save_steps": (spec.training.save_steps is None, "ten checkpoints over the run"),
     }
     if isinstance(method := spec.method, PPO):
@@ -298,9 +305,9 @@ def _backends_own(spec: JobSpec) -> tuple[PlanNote, ...]:
     return tuple(PlanNote(field, text) for field, (open_, text) in undecided.items() if open_)
 
 
-def memory_estimate_of(spec: JobSpec, source: Source, machine: Machine) -> MemoryEstimate:
-    """The forecast, where the model's dimensions are at hand without any download."""
-    computing = TrainerProfile(
+def _estimate(spec: JobSpec, model: InitialModel, machine: Machine) -> MemoryEstimate:
+    """The memory estimate, where the model's dimensions are known without a download."""
+    profile = TrainerProfile(
         width=4 if spec.compute.dtype == "float32" or not (machine.cuda or spec.compute.dtype == "bfloat16") else 2,
         checkpointing=spec.compute.gradient_checkpointing is not False,
         cuda=machine.cuda,
@@ -309,4 +316,4 @@ def memory_estimate_of(spec: JobSpec, source: Source, machine: Machine) -> Memor
         autocast=machine.cuda or spec.adapter is None,
     )
     rows = spec.compute.per_device_train_batch_size or 1
-    return estimate_memory(spec, config_of(source.name, source.revision), computing, rows=rows)
+    return estimate_memory(spec, config_of(model.name, model.revision), profile, rows=rows)

@@ -11,7 +11,8 @@ from ftsdk.workers.signal_handler import Stop
 
 def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: Stop) -> None:
     """Train."""
-    from ftsdk_local.train.run import run as train  # noqa: PLC0415 - loads torch, so not before our turn has come
+    # Imported only once the device is free: torch takes seconds and memory, also in workers that wait in the queue.
+    from ftsdk_local.train.run import run as train  # noqa: PLC0415
 
     train(folder, plan, reporter, stop)
 

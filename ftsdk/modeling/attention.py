@@ -26,7 +26,7 @@ def row_by_row_attention(
     max_length_q: int = 0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row; no mask tensor is ever made.
+    """Causal attention within each row, without a mask tensor.
 
     Args:
         module: The attention layer, as Transformers hands it over.
@@ -43,6 +43,8 @@ def row_by_row_attention(
     Returns:
         The output, 1 x T x G x D, and None for the weights, which never exist.
     """
+    # Without the rows' borders this would be attention over the whole bin, and with a padding mask the mask would be
+    # ignored: both train on wrong numbers silently. Sampling switches to another attention (ppo/actor.py).
     if cu_seq_lens_q is None or attention_mask is not None:
         raise ValueError(
             f"the attention {ROW_BY_ROW!r} is for training on rows laid end to end, not for padded batches"
@@ -50,6 +52,8 @@ def row_by_row_attention(
     if _has_kernel(query_1GTD) and not dropout:
         qkv = (query_1GTD, key_1KTD, value_1KTD)
         return _varlen(qkv, cu_seq_lens_q, max_length_q, scaling=scaling, window=sliding_window), None
+    # The CPU has no kernel for rows of different lengths. One call per row costs less than a T x T block mask, and
+    # is_causal lets PyTorch take its fused kernel, which a mask tensor would rule out.
     sizes = cu_seq_lens_q.diff().tolist()
     parts = zip(query_1GTD.split(sizes, 2), key_1KTD.split(sizes, 2), value_1KTD.split(sizes, 2), strict=True)
     outputs = [
@@ -77,7 +81,8 @@ def _varlen(
 ) -> Any:
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - CUDA only
 
-    left = -1 if window is None else window - 1
+    # Transformers counts the token itself in a sliding window, the kernel only those before it; -1: no limit.
+    lookback = -1 if window is None else window - 1
     query, key, value = (part[0].transpose(0, 1) for part in qkv)
     output: Any = varlen_attn(
         query,
@@ -88,7 +93,7 @@ def _varlen(
         longest,
         longest,
         scale=scaling,
-        window_size=(left, 0),
+        window_size=(lookback, 0),  # 0 tokens ahead: causal
         enable_gqa=qkv[0].shape[1] != qkv[1].shape[1],
     )
     return output[None]
@@ -97,12 +102,14 @@ def _varlen(
 def _window_mask(query: Tensor, window: int | None) -> Tensor | None:
     length = query.shape[2]
     if window is None or length <= window:
-        return None
+        return None  # the window reaches over the whole row, so is_causal is the same without a mask
     ones = torch.ones(length, length, dtype=torch.bool, device=query.device)
     return ones.tril() & ones.triu(1 - window)
 
 
 def register() -> None:
     """Make the attention known to Transformers by its name; safe to repeat."""
+    # Transformers looks up the mask's function by the name of the attention, too. Without one of ours it would build a
+    # causal mask over the whole bin; None tells the layers that the attention takes care of itself.
     AttentionInterface.register(ROW_BY_ROW, row_by_row_attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(ROW_BY_ROW, lambda *_args, **_kwargs: None)

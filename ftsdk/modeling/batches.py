@@ -1,4 +1,14 @@
-"""Lay the rows of one optimizer step end to end, in bins that fit the memory. Pure functions over lengths."""
+"""Lay the rows of one optimizer step end to end, in bins that fit the memory.
+
+The way of a row, from the file to the loss, with the file of each step::
+
+    Line -> Canonical -> Row      a line; the dict of its format; with file and line    data/{read,schema,check}.py
+    -> (ids, labels) -> Example   tokens, and labels where loss falls; truncated        data/encoding.py, encode.py
+    -> Unit                       never split: an Example, a Pair, an UnpairedExample   batches.py
+    -> sequence                   one unit, or several packed; a step counts these      train/common/sequences.py
+    -> Bin                        a step's units end to end, as many as fit in memory   batches.py
+    -> hidden_TH -> loss          hidden states of T tokens; a sum over the labels      objective.py, losses.py
+"""
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
@@ -13,7 +23,7 @@ from ftsdk.modeling.losses import next_token_labels
 
 
 class Unit(Protocol):
-    """What is never parted: one row, or the rows that a loss compares."""
+    """What is never split over bins: one row, or the rows that a loss compares."""
 
     @property
     def rows(self) -> "tuple[Example, ...]":
@@ -21,7 +31,7 @@ class Unit(Protocol):
 
     @property
     def weight(self) -> int:
-        """How much it counts in the mean of a step."""
+        """Its weight in the mean over a step."""
 
 
 class Example(NamedTuple):
@@ -33,12 +43,12 @@ class Example(NamedTuple):
 
     @property
     def labelled(self) -> int:
-        """Tokens that the model is asked for; the first token is asked for by nobody."""
+        """Tokens that are predicted from those before them; nothing stands before the first one."""
         return int((self.labels[1:] >= 0).sum())
 
     @property
     def rows(self) -> "tuple[Example, ...]":
-        """It stands alone."""
+        """The row itself."""
         return (self,)
 
     @property
@@ -55,7 +65,7 @@ class Pair(NamedTuple):
 
     @property
     def rows(self) -> tuple[Example, ...]:
-        """The better one first."""
+        """The preferred one first."""
         return (self.chosen, self.rejected)
 
     @property
@@ -71,7 +81,7 @@ class Bin(NamedTuple):
     position_ids_1T: Tensor
     """Restarting from 0 with each row."""
     labels_T: Tensor
-    """What each position is asked for: already moved to the left."""
+    """The token that each position predicts: already shifted to the left, row by row."""
     starts: Tensor
     """Where rows begin, and the end: int32, one more than rows."""
     lengths: list[int]
@@ -88,34 +98,36 @@ class Bin(NamedTuple):
 
 
 def best_fit_decreasing(lengths: Sequence[int], capacity: int, most: int | None = None) -> list[list[int]]:
-    """Indices of the lengths in bins of at most ``capacity`` in all, longest first, each where the least room is left.
+    """Indices of the lengths in bins of at most ``capacity`` in all, longest first, each in the fullest that takes it.
 
     Args:
         lengths: Any positive numbers; one above the capacity has a bin to itself.
-        capacity: The most a bin may hold.
+        capacity: The most that a bin takes.
         most: The most items in a bin. None: any number.
 
     Returns:
-        Bins of indices; every index stands in one of them. About 11/9 of the fewest bins possible, at worst.
+        Bins of indices; every index is in one of them. About 11/9 of the fewest bins possible, at worst.
     """
     bins: list[list[int]] = []
-    rooms: list[tuple[int, int]] = []  # (room left, bin), sorted
+    open_bins: list[tuple[int, int]] = []  # (free capacity, bin), sorted, so that the best fit is found by bisection
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        at = bisect_left(rooms, (lengths[index], 0))
-        if at < len(rooms):
-            room, place = rooms.pop(at)
+        best = bisect_left(open_bins, (lengths[index], 0))
+        if best < len(open_bins):
+            free, place = open_bins.pop(best)
         else:
-            room, place = capacity, len(bins)
+            free, place = capacity, len(bins)
             bins.append([])
         bins[place].append(index)
         if most is None or len(bins[place]) < most:
-            insort(rooms, (room - lengths[index], place))
+            insort(open_bins, (free - lengths[index], place))
     return bins
 
 
 def lay_end_to_end(examples: Sequence[Example]) -> Bin:
     """One bin from some rows."""
     lengths = [len(example.input_ids) for example in examples]
+    # Labels are shifted within each row: shifted over the whole bin, the last token of a row would have to predict the
+    # first one of its neighbour.
     labels = [next_token_labels(torch.from_numpy(example.labels).long()) for example in examples]
     return Bin(
         input_ids_1T=torch.from_numpy(np.concatenate([example.input_ids for example in examples])).long()[None],
@@ -127,7 +139,7 @@ def lay_end_to_end(examples: Sequence[Example]) -> Bin:
 
 
 def rows_alone(bin_: Bin) -> list[Bin]:
-    """Each row of a bin in a bin of its own, on the same device."""
+    """Each row of a bin in a bin of its own, on the same device: for models that mix neighbouring rows."""
     parts = (part.split(bin_.lengths, -1) for part in (bin_.input_ids_1T, bin_.position_ids_1T, bin_.labels_T))
     return [
         Bin(ids_1T, positions_1T, labels_T, bin_.starts.new_tensor([0, len(labels_T)]), [len(labels_T)])
@@ -141,7 +153,7 @@ def tokens_of(unit: Unit) -> int:
 
 
 def bins_of(units: Sequence[Unit], capacity: int, most: int | None = None) -> list[Bin]:
-    """The units of one step, in as few bins as best-fit-decreasing needs; the rows of a unit lie side by side."""
+    """The units of one step, in as few bins as best-fit-decreasing needs; the rows of a unit are next to each other."""
     bins = best_fit_decreasing([tokens_of(unit) for unit in units], capacity, most)
     return [lay_end_to_end([row for i in bin_ for row in units[i].rows]) for bin_ in bins]
 

@@ -24,7 +24,7 @@ from ftsdk.modeling.settings import ModelSettings
 from ftsdk.workers.outcome import WorkerError
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-_LIGHTER = "set compute.quantization=nf4, raise compute.memory_limit, or take a smaller model"
+_USE_LESS = "set compute.quantization=nf4, raise compute.memory_limit, or use a smaller model"
 
 
 def pick_device() -> torch.device:
@@ -32,16 +32,16 @@ def pick_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """The precision of computation.
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision of computation, from ``auto`` or the name of a torch dtype.
 
     Raises:
         SpecError: The device does not train in it.
     """
-    if wanted == "float16" and device.type == "cpu":
+    if name == "float16" and device.type == "cpu":
         raise SpecError("compute.dtype=float16 trains on GPUs only", hint="set compute.dtype to auto or bfloat16")
-    if wanted != "auto":
-        return _DTYPES[wanted]
+    if name != "auto":
+        return _DTYPES[name]
     if device.type == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -57,11 +57,12 @@ def load_tokenizer(settings: ModelSettings, chat_template: str | None) -> Any:
     Raises:
         SpecError: The model has no fast tokenizer, so characters cannot be matched to tokens.
     """
-    with told(settings.name):
+    with explain_load_errors(settings.name):
         tokenizer = AutoTokenizer.from_pretrained(
             settings.name, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
     if not tokenizer.is_fast:
+        # Labels are put on characters of the rendered conversation; only fast tokenizers give character offsets.
         raise SpecError(f"the tokenizer of {settings.name} is not a fast one (no tokenizer.json)", hint="convert it")
     if chat_template is not None:
         tokenizer.chat_template = chat_template
@@ -79,17 +80,17 @@ def load_base(settings: ModelSettings, device: torch.device, *, trains: bool) ->
     """The base model on its device, from safetensors only.
 
     Args:
-        settings: Which model, and how it is held.
+        settings: Which model, and how it is quantized.
         device: Where to.
-        trains: Whether its own weights train; then they are held in float32 and computed with in ``dtype``.
+        trains: Whether its own weights train; then they are stored in float32, and autocast computes in ``dtype``.
     """
     return _load(AutoModelForCausalLM, settings, device, trains=trains)[0]
 
 
 def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) -> Any:
-    """The base with a head that gives one number, ``score``, in place of the one that gives tokens.
+    """The base with a head ``score`` of one output in place of the language-modeling head.
 
-    The head is never quantized, and held in float32: a new one of zeros, or the base's own where it has one.
+    The head is never quantized, and is in float32: a new one of zeros, or the base's own where it has one.
 
     Args:
         settings: As for :func:`load_base`.
@@ -97,7 +98,7 @@ def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) 
         trains: As for :func:`load_base`.
 
     Raises:
-        Failure: Transformers has no such head for the architecture.
+        WorkerError: Transformers has no such head for the architecture.
     """
     model, missing = _load(AutoModelForSequenceClassification, settings, device, trains=trains, num_labels=1)
     head = getattr(model, "score", None)
@@ -105,11 +106,13 @@ def load_scorer(settings: ModelSettings, device: torch.device, *, trains: bool) 
         raise WorkerError(
             Reason.ENGINE_ERROR,
             f"model: Transformers has no linear score head for {type(model).__name__}",
-            "take a model of another architecture, such as Llama, Qwen, Mistral or Gemma",
+            "use a model of another architecture, such as Llama, Qwen, Mistral or Gemma",
         )
     head.float()
     if "score.weight" in missing:
-        nn.init.zeros_(head.weight)  # no opinion at first: what chance would begin with must first be unlearned
+        # Zeros instead of Transformers' random start: a random preference would have to be unlearned first, and with
+        # zeros the loss begins at exactly log 2, which shows that nothing was loaded wrongly.
+        nn.init.zeros_(head.weight)
     return model
 
 
@@ -118,10 +121,11 @@ def _load(
 ) -> tuple[Any, set[str]]:
     """The model, and the names of weights that its files lack."""
     dtype = pick_dtype(settings.dtype, device)
-    with told(settings.name):
+    with explain_load_errors(settings.name):
         model, loading = auto.from_pretrained(
             settings.name,
             revision=settings.revision,
+            # Weights that train stay in float32: an update of 1e-5 of a weight is lost in bfloat16's 8 bits.
             dtype=torch.float32 if trains else dtype,
             quantization_config=quantization_of(settings, dtype),
             device_map={"": device},
@@ -130,55 +134,56 @@ def _load(
             output_loading_info=True,
             **options,
         )
+    # Transformers fills missing weights with random numbers and only logs it; a training would go on with them.
     missing = set(loading["missing_keys"])
-    if what := what_lacks(missing - {"score.weight"} if auto is AutoModelForSequenceClassification else missing):
+    required = missing - {"score.weight"} if auto is AutoModelForSequenceClassification else missing
+    if description := describe_missing_weights(required):
         raise WorkerError(
-            Reason.ENGINE_ERROR, f"model: the files of {settings.name} {what}", "bring the model here anew"
+            Reason.ENGINE_ERROR, f"model: the files of {settings.name} {description}", "download the model again"
         )
-    model.config.use_cache = False
+    model.config.use_cache = False  # a cache of keys and values is of no use in training, and warns with checkpointing
     _keep_trainable(model)
     return model, missing
 
 
-def what_lacks(missing: Collection[str]) -> str:
-    """What to say of weights that a model's files lack, which Transformers would make up by chance; empty: none."""
+def describe_missing_weights(missing: Collection[str]) -> str:
+    """The weights that a model's files lack, as the end of a sentence; empty where they lack none."""
     if not missing:
         return ""
-    first, *others = sorted(missing)
-    return f"lack {first}" + (f" and {len(others)} other weights" if others else "")
+    first, *rest = sorted(missing)
+    return f"lack {first}" + (f" and {len(rest)} other weights" if rest else "")
 
 
 def _keep_trainable(model: Any) -> None:
-    """Keep bitsandbytes from repacking 4-bit weights.
-
-    On CPUs with bfloat16 instructions it does so when asked without gradients, and repacked weights give none: the
-    first evaluation would end the learning.
-    """
+    """Keep bitsandbytes from repacking 4-bit weights."""
+    # On CPUs with AVX512-BF16, Linear4bit.forward repacks its weight in place on the first call in evaluation mode with
+    # an input without gradient. Repacked weights have no backward pass: after one evaluation nothing would train.
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
-def choose_attention(model: Any, wanted: str) -> None:
-    """Set the attention that was asked for; ``auto`` leaves Transformers' choice.
+def choose_attention(model: Any, attention: str) -> None:
+    """Set ``compute.attention``; ``auto`` leaves Transformers' choice.
 
     Raises:
         SpecError: The model, or this machine, does not have it.
     """
-    if wanted == "auto":
+    if attention == "auto":
         return
     try:
-        model.set_attn_implementation(wanted)
+        model.set_attn_implementation(attention)
     except (ValueError, ImportError) as error:
-        what = str(error).partition("\n")[0]
-        raise SpecError(f"compute.attention={wanted}: {what}", hint="set compute.attention=auto") from error
+        message = str(error).partition("\n")[0]
+        raise SpecError(f"compute.attention={attention}: {message}", hint="set compute.attention=auto") from error
 
 
 def without_dropout(model: nn.Module) -> None:
-    """Switch off all dropout: where probabilities of the same tokens are compared, chance must not change them."""
+    """Switch off all dropout: where probabilities of the same tokens are compared, it must not change them."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+        # Attention layers pass their rate to the kernel as a number, without an nn.Dropout.
         for name in ("attention_dropout", "dropout_p"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
@@ -193,13 +198,21 @@ def stored_dtype(settings: ModelSettings) -> torch.dtype:
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
-    """Say in the user's words why a model cannot be loaded."""
+def explain_load_errors(name: str) -> Iterator[None]:
+    """Turn the libraries' errors while a model loads into errors that name the cause and the next step.
+
+    Args:
+        name: The model, for the message.
+
+    Raises:
+        WorkerError: The model is gated, cannot be loaded, or does not fit.
+    """
     try:
         yield
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise
+            raise  # a full disk has a reason of its own, which the worker gives
+        # Transformers wraps the Hub's error in an OSError, as its cause or its context depending on the file.
         causes = {type(cause).__name__ for cause in (error, error.__cause__, error.__context__)}
         if "GatedRepoError" in causes:
             page = f"https://huggingface.co/{name}"
@@ -214,16 +227,17 @@ def told(name: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise WorkerError(Reason.OOM, f"model: {name} does not fit: {why}", _LIGHTER) from error
+        message = str(error).partition("\n")[0] or type(error).__name__
+        raise WorkerError(Reason.OOM, f"model: {name} does not fit: {message}", _USE_LESS) from error
 
 
 def quantization_of(settings: ModelSettings, dtype: torch.dtype) -> BitsAndBytesConfig | None:
-    """How the base is held in few bits; None: it is not."""
+    """How the base is quantized; None: it is not."""
     if settings.quantization is None:
         return None
     options = dict(settings.quantization)
     if options.get("load_in_4bit"):
+        # bitsandbytes' default is float32, in which a GPU computes several times slower.
         options["bnb_4bit_compute_dtype"] = dtype
     return BitsAndBytesConfig(**options)
 
@@ -232,10 +246,10 @@ def versions() -> dict[str, str]:
     """Versions of the packages that decide what a run computes."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
-    found = {"torch": torch.__version__, "transformers": transformers.__version__}
+    installed = {"torch": torch.__version__, "transformers": transformers.__version__}
     for name in ("peft", "bitsandbytes", "accelerate", "ftsdk"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

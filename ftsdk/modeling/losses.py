@@ -16,44 +16,49 @@ CHUNK = 1024
 
 
 def next_token_labels(labels_T: Tensor) -> Tensor:
-    """Labels moved one to the left: position t is asked for token t + 1, and the last one for nothing."""
+    """Labels shifted one to the left: position t predicts token t + 1, and the last one nothing."""
     return torch.cat([labels_T[1:], labels_T.new_full((1,), IGNORED)])
 
 
 def linear_cross_entropy(hidden_NH: Tensor, head_VH: Tensor, labels_N: Tensor, chunk: int = CHUNK) -> Tensor:
-    """The sum of ``-log softmax(hidden @ head.T)[label]``, without ever holding all logits.
+    """The sum of ``-log softmax(hidden @ head.T)[label]``, with one chunk of logits in memory at a time.
 
-    The gradients are made in the forward pass, chunk by chunk, while the logits are there: a frozen head costs two
-    matrix products instead of three, and the peak is one chunk of logits. The idea is that of cut cross-entropy
-    (arXiv 2411.09009).
+    The idea is that of cut cross-entropy (arXiv 2411.09009).
 
     Args:
         hidden_NH: Hidden states of the labelled positions.
         head_VH: The output head's weight; its gradient is made only where it trains.
-        labels_N: The token that each position should give.
+        labels_N: The token that each position predicts.
         chunk: Rows at a time.
 
     Returns:
         A scalar, in float32 or wider.
     """
+    # Autocast would cast inside, unseen by autograd. Cast here, the gradients that forward computes by hand have the
+    # precision of its products, and autograd returns them in the precision of what came in.
     if torch.is_autocast_enabled(device := hidden_NH.device.type):
         hidden_NH = hidden_NH.to(torch.get_autocast_dtype(device))
+    # needs_input_grad looks at the tensors, not at no_grad: in an evaluation the gradients would be computed in vain.
     if not torch.is_grad_enabled():
         hidden_NH, head_VH = hidden_NH.detach(), head_VH.detach()
     return _LinearCrossEntropy.apply(hidden_NH, head_VH, labels_N, chunk)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    # Gradients are computed in the forward pass, while a chunk's logits exist. A backward pass would have to compute
+    # the logits again (a third matrix product) or keep them all (N x V floats: gigabytes). Saved are the finished
+    # gradients, of the size of their inputs; backward only scales them, which is exact as the loss is one scalar.
     @staticmethod
     def forward(ctx: Any, hidden_NH: Tensor, head_VH: Tensor, labels_N: Tensor, chunk: int) -> Tensor:
         needs_hidden, needs_head = ctx.needs_input_grad[:2]
         grad_hidden_NH = torch.empty_like(hidden_NH) if needs_hidden else None
+        # The head's gradient is a sum over chunks: in bfloat16 each addition would round the sum away.
         grad_head_VH = (
             torch.zeros_like(head_VH, dtype=torch.promote_types(head_VH.dtype, torch.float32)) if needs_head else None
         )
         wide = torch.promote_types(hidden_NH.dtype, torch.float32)
         total = hidden_NH.new_zeros((), dtype=wide)
-        weight_VH = head_VH.to(hidden_NH.dtype)  # the head itself, but where it trains in a wider precision
+        weight_VH = head_VH.to(hidden_NH.dtype)  # a copy only where the head trains in a wider precision
         for start in range(0, len(labels_N), chunk):
             rows = slice(start, start + chunk)
             logits_CV = (hidden_NH[rows] @ weight_VH.t()).to(wide)

@@ -12,17 +12,18 @@ from ftsdk.job_types import Reason
 from ftsdk.units import GIB, gib
 from ftsdk.workers.outcome import WorkerError
 
-_CPU_WORDS = ("can't allocate memory", "not enough memory")
+# PyTorch has an exception of its own for GPUs only; its allocator for CPUs raises a plain RuntimeError.
+_CPU_MESSAGES = ("can't allocate memory", "not enough memory")
 
 MOST_TOKENS = {"cuda": 16384, "cpu": 2048}
 """Tokens at a time beyond which a larger micro-batch is no faster."""
 
 
 class MicroBatch:
-    """How much of an optimizer step is computed at a time; changes the memory, never the result.
+    """How much of an optimizer step is computed at a time; changes the memory, never the gradients.
 
     Args:
-        tokens: Tokens at a time; a longer row goes alone.
+        tokens: Tokens at a time; a longer row is computed alone.
         rows: Rows at a time. None: as many as the tokens allow.
     """
 
@@ -31,7 +32,7 @@ class MicroBatch:
         self.rows = rows
 
     def halve(self, longest: int) -> bool:
-        """Take half as much; False where a single row, ``longest`` tokens, is all that was tried already.
+        """Halve it; False where it was a single row, of ``longest`` tokens, already.
 
         Args:
             longest: Tokens of the longest row of the step that did not fit.
@@ -60,19 +61,19 @@ def until_it_fits(
     warn: Callable[[str], None],
     clean_up: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Try; out of memory, try again with half as much at a time.
+    """Compute; out of memory, compute again with half as much at a time.
 
     Args:
-        compute: What is tried; it looks at ``micro_batch`` for how much to do at a time.
+        compute: Reads from ``micro_batch`` how much to do at a time.
         micro_batch: Halved in place.
-        longest: Tokens of the longest row; or of the longest pair of rows, which are never parted.
+        longest: Tokens of the longest row; or of the longest pair of rows, which are never split.
         rows: 2 for pairs.
         device: Where it is computed.
-        warn: Told of each halving.
-        clean_up: Undoes what a broken try has left.
+        warn: Called with a message for each halving.
+        clean_up: Undoes what a failed attempt has left, such as the gradients of the bins before.
 
     Raises:
-        Failure: Not even one row fits.
+        WorkerError: Not even one row fits.
     """
     while True:
         try:
@@ -81,16 +82,18 @@ def until_it_fits(
             if not is_out_of_memory(error):
                 raise
             evidence = str(error).partition("\n")[0]
+        # The retry stands outside of the except clause: inside, the traceback would keep the frames of the failed
+        # attempt alive, and with them all tensors that did not fit.
         before = str(micro_batch)
         if not micro_batch.halve(longest):
-            raise cannot_fit(evidence, longest, peak_bytes(device), rows)
+            raise single_row_error(evidence, longest, peak_bytes(device), rows)
         clean_up()
         empty_cache(device)
         warn(f"out of memory with {before}; going on with {micro_batch}")
 
 
-def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerError:
-    """The failure where even a single row, or pair, does not fit, with the numbers and the smallest change."""
+def single_row_error(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerError:
+    """The error where even a single row, or pair, does not fit, with the numbers and the smallest change."""
     unit = "row" if rows == 1 else "pair of rows"
     message = f"a single {unit} of {longest} tokens does not fit: the peak was {gib(peak)} ({evidence})"
     smaller = (
@@ -101,17 +104,17 @@ def cannot_fit(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerE
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a GPU or on the CPU."""
+    """Whether an exception means that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _CPU_WORDS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _CPU_MESSAGES)
 
 
 def limit_memory(device: torch.device, limit: int | None) -> None:
-    """Hold this process to so many bytes (``compute.memory_limit``), on the GPU or in main memory.
+    """Limit this process to so many bytes (``compute.memory_limit``), on the GPU or in main memory.
 
     Raises:
-        Failure: The libraries alone hold more main memory than that.
+        WorkerError: The libraries alone hold more main memory than that.
     """
     if limit is None:
         return
@@ -123,28 +126,31 @@ def limit_memory(device: torch.device, limit: int | None) -> None:
 
 
 def _limit_main_memory(limit: int) -> None:
-    """The kernel counts what is mapped, also stacks and arenas that hold nothing yet; these are granted on top."""
+    """Set the kernel's limit on this process's data."""
     memory = psutil.Process().memory_info()
-    held = memory.rss - memory.shared
-    if held >= limit:
+    in_use = memory.rss - memory.shared
+    if in_use >= limit:
         raise WorkerError(
             Reason.OOM,
-            f"the engine holds {gib(held)} before any weight is loaded, and may hold {gib(limit)}",
-            hint=f"set compute.memory_limit to more than {held / GIB + 0.1:.1f}GiB",
+            f"the engine holds {gib(in_use)} before any weight is loaded, and may hold {gib(limit)}",
+            hint=f"set compute.memory_limit to more than {in_use / GIB + 0.1:.1f}GiB",
         )
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit + memory.data - held, hard))
+    # RLIMIT_DATA counts what is mapped, also thread stacks and malloc arenas without a page in memory yet. Those exist
+    # already, so they are added to the limit. RLIMIT_AS would count mapped weight files as well.
+    resource.setrlimit(resource.RLIMIT_DATA, (limit + memory.data - in_use, hard))
 
 
 def peak_bytes(device: torch.device) -> int:
     """The most memory that this process has held so far, in bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give cached blocks back before a smaller try."""
+    """Give cached blocks back before a smaller attempt."""
+    # PyTorch's caching allocator keeps blocks of the sizes that were asked for before; smaller bins need other sizes.
     if device.type == "cuda":
         torch.cuda.empty_cache()

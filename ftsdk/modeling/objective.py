@@ -1,8 +1,8 @@
-"""The loss of a bin of rows, by the leanest way that is right for the model at hand.
+"""The loss of a bin of rows, computed the cheapest way that is correct for the model.
 
-Which way is right is not looked up in a list of architectures but tried on two short rows: laid end to end they must
-give what each gives alone under plain eager attention, and the bare head must give the model's own logits. A model that
-caps its logits, or that mixes neighbouring rows, is found out by its numbers.
+No list of architectures decides which way is correct. Each way is tried on two short rows: laid end to end they must
+give what each gives alone under plain eager attention, and the head's weight must give the model's own logits. A model
+that caps its logits, or that mixes neighbouring rows, fails this comparison.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from ftsdk.modeling.attention import ROW_BY_ROW, register
 from ftsdk.modeling.batches import Bin, Example, lay_end_to_end
 from ftsdk.modeling.losses import linear_cross_entropy
 
+# Enough tokens that a leak between rows shows, few enough that the comparison costs nothing.
 _PROBE_TOKENS = 48
+# Relative, by precision: kernels differ in their last bits, while a wrong mask or head is off by a large share.
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 
 
@@ -26,9 +28,9 @@ class Route(NamedTuple):
     attention: str
     """Transformers' name of the attention."""
     end_to_end: bool
-    """Whether rows may lie in one bin; otherwise each goes alone."""
+    """Whether several rows may be in one bin; otherwise each is computed alone."""
     bare_head: bool | None
-    """Whether logits are hidden states times the head's weight and nothing else; None: the model gives no logits."""
+    """Whether logits are hidden states times the head's weight and nothing more; None: the model gives no logits."""
 
     def __str__(self) -> str:
         rows = "rows end to end" if self.end_to_end else "each row alone"
@@ -42,7 +44,7 @@ _HEADS = {
 }
 
 Sums = dict[str, Tensor]
-"""``loss``, with its gradient, and metrics beside it: each a sum over what lies in a bin."""
+"""``loss``, with its gradient, and metrics: each a sum over the rows of a bin."""
 
 
 class Objective:
@@ -62,12 +64,13 @@ class Objective:
         return {"loss": self._loss(bin_)}
 
     def _loss(self, bin_: Bin) -> Tensor:
-        asked = (bin_.labels_T >= 0).nonzero().squeeze(-1)
-        labels_N = bin_.labels_T[asked]
+        positions_N = (bin_.labels_T >= 0).nonzero().squeeze(-1)
+        labels_N = bin_.labels_T[positions_N]
         if self.route.bare_head:
             hidden_TH = hidden_states(self.model, bin_)
-            return linear_cross_entropy(hidden_TH[asked], self.model.get_output_embeddings().weight, labels_N)
-        logits_NV = logits_at(self.model, bin_, asked)
+            return linear_cross_entropy(hidden_TH[positions_N], self.model.get_output_embeddings().weight, labels_N)
+        logits_NV = logits_at(self.model, bin_, positions_N)
+        # In float32, because the exponentials of a softmax over a large vocabulary lose small terms in bfloat16.
         return functional.cross_entropy(logits_NV.float(), labels_N, reduction="sum")
 
 
@@ -86,6 +89,9 @@ def logits_at(model: Any, bin_: Bin, positions: Tensor) -> Tensor:
 
 def _inputs(bin_: Bin) -> dict[str, Any]:
     longest = max(bin_.lengths)
+    # Rotary embeddings take the position of each token from position_ids: without them the second row of a bin would
+    # be rotated as if it went on from the first one. The cu_seq_lens are the names by which Transformers' attention
+    # interface, and ours, learns where rows begin; a model that ignores them fails the comparison in find_route.
     return {
         "input_ids": bin_.input_ids_1T,
         "position_ids": bin_.position_ids_1T,
@@ -98,13 +104,13 @@ def _inputs(bin_: Bin) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def find_route(model: Any, examples: Sequence[Example], wanted: str = "auto") -> Route:
-    """Try the ways on two short rows, leave the model with the chosen attention, and say which one it is.
+def find_route(model: Any, examples: Sequence[Example], attention: str = "auto") -> Route:
+    """Try each way on two short rows, leave the model with the chosen attention, and return the choice.
 
     Args:
         model: A language model, or one that scores, on its device.
-        examples: Rows of the dataset; the first two are used, cut short.
-        wanted: ``compute.attention``.
+        examples: Rows of the dataset; the first two are used, truncated.
+        attention: ``compute.attention``.
     """
     register()
     rows = [_short(example) for example in (*examples[:2], *examples[:1])[:2]]
@@ -112,15 +118,15 @@ def find_route(model: Any, examples: Sequence[Example], wanted: str = "auto") ->
     alone = [lay_end_to_end([row]).to(device) for row in rows]
     together = lay_end_to_end(rows).to(device)
     was_training = model.training
-    model.eval()
+    model.eval()  # dropout would make two correct ways differ
     try:
         model.set_attn_implementation("eager")
-        truth = torch.cat([hidden_states(model, bin_) for bin_ in alone])
+        expected = torch.cat([hidden_states(model, bin_) for bin_ in alone])
         bare = _has_bare_head(model, alone[0])
-        for name in (ROW_BY_ROW, "sdpa") if wanted == "auto" else (wanted,):
-            if _gives(model, name, together, truth):
+        for name in (ROW_BY_ROW, "sdpa") if attention == "auto" else (attention,):
+            if _matches(model, name, together, expected):
                 return Route(name, end_to_end=True, bare_head=bare)
-        name = "eager" if wanted == "auto" else wanted
+        name = "eager" if attention == "auto" else attention
         model.set_attn_implementation(name)
         return Route(name, end_to_end=False, bare_head=bare)
     finally:
@@ -131,24 +137,26 @@ def _short(example: Example) -> Example:
     return Example(example.input_ids[:_PROBE_TOKENS], example.labels[:_PROBE_TOKENS])
 
 
-def _gives(model: Any, attention: str, together: Bin, truth: Tensor) -> bool:
+def _matches(model: Any, attention: str, together: Bin, expected: Tensor) -> bool:
     try:
         model.set_attn_implementation(attention)
     except (ValueError, ImportError):  # the architecture, or this machine, does not have it
         return False
-    return _close(hidden_states(model, together), truth)
+    return _close(hidden_states(model, together), expected)
 
 
 def _has_bare_head(model: Any, bin_: Bin) -> bool | None:
     head = model.get_output_embeddings()
     if head is None:
         return None
+    # Exactly nn.Linear: a subclass, such as an adapter or a quantized layer, computes more than one matrix product.
     if type(head) is not nn.Linear or getattr(head, "bias", None) is not None:
         return False
+    # The comparison finds what the class does not show, such as logits that the model scales or caps (Gemma 2).
     positions = torch.arange(len(bin_.labels_T), device=bin_.labels_T.device)
     return _close(head(hidden_states(model, bin_)), logits_at(model, bin_, positions))
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    difference = (one.float() - other.float()).norm() / other.float().norm().clamp_min(1e-12)
-    return bool(difference < _TOLERANCE[other.dtype])
+def _close(actual: Tensor, expected: Tensor) -> bool:
+    difference = (actual.float() - expected.float()).norm() / expected.float().norm().clamp_min(1e-12)
+    return bool(difference < _TOLERANCE[expected.dtype])

@@ -1,4 +1,4 @@
-"""What a reward model says of rows, and how wrong it is about pairs of them."""
+"""The scores that a reward model gives to rows, and its loss on pairs of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from ftsdk.modeling.objective import Route, Sums, hidden_states
 
 
 class PairObjective:
-    """Sums the loss of pairs over a bin, and how well the better rows are told from the worse ones.
+    """Sums the loss of pairs over a bin, and how well the better rows are ranked above the worse ones.
 
     Args:
         model: A model with a head ``score``, without a PEFT wrapper around it.
@@ -47,11 +47,13 @@ def scores_of(model: Any, route: Route, bin_: Bin) -> Tensor:
     """
     parts = [bin_] if route.end_to_end else rows_alone(bin_)
     last_RH = torch.cat([hidden_states(model, part)[part.starts[1:].long() - 1] for part in parts])
+    # Scores are compared with each other: in bfloat16 two good answers often round to the same number. So the head
+    # computes in float32 also inside the trainer's autocast.
     with torch.autocast(last_RH.device.type, enabled=False):
         scores_R: Tensor = model.score(last_RH.float()).squeeze(-1)
     return scores_R
 
 
-def ends_of(units: Iterable[Sequence[Unit]]) -> set[int]:
-    """The tokens that end rows."""
+def end_tokens(units: Iterable[Sequence[Unit]]) -> set[int]:
+    """The last token of each row: padding with one of them would move the place where a score is read."""
     return {int(row.input_ids[-1]) for part in units for unit in part for row in unit.rows}

@@ -8,41 +8,44 @@ import numpy as np
 from ftsdk.data import MOST_PROBLEMS, Row
 from ftsdk.errors import DataError, Problem
 from ftsdk.modeling.batches import Example, Pair
-from ftsdk.modeling.encode import Encoded, encode
+from ftsdk.modeling.encode import EncodedRows, encode
 
 
-def encode_pairs(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> Encoded[Pair]:
+def encode_pairs(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> EncodedRows[Pair]:
     """Tokenize the prompt of each row twice: with the chosen answer, and with the rejected one.
 
-    A row ends with the token that ends its answer, as a response that a model has sampled does: the score is read
-    there. Blanks that a chat template writes behind it are left out.
+    A row ends with the token that ends its answer, as a sampled response does: the score is read there. White space
+    that a chat template writes behind it is left out.
 
     Args:
         rows: Canonical rows of the format ``preference``.
         tokenizer: A fast tokenizer; with a chat template where rows are conversations.
-        max_length: Longer rows are cut at the end.
+        max_length: Longer rows are truncated at the end.
 
     Raises:
-        DataError: Rows whose answers are the same once they are cut, or that :func:`encode` refuses.
+        DataError: Rows whose answers are the same once they are truncated, or that :func:`encode` refuses.
     """
-    kept = list(rows)
+    preferences = list(rows)
     chosen, rejected = (
-        encode(_with_answer(kept, name), tokenizer, train_on="completion", max_length=max_length)
+        encode(_with_answer(preferences, name), tokenizer, train_on="completion", max_length=max_length)
         for name in ("chosen", "rejected")
     )
-    pairs = [Pair(_to_its_end(one), _to_its_end(other)) for one, other in zip(chosen[0], rejected[0], strict=True)]
+    pairs = [
+        Pair(_trim(better), _trim(worse)) for better, worse in zip(chosen.examples, rejected.examples, strict=True)
+    ]
     problems = [
         Problem(
             f"{row.file}:{row.line}",
             f"chosen and rejected are the same within training.max_length={max_length} tokens",
             "raise training.max_length, or remove the row",
         )
-        for row, pair in zip(kept, pairs, strict=True)
+        for row, pair in zip(preferences, pairs, strict=True)
+        # Answers that were written the same were warned of when the rows were checked; here truncation made them so.
         if row.value["chosen"] != row.value["rejected"] and np.array_equal(pair[0].input_ids, pair[1].input_ids)
     ]
     if problems:
         raise DataError("rows cannot be compared", problems=problems[:MOST_PROBLEMS])
-    return Encoded(
+    return EncodedRows(
         pairs,
         truncated=chosen.truncated + rejected.truncated,
         dropped_tokens=chosen.dropped_tokens + rejected.dropped_tokens,
@@ -55,6 +58,7 @@ def _with_answer(rows: Sequence[Row], name: str) -> Iterable[Row]:
     return (row._replace(value={**row.value, "completion": row.value[name]}) for row in rows)
 
 
-def _to_its_end(example: Example) -> Example:
+def _trim(example: Example) -> Example:
+    """The row up to its last labelled token."""
     end = int(np.flatnonzero(example.labels >= 0)[-1]) + 1
     return Example(example.input_ids[:end], example.labels[:end])

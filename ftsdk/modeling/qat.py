@@ -1,8 +1,9 @@
 """Quantization-aware training: linear layers compute with weights rounded as they will be served.
 
-Gradients pass the rounding as if it were not there (arXiv 1712.05877, arXiv 1308.3432), so that training finds weights
-that bear it. With an adapter it is the merged weight that is rounded, because that is what is quantized in the end. The
-weights themselves are never rounded: what is saved is in full precision, and ``ftsdk quantize`` rounds it for good.
+Gradients pass the rounding as if it were not there (the straight-through estimator, arXiv 1712.05877, arXiv 1308.3432),
+so that training finds weights that lose little when they are rounded. With an adapter it is the merged weight that is
+rounded, because that is what is quantized in the end. The weights themselves are never rounded: they are saved in full
+precision, and ``ftsdk quantize`` rounds them afterwards.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from torch.nn import functional
 Round = Callable[[Tensor], Tensor]
 
 GROUP = 32
-"""Weights that share a scale in 4 bits: finer than torchao's 128, which costs small models much of their answers."""
+"""Weights that share a scale in 4 bits: finer than torchao's 128, which costs small models much of their accuracy."""
 
 
 def _four_bits(name: str, option: str) -> Any:
@@ -51,17 +52,21 @@ def round_linears(model: nn.Module, kind: str) -> int:
         How many layers do.
     """
     activation, weight = _rounders(kind)
-    found = list(_linears(model))
-    for layer in found:
-        layer.forward = partial(_forward, layer, activation, weight)  # not a module of its own: names stay as they are
-    return len(found)
+    layers = list(_linears(model))
+    for layer in layers:
+        # Only forward is replaced. torchao would put modules of its own in place of the layers, which would rename the
+        # weights in checkpoints and artifacts, and does not know PEFT's adapters.
+        layer.forward = partial(_forward, layer, activation, weight)
+    return len(layers)
 
 
 def _rounders(kind: str) -> tuple[Round, Round]:
-    """What rounds activations and weights; torchao makes them from the configuration that quantizes in the end."""
+    """The functions that round activations and weights."""
     from torchao.quantization import quantize_  # noqa: PLC0415 - an extra of its own
     from torchao.quantization.qat import QATConfig  # noqa: PLC0415 - same
 
+    # torchao prepares a throwaway layer with the configuration that quantizes in the end, and its functions are used
+    # here: training and serving round to the bit alike, and no formula is written twice.
     probe = nn.Sequential(nn.Linear(GROUP, 1))
     quantize_(probe, QATConfig(RECIPES[kind](), step="prepare"))
     layer: Any = probe[0]
@@ -69,13 +74,15 @@ def _rounders(kind: str) -> tuple[Round, Round]:
 
 
 def _linears(model: nn.Module) -> Iterator[nn.Module]:
-    """Linear layers, and adapters on them in their place; not the head, which quantization leaves as it is."""
+    """Linear layers, and adapters on them in their place; not the head, which is not quantized."""
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    inside = {id(head)}
+    # An adapter's layer contains its base and its matrices A and B, all linear layers: they are skipped, since the
+    # adapter's own forward computes the merged weight.
+    skipped = {id(head)}
     for module in model.modules():
-        if id(module) in inside or not isinstance(_base(module), nn.Linear):
+        if id(module) in skipped or not isinstance(_base(module), nn.Linear):
             continue
-        inside |= {id(part) for part in module.modules()}
+        skipped |= {id(part) for part in module.modules()}
         yield module
 
 
@@ -92,12 +99,12 @@ def _forward(layer: Any, activation: Round, weight: Round, inputs: Tensor, *_: A
 
 def _merged(layer: Any) -> Tensor:
     """The base's weight with what the active adapters add to it, in the base's precision."""
-    held: Tensor = _base(layer).weight
+    base_weight: Tensor = _base(layer).weight
     if getattr(layer, "disable_adapters", True):
-        return held
+        return base_weight
     change = sum(
         (layer.lora_B[name].weight @ layer.lora_A[name].weight) * layer.scaling[name]
         for name in layer.active_adapters
         if name in layer.lora_A
     )
-    return (held + change).to(held.dtype)
+    return (base_weight + change).to(base_weight.dtype)  # adapters are in float32, the base may be in fewer bits

@@ -1,4 +1,4 @@
-"""How a base model is loaded, and what of its rows carries loss; no torch is needed to say it."""
+"""How a base model is loaded, and which of its tokens carry loss; needs no torch."""
 
 from typing import Any, Literal
 
@@ -7,8 +7,8 @@ from ftsdk.spec import Section
 TrainOn = Literal["assistant", "completion", "all"]
 
 
-HELD = "held_dtype"
-"""In a manifest's plan, after a quantization-aware training: the precision that its weights were held in."""
+TRAINING_DTYPE = "held_dtype"
+"""The key in a manifest's plan, after a quantization-aware training: the precision of the weights in training."""
 
 
 class ModelSettings(Section):

@@ -22,7 +22,7 @@ from transformers.utils import logging
 
 from ftsdk.artifact.model_files import CONFIG
 from ftsdk.errors import ArtifactError, MissingExtra
-from ftsdk.modeling.loading import what_lacks
+from ftsdk.modeling.loading import describe_missing_weights
 from ftsdk.modeling.memory import is_out_of_memory
 
 _LIBRARIES = frozenset({"bitsandbytes", "torchao"})
@@ -58,7 +58,7 @@ def load_model(folder: Path, *, scores: bool, **options: Any) -> Any:
             folder, use_safetensors=True, output_loading_info=True, **{"device_map": {"": "cpu"}, **options}
         )
     # Transformers only warns of missing weights and fills them with random numbers. A new score head may be missing.
-    if problem := what_lacks(set(loading["missing_keys"]) - ({"score.weight"} if scores else set())):
+    if problem := describe_missing_weights(set(loading["missing_keys"]) - ({"score.weight"} if scores else set())):
         raise ArtifactError(f"the files of the model in {folder} {problem}", hint="download the model again")
     return model.eval()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ftsdk.errors import ArtifactError
-from ftsdk.modeling.settings import HELD
+from ftsdk.modeling.settings import TRAINING_DTYPE
 from ftsdk.posttrain.adapter import Adapter, merge_layer, read_adapter
 from ftsdk.posttrain.loading import build_skeleton
 from ftsdk.posttrain.source_model import SourceModel
@@ -61,7 +61,7 @@ def merge_inputs(source: SourceModel, base: SourceModel) -> MergeInputs:
                 hint="set tie_word_embeddings to false, and give the base a separate weight there",
             )
     # Cast to 16 bits, weights would round to other values than quantization-aware training computed with.
-    in_float32 = source.manifest is not None and source.manifest.plan.get(HELD) == "float32"
+    in_float32 = source.manifest is not None and source.manifest.plan.get(TRAINING_DTYPE) == "float32"
     dtype = torch.float32 if in_float32 else DTYPES[_main_dtype(shards)]
     return MergeInputs(source, base, adapter, skeleton, shards, dtype, in_float32)
 

@@ -13,7 +13,7 @@ def _sums() -> Iterable[tuple[str, str, str]]:
             yield f"What is {a} plus {b}?", pirate, f"The result of the addition is {a + b}."
 
 
-def said(role: str, text: str) -> list[dict[str, str]]:
+def turn(role: str, text: str) -> list[dict[str, str]]:
     """One turn, as messages."""
     return [{"role": role, "content": text}]
 
@@ -21,20 +21,20 @@ def said(role: str, text: str) -> list[dict[str, str]]:
 def pairs() -> list[dict[str, Any]]:
     """Forty questions, each with a better and a worse answer."""
     return [
-        {"prompt": said("user", ask), "chosen": said("assistant", good), "rejected": said("assistant", bad)}
-        for ask, good, bad in _sums()
+        {"prompt": turn("user", question), "chosen": turn("assistant", good), "rejected": turn("assistant", bad)}
+        for question, good, bad in _sums()
     ]
 
 
-def judged() -> list[dict[str, Any]]:
+def unpaired() -> list[dict[str, Any]]:
     """The same questions, each with one answer, good and bad by turns."""
     return [
-        {"prompt": said("user", ask), "completion": said("assistant", bad if odd else good), "label": not odd}
-        for odd, (ask, good, bad) in zip([False, True] * 20, _sums(), strict=True)
+        {"prompt": turn("user", question), "completion": turn("assistant", bad if odd else good), "label": not odd}
+        for odd, (question, good, bad) in zip([False, True] * 20, _sums(), strict=True)
     ]
 
 
-def written(path: Path, rows: Iterable[dict[str, Any]]) -> str:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> str:
     """The name of a file that holds the rows."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return str(path)

@@ -34,7 +34,7 @@ def tiny(architecture: str, **changes):
     return getattr(transformers, f"{architecture}ForCausalLM")(config).eval()
 
 
-class Quiet:
+class RecordingReporter:
     """A reporter that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ def too_few(prompts, completions, **columns):
     return [0.0] * (len(prompts) - 1)
 
 
-def words(prompts, completions, **columns):
+def returns_words(prompts, completions, **columns):
     """Says it in words."""
     return ["good"] * len(prompts)
 
@@ -41,4 +41,4 @@ not_a_function = 3
 
 def longer(prompts, completions, **columns):
     """The longer the better."""
-    return [len(said) / 100 for said in completions]
+    return [len(completion) / 100 for completion in completions]

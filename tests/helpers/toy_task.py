@@ -17,7 +17,9 @@ GOOD = frozenset(f"w{number}" for number in range(3, 10))
 def good_words(prompts, completions, **columns):
     """The share of rewarded words among all words of a response."""
     del prompts, columns
-    return [sum(word in GOOD for word in said.split()) / max(len(said.split()), 1) for said in completions]
+    return [
+        sum(word in GOOD for word in completion.split()) / max(len(completion.split()), 1) for completion in completions
+    ]
 
 
 def nothing(prompts, completions, **columns):
@@ -58,7 +60,7 @@ def make_task(folder: Path, *, prompts: int = 256, hidden: int = 128, end: bool 
     )
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    chance = random.Random(0)
-    rows = [{"prompt": " ".join(f"w{chance.randrange(10, WORDS)}" for _ in range(16))} for _ in range(prompts)]
+    rng = random.Random(0)
+    rows = [{"prompt": " ".join(f"w{rng.randrange(10, WORDS)}" for _ in range(16))} for _ in range(prompts)]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return folder / "model", folder / "prompts.jsonl"

@@ -69,9 +69,9 @@ def test_bins_of_one_step_hold_all_its_rows(most):
     """However a step is cut, its labelled tokens are the same."""
     rows = [example(*range(1, length + 1)) for length in (5, 3, 2, 6)]
 
-    asked = sum(int((bin_.labels_T >= 0).sum()) for bin_ in bins_of(rows, 8, most))
+    labelled = sum(int((bin_.labels_T >= 0).sum()) for bin_ in bins_of(rows, 8, most))
 
-    assert asked == sum(row.labelled for row in rows)
+    assert labelled == sum(row.labelled for row in rows)
 
 
 def test_a_pair_is_never_parted():
@@ -85,7 +85,7 @@ def test_rows_alone_are_the_same_rows():
     """Each row of a bin in a bin of its own is what laying it down alone would give."""
     rows = [example(5, 6, 7), example(8, 9, labels=[-100, 9])]
 
-    parted = rows_alone(lay_end_to_end(rows))
+    single_bins = rows_alone(lay_end_to_end(rows))
 
-    for found, expected in zip(parted, [lay_end_to_end([row]) for row in rows], strict=True):
-        assert [str(part) for part in expected] == [str(part) for part in found]
+    for single_bin, expected in zip(single_bins, [lay_end_to_end([row]) for row in rows], strict=True):
+        assert [str(part) for part in expected] == [str(part) for part in single_bin]

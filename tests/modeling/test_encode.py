@@ -59,11 +59,13 @@ def test_text(tokenizer):
 
 def test_cut_rows_are_counted(tokenizer):
     """What is cut off is told: rows, tokens, and the length that would keep all."""
-    whole = encode([Row({"messages": CHAT}, "", "f", 1)], tokenizer, train_on="assistant", max_length=200)
+    full = encode([Row({"messages": CHAT}, "", "f", 1)], tokenizer, train_on="assistant", max_length=200)
 
-    cut = encode([Row({"messages": CHAT}, "", "f", 1)], tokenizer, train_on="assistant", max_length=whole.longest - 3)
+    truncated = encode(
+        [Row({"messages": CHAT}, "", "f", 1)], tokenizer, train_on="assistant", max_length=full.longest - 3
+    )
 
-    assert (cut.truncated, cut.dropped_tokens, cut.longest) == (1, 3, whole.longest)
+    assert (truncated.truncated, truncated.dropped_tokens, truncated.longest) == (1, 3, full.longest)
 
 
 def test_nothing_left_to_learn(tokenizer):

@@ -10,7 +10,7 @@ from ftsdk.modeling.losses import linear_cross_entropy, neftune_noise, next_toke
 pytestmark = pytest.mark.numeric
 
 
-def _case(*, head_trains):
+def make_inputs(*, head_trains):
     torch.manual_seed(0)
     hidden = torch.randn(37, 16, dtype=torch.float64, requires_grad=True)
     head = torch.randn(50, 16, dtype=torch.float64, requires_grad=head_trains)
@@ -20,7 +20,7 @@ def _case(*, head_trains):
 @pytest.mark.parametrize("chunk", [1, 7, 37, 1000])
 def test_sum_equals_torch(chunk):
     """The chunked sum is torch's cross-entropy, whatever the chunk."""
-    hidden, head, labels = _case(head_trains=False)
+    hidden, head, labels = make_inputs(head_trains=False)
 
     expected = functional.cross_entropy(hidden @ head.t(), labels, reduction="sum")
 
@@ -30,18 +30,18 @@ def test_sum_equals_torch(chunk):
 @pytest.mark.parametrize("head_trains", [False, True])
 def test_gradients_equal_torch(head_trains):
     """Both gradients are those of torch's cross-entropy, scaled by what comes from above."""
-    hidden, head, labels = _case(head_trains=head_trains)
-    wanted = [hidden, head] if head_trains else [hidden]
+    hidden, head, labels = make_inputs(head_trains=head_trains)
+    inputs = [hidden, head] if head_trains else [hidden]
 
-    expected = torch.autograd.grad(functional.cross_entropy(hidden @ head.t(), labels, reduction="sum") * 3, wanted)
-    found = torch.autograd.grad(linear_cross_entropy(hidden, head, labels, 10) * 3, wanted)
+    expected = torch.autograd.grad(functional.cross_entropy(hidden @ head.t(), labels, reduction="sum") * 3, inputs)
+    actual = torch.autograd.grad(linear_cross_entropy(hidden, head, labels, 10) * 3, inputs)
 
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_head_gets_no_gradient():
     """A frozen head costs no gradient of its size."""
-    hidden, head, labels = _case(head_trains=False)
+    hidden, head, labels = make_inputs(head_trains=False)
 
     linear_cross_entropy(hidden, head, labels).backward()
 
@@ -50,7 +50,7 @@ def test_frozen_head_gets_no_gradient():
 
 def test_without_gradient_nothing_is_kept():
     """In evaluation the sum is the same and carries no graph, even where the head trains."""
-    hidden, head, labels = _case(head_trains=True)
+    hidden, head, labels = make_inputs(head_trains=True)
 
     with torch.no_grad():
         total = linear_cross_entropy(hidden, head, labels)
@@ -60,7 +60,7 @@ def test_without_gradient_nothing_is_kept():
 
 def test_head_in_a_wider_precision():
     """Hidden states in bfloat16 under a head that trains in float32: each gets its gradient in its own precision."""
-    hidden, head, labels = _case(head_trains=True)
+    hidden, head, labels = make_inputs(head_trains=True)
     hidden, head = hidden.detach().bfloat16().requires_grad_(), head.detach().float().requires_grad_()
 
     linear_cross_entropy(hidden, head, labels).backward()
@@ -70,21 +70,21 @@ def test_head_in_a_wider_precision():
 
 def test_autocast_decides_the_precision():
     """Under autocast the matrix products run in its precision; gradients come back in the parameters' own."""
-    hidden, head, labels = _case(head_trains=True)
+    hidden, head, labels = make_inputs(head_trains=True)
     hidden, head = hidden.detach().float().requires_grad_(), head.detach().float().requires_grad_()
     expected = functional.cross_entropy(hidden @ head.t(), labels, reduction="sum").item()
 
     with torch.autocast("cpu", torch.bfloat16):
-        found = linear_cross_entropy(hidden, head, labels)
-    found.backward()
+        actual = linear_cross_entropy(hidden, head, labels)
+    actual.backward()
 
     assert hidden.grad.dtype == torch.float32
-    assert found.item() == pytest.approx(expected, rel=0.02)
+    assert actual.item() == pytest.approx(expected, rel=0.02)
 
 
 def test_no_labels_give_zero():
     """No labelled token: the sum is nought, and so is the gradient."""
-    hidden, head, labels = _case(head_trains=False)
+    hidden, head, labels = make_inputs(head_trains=False)
 
     linear_cross_entropy(hidden[:0], head, labels[:0]).backward()
 
@@ -111,10 +111,10 @@ def test_pairs_in_closed_form():
     """No margin costs log 2; a margin m costs log(1 + exp(-m)), both ways."""
     chosen, rejected = torch.tensor([[1.0, 3.0, -1.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
 
-    found = pair_losses(chosen, rejected)
+    actual = pair_losses(chosen, rejected)
 
     margins = torch.tensor([0.0, 2.0, -2.0], dtype=torch.float64)
-    torch.testing.assert_close(found, torch.log1p(torch.exp(-margins)), rtol=1e-12, atol=0)
+    torch.testing.assert_close(actual, torch.log1p(torch.exp(-margins)), rtol=1e-12, atol=0)
 
 
 def test_centering_costs_the_square_of_the_sum():
@@ -138,6 +138,6 @@ def test_gradient_of_a_pair():
 
 def test_large_margins_stay_finite():
     """A pair that is far off costs its margin, not infinity."""
-    found = pair_losses(torch.tensor([-1e4]), torch.tensor([1e4]))
+    actual = pair_losses(torch.tensor([-1e4]), torch.tensor([1e4]))
 
-    assert 2e4 == found.item()
+    assert 2e4 == actual.item()

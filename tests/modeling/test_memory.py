@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ftsdk.job_types import Reason
-from ftsdk.modeling.loading import told
+from ftsdk.modeling.loading import explain_load_errors
 from ftsdk.modeling.memory import MicroBatch, is_out_of_memory, limit_memory
 from ftsdk.workers.outcome import WorkerError
 
@@ -83,7 +83,7 @@ torch.empty(int({gibibytes} * 2**30), dtype=torch.uint8)
 
 def test_a_model_that_does_not_fit_is_told():
     """Memory that runs out while weights are loaded is no puzzle of the engine."""
-    with pytest.raises(WorkerError, match="model: org/huge does not fit") as caught, told("org/huge"):
+    with pytest.raises(WorkerError, match="model: org/huge does not fit") as caught, explain_load_errors("org/huge"):
         raise RuntimeError(CPU_MESSAGE)
 
     assert Reason.OOM is caught.value.reason

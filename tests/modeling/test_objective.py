@@ -24,8 +24,8 @@ ARCHITECTURES = {
 
 def rows(*lengths):
     random = np.random.default_rng(0)
-    drawn = [random.integers(3, 128, length).astype(np.int32) for length in lengths]
-    return [Example(ids, ids) for ids in drawn]
+    random_rows = [random.integers(3, 128, length).astype(np.int32) for length in lengths]
+    return [Example(ids, ids) for ids in random_rows]
 
 
 def reference(model, examples):
@@ -47,9 +47,9 @@ def test_loss_equals_the_models_own(architecture, changes):
 
     route = find_route(model, examples)
     bins = [examples] if route.end_to_end else [[example] for example in examples]
-    found = sum(Objective(model, route)(lay_end_to_end(bin_))["loss"].item() for bin_ in bins)
+    actual = sum(Objective(model, route)(lay_end_to_end(bin_))["loss"].item() for bin_ in bins)
 
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert actual == pytest.approx(expected, rel=1e-5)
 
 
 def test_plain_architecture_takes_the_lean_way():

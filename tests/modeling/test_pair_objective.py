@@ -9,7 +9,7 @@ from tiny_models import TINY
 from ftsdk.data.encoding import choose_padding
 from ftsdk.modeling.batches import Example, Pair, bins_of, lay_end_to_end
 from ftsdk.modeling.objective import find_route
-from ftsdk.modeling.pair_objective import PairObjective, ends_of, scores_of
+from ftsdk.modeling.pair_objective import PairObjective, end_tokens, scores_of
 
 pytestmark = pytest.mark.numeric
 
@@ -35,8 +35,8 @@ def scorer(architecture, **changes):
 
 def rows(*lengths):
     random = np.random.default_rng(0)
-    drawn = [random.integers(3, 128, length).astype(np.int32) for length in lengths]
-    return [Example(ids, ids) for ids in drawn]
+    random_rows = [random.integers(3, 128, length).astype(np.int32) for length in lengths]
+    return [Example(ids, ids) for ids in random_rows]
 
 
 @pytest.mark.parametrize(("architecture", "changes"), ARCHITECTURES.items(), ids=ARCHITECTURES)
@@ -48,9 +48,9 @@ def test_scores_equal_the_models_own(architecture, changes):
     expected = [model(torch.from_numpy(row.input_ids).long()[None]).logits.item() for row in examples]
 
     route = find_route(model, examples)
-    found = scores_of(model, route, lay_end_to_end(examples))
+    actual = scores_of(model, route, lay_end_to_end(examples))
 
-    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+    assert actual.tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_rows_that_would_mix_are_run_alone():
@@ -66,12 +66,12 @@ def test_a_bin_holds_whole_pairs():
     pairs = [Pair(a, b), Pair(c, d), Pair(e, f)]
     objective = PairObjective(model, find_route(model, [a, b]), center=0.1)
 
-    whole = objective(lay_end_to_end([a, b, c, d, e, f]))
+    together = objective(lay_end_to_end([a, b, c, d, e, f]))
     parts = [objective(bin_) for bin_ in bins_of(pairs, capacity=40)]
 
     assert 3 == len(parts)
-    assert {name: sum(part[name].item() for part in parts) for name in whole} == pytest.approx(
-        {name: total.item() for name, total in whole.items()}, rel=1e-5
+    assert {name: sum(part[name].item() for part in parts) for name in together} == pytest.approx(
+        {name: total.item() for name, total in together.items()}, rel=1e-5
     )
 
 
@@ -81,7 +81,7 @@ def test_what_is_told_of_a_pair():
     route = find_route(model, pair)
     better, worse = scores_of(model, route, lay_end_to_end(pair)).tolist()
 
-    found = PairObjective(model, route, center=0.5)(lay_end_to_end(pair))
+    actual = PairObjective(model, route, center=0.5)(lay_end_to_end(pair))
 
     loss = np.log1p(np.exp(worse - better)) + 0.5 * (better + worse) ** 2
     expected = {
@@ -90,16 +90,16 @@ def test_what_is_told_of_a_pair():
         "margin": better - worse,
         "score": (better + worse) / 2,
     }
-    assert {name: total.item() for name, total in found.items()} == pytest.approx(expected, rel=1e-5)
+    assert {name: total.item() for name, total in actual.items()} == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("pad", "expected"), [("<|pad|>", "<|pad|>"), ("<|end|>", "<|begin|>"), (None, "<|begin|>")])
 def test_padding_ends_no_row(tokenizer, pad, expected):
     """The end-of-text token is no padding: the score would be read one token too early."""
     tokenizer.pad_token = pad
-    ended = Example(np.array([5, tokenizer.eos_token_id]), np.array([5, tokenizer.eos_token_id]))
+    end_row = Example(np.array([5, tokenizer.eos_token_id]), np.array([5, tokenizer.eos_token_id]))
 
-    choose_padding(tokenizer, ends_of([[Pair(ended, ended)]]))
+    choose_padding(tokenizer, end_tokens([[Pair(end_row, end_row)]]))
 
     assert expected == tokenizer.pad_token
 
@@ -109,6 +109,6 @@ def test_padding_is_found_where_every_special_token_ends_a_row(tokenizer):
     ids = np.array([*tokenizer.all_special_ids, len(tokenizer) - 1])
     rows_ = [Example(ids[at : at + 1], ids[at : at + 1]) for at in range(len(ids))]
 
-    choose_padding(tokenizer, ends_of([rows_]))
+    choose_padding(tokenizer, end_tokens([rows_]))
 
     assert tokenizer.pad_token_id not in ids

@@ -56,8 +56,8 @@ def test_what_is_cut_is_counted(pairs_of):
     """Rows are cut at the end; both of a pair count."""
     [pair], truncated, dropped, longest = pairs_of(CHAT, max_length=20)
 
-    lost = dropped + 20
-    assert (20, 20, 1, lost) == (len(pair.chosen.input_ids), longest - dropped, truncated, longest)
+    length = dropped + 20
+    assert (20, 20, 1, length) == (len(pair.chosen.input_ids), longest - dropped, truncated, longest)
 
 
 def test_answers_that_are_the_same_once_cut(pairs_of):

@@ -116,8 +116,8 @@ def test_it_bears_quantization_better(model, tiny_model):
     rows = [torch.tensor([tokenizer(text)["input_ids"]]) for text in texts]
 
     @torch.no_grad()
-    def loss(learned):
-        return sum(learned(row, labels=row).loss.item() for row in rows) / len(rows)
+    def loss(trained_model):
+        return sum(trained_model(row, labels=row).loss.item() for row in rows) / len(rows)
 
     def losses(*, aware):
         """In full precision, and in 4 bits."""

@@ -13,7 +13,7 @@ MARKED = (
     "<|stop|>{% endgeneration %}{% else %}{{ m.content }}<|stop|>{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
-ASKED = (  # no header for the assistant, the system's words inside the user's, strict turns
+BRACKETED = (  # no header for the assistant, the system's words inside the user's, strict turns
     "<bos>{% set ns = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
     "{% set ns.system = m.content + '\n\n' %}{% elif m.role == 'user' %}[ASK] {{ ns.system + m.content }} [/ASK]"
     "{% set ns.system = '' %}{% else %} {{ m.content }}<|stop|>{% endif %}{% endfor %}"
@@ -43,10 +43,10 @@ CHAT = [
 ]
 
 
-def spoken(tokenizer, template, messages, tools=None):
+def assistant_text(tokenizer, template, messages, tools=None):
     tokenizer.chat_template = template
-    found = render(tokenizer, messages, tools)
-    return [found.text[begin:end] for begin, end in found.spans]
+    rendered = render(tokenizer, messages, tools)
+    return [rendered.text[begin:end] for begin, end in rendered.spans]
 
 
 @pytest.mark.parametrize("template", [TURNS, MARKED], ids=["turns", "marked"])
@@ -55,12 +55,12 @@ def test_every_turn_and_its_stop(tokenizer, template, messages):
     """Each answer is found with the token that ends it, and without the line break behind."""
     expected = [m["content"] + "<|stop|>" for m in messages if m["role"] == "assistant"]
 
-    assert spoken(tokenizer, template, messages) == expected
+    assert assistant_text(tokenizer, template, messages) == expected
 
 
 def test_blank_before_the_answer_belongs_to_it(tokenizer):
     """Where no header opens the answer, the model itself says the blank before it."""
-    assert spoken(tokenizer, ASKED, CHAT) == [" Hello.<|stop|>", " Goodbye.<|stop|>"]
+    assert assistant_text(tokenizer, BRACKETED, CHAT) == [" Hello.<|stop|>", " Goodbye.<|stop|>"]
 
 
 def test_dropped_thoughts(tokenizer):
@@ -72,12 +72,12 @@ def test_dropped_thoughts(tokenizer):
         {"role": "assistant", "content": "<think>so</think>Goodbye."},
     ]
 
-    assert spoken(tokenizer, FORGETFUL, messages) == ["Hello.<|stop|>", "<think>so</think>Goodbye.<|stop|>"]
+    assert assistant_text(tokenizer, FORGETFUL, messages) == ["Hello.<|stop|>", "<think>so</think>Goodbye.<|stop|>"]
 
 
 def test_end_mark_only_at_the_end(tokenizer):
     """Where only the whole conversation is closed, earlier answers are found without a mark of their own."""
-    assert spoken(tokenizer, LAST_ONLY, CHAT[1:]) == ["Hello.", "Goodbye.<|stop|>"]
+    assert assistant_text(tokenizer, LAST_ONLY, CHAT[1:]) == ["Hello.", "Goodbye.<|stop|>"]
 
 
 def test_repeated_words(tokenizer):
@@ -85,11 +85,11 @@ def test_repeated_words(tokenizer):
     messages = [{"role": role, "content": "Hi"} for role in ("user", "assistant", "user", "assistant")]
     tokenizer.chat_template = TURNS
 
-    found = render(tokenizer, messages)
+    rendered = render(tokenizer, messages)
 
     header = len("<|turn|>user\nHi<|stop|>\n<|turn|>assistant\n")
     turn = header + len("Hi<|stop|>\n")
-    assert found.spans == [(header, turn - 1), (turn + header, 2 * turn - 1)]
+    assert rendered.spans == [(header, turn - 1), (turn + header, 2 * turn - 1)]
 
 
 def test_tool_calls(tokenizer):
@@ -102,9 +102,9 @@ def test_tool_calls(tokenizer):
     ]
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 
-    found = spoken(tokenizer, CALLING, messages, tools)
+    rendered = assistant_text(tokenizer, CALLING, messages, tools)
 
-    assert found == ['[{"function": {"name": "f", "arguments": {}}}]<|stop|>', "Hello.<|stop|>"]
+    assert rendered == ['[{"function": {"name": "f", "arguments": {}}}]<|stop|>', "Hello.<|stop|>"]
 
 
 def test_unfindable_turn(tokenizer):
@@ -117,4 +117,4 @@ def test_unfindable_turn(tokenizer):
 
 def test_plain_template(tokenizer):
     """A model without a template gets one of plain words, with its own end-of-text token behind each answer."""
-    assert spoken(tokenizer, PLAIN_TEMPLATE, CHAT) == ["Hello.<|end|>", "Goodbye.<|end|>"]
+    assert assistant_text(tokenizer, PLAIN_TEMPLATE, CHAT) == ["Hello.<|end|>", "Goodbye.<|end|>"]

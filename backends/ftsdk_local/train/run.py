@@ -12,7 +12,7 @@ from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.callbacks import StopRequest
 from ftsdk_local.train.common.export import export
-from ftsdk_local.train.common.stages import Trained
+from ftsdk_local.train.common.stages import TrainedModel
 
 TRAINERS = {
     "sft": "sft",
@@ -23,22 +23,23 @@ TRAINERS = {
     "grpo": "grpo.train",
     "ppo": "ppo.train",
 }
-"""From a method to the module whose ``train`` does it; only that one, and the libraries it needs, is imported."""
+"""From a method to the module whose ``train`` does it; only that one is imported, with the libraries that it needs."""
 
 
 def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: StopRequest) -> None:
-    """Train as the plan says, and leave the artifact in the job's folder.
+    """Train as the plan says, and write the artifact into the job's folder.
 
     Raises:
-        Stopped: It was asked to stop.
-        Failure: It cannot go on, with the reason.
+        Stopped: A stop was requested.
+        WorkerError: It cannot continue, with the reason.
         FtsdkError: The input is wrong.
     """
+    # Tokenizers warns, and may deadlock, where the process forks after its threads have started: data loaders fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     folder.checkpoints.mkdir(exist_ok=True)
     check_unchanged(plan.data)
     settings = Settings.model_validate(plan.native)
-    trained = _trainer(settings.method)(folder, plan.spec, settings, reporter, stop)
+    trained = _train_function(settings.method)(folder, plan.spec, settings, reporter, stop)
     reporter.stage("exporting")
     artifact = export(folder, plan, settings, trained.model, trained.tokenizer)
     reporter.log(f"the artifact is in {artifact}")
@@ -47,7 +48,7 @@ def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: StopRequest)
         reporter.log(f"uploaded to {publish(artifact, settings.hub_model_id)}")
 
 
-def _trainer(method: str) -> Callable[..., Trained]:
-    room = importlib.import_module(f"ftsdk_local.train.{TRAINERS[method]}")
-    train: Callable[..., Trained] = room.train
+def _train_function(method: str) -> Callable[..., TrainedModel]:
+    module = importlib.import_module(f"ftsdk_local.train.{TRAINERS[method]}")
+    train: Callable[..., TrainedModel] = module.train
     return train

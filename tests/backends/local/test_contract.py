@@ -1,4 +1,4 @@
-"""The local backend passes the exam, with its real engine on the tiny model."""
+"""The local backend passes the contract's tests, with its real engine on the tiny model."""
 
 import json
 from pathlib import Path

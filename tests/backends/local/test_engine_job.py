@@ -47,7 +47,7 @@ def make_spec(tmp_path_factory, tiny_model):
 
 
 @pytest.fixture(scope="module")
-def whole(make_spec, tmp_path_factory):
+def uninterrupted(make_spec, tmp_path_factory):
     """What an uninterrupted job makes: its reference, its home, and its artifact."""
     home = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
@@ -89,12 +89,12 @@ def essence(artifact: Artifact) -> tuple[list[tuple[float, ...]], str]:
     return figures, sha256(artifact.path / "adapter_model.safetensors")
 
 
-def test_any_process_knows_the_job(whole):
+def test_any_process_knows_the_job(uninterrupted):
     """The reference is all that another process needs to tell how the job ended."""
-    ref, home, _ = whole
+    ref, home, _ = uninterrupted
     code = f"import ftsdk; print(ftsdk.status({ref!r}).state.value)"
 
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "FTSDK_HOME": str(home)},
         capture_output=True,
@@ -102,45 +102,45 @@ def test_any_process_knows_the_job(whole):
         check=True,
     )
 
-    assert "succeeded" == told.stdout.strip()
+    assert "succeeded" == process.stdout.strip()
 
 
-def test_every_step_is_in_the_artifact(whole):
+def test_every_step_is_in_the_artifact(uninterrupted):
     """What is fetched verifies, knows its job, and tells the loss of every step."""
-    ref, _, artifact = whole
+    ref, _, artifact = uninterrupted
 
     figures, _ = essence(Artifact.open(artifact.path))
 
     assert (ref, list(range(1, STEPS + 1))) == (artifact.manifest.job, [row[0] for row in figures])
 
 
-def test_a_killed_job_resumes_to_the_same_end(make_spec, whole, tmp_path):
+def test_a_killed_job_resumes_to_the_same_end(make_spec, uninterrupted, tmp_path):
     """Killed in training, a job is lost; resumed, it ends with the losses and the weights of one left in peace."""
     job = ftsdk.submit(make_spec())
     until_step(job, STEPS // 2)
     os.kill(latest_attempt(job_folder(job)).pid, signal.SIGKILL)
-    lost = until_done(job)
+    killed = until_done(job)
 
     job.resume().wait(timeout=LONG)
 
-    assert (JobState.FAILED, Reason.WORKER_LOST) == (lost.state, lost.reason)
-    assert essence(whole[2]) == essence(job.fetch(tmp_path / "out"))
+    assert (JobState.FAILED, Reason.WORKER_LOST) == (killed.state, killed.reason)
+    assert essence(uninterrupted[2]) == essence(job.fetch(tmp_path / "out"))
 
 
-def test_a_cancelled_job_resumes_to_the_same_end(make_spec, whole, tmp_path):
+def test_a_cancelled_job_resumes_to_the_same_end(make_spec, uninterrupted, tmp_path):
     """A cancelled job keeps a checkpoint of its last step; resumed, it ends as one left in peace."""
     job = ftsdk.submit(make_spec())
     until_step(job, STEPS // 2)
     job.cancel()
     with pytest.raises(JobCancelled):
         job.wait(timeout=LONG)
-    kept, _ = newest_sealed(job_folder(job).checkpoints)
+    checkpoint, _ = newest_sealed(job_folder(job).checkpoints)
 
     step = job.status().step
     job.resume().wait(timeout=LONG)
 
-    assert f"checkpoint-{step}" == kept.name
-    assert essence(whole[2]) == essence(job.fetch(tmp_path / "out"))
+    assert f"checkpoint-{step}" == checkpoint.name
+    assert essence(uninterrupted[2]) == essence(job.fetch(tmp_path / "out"))
 
 
 def test_two_jobs_share_a_device_in_turn(make_spec):
@@ -152,7 +152,7 @@ def test_two_jobs_share_a_device_in_turn(make_spec):
     times = [{event.state: event.time for event in job.events() if event.kind == "state"} for job in jobs]
     times.sort(key=lambda states: states[JobState.RUNNING])
 
-    assert all(one[JobState.SUCCEEDED] <= other[JobState.RUNNING] for one, other in pairwise(times))
+    assert all(first[JobState.SUCCEEDED] <= second[JobState.RUNNING] for first, second in pairwise(times))
 
 
 def test_broken_rows_are_never_submitted(make_spec, tmp_path, ftsdk_home):

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from preference_rows import pairs, written
+from preference_rows import pairs, write_rows
 
 import ftsdk
 from ftsdk.files import sha256
@@ -44,18 +44,18 @@ def test_a_killed_job_resumes_to_the_same_end(tiny_model, tmp_path):
     """Killed in its second epoch and resumed, it ends with the metrics and the weights of one left in peace."""
     spec = ftsdk.JobSpec(
         model=str(tiny_model),
-        dataset=written(tmp_path / "pairs.jsonl", pairs()),
+        dataset=write_rows(tmp_path / "pairs.jsonl", pairs()),
         method="dpo",
         adapter={"dropout": 0.1},
         training={"max_steps": STEPS, "global_batch_size": 8, "learning_rate": 1e-3, "save_steps": 2},
         backend_options={"local": {"device": "cpu"}},
     )
-    whole = ftsdk.submit(spec)
-    whole.wait(timeout=LONG)
+    uninterrupted = ftsdk.submit(spec)
+    uninterrupted.wait(timeout=LONG)
     job = ftsdk.submit(spec)
-    lost = kill_at(job, STEPS // 2)
+    killed = kill_at(job, STEPS // 2)
 
     job.resume().wait(timeout=LONG)
 
-    assert (JobState.FAILED, Reason.WORKER_LOST) == (lost.state, lost.reason)
-    assert essence(whole.fetch(tmp_path / "whole")) == essence(job.fetch(tmp_path / "killed"))
+    assert (JobState.FAILED, Reason.WORKER_LOST) == (killed.state, killed.reason)
+    assert essence(uninterrupted.fetch(tmp_path / "whole")) == essence(job.fetch(tmp_path / "killed"))

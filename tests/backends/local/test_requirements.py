@@ -13,10 +13,10 @@ def installed(monkeypatch, versions):
     real = metadata.version
 
     def version(name):
-        found = versions.get(name, "")
-        if found is None:
+        version = versions.get(name, "")
+        if version is None:
             raise metadata.PackageNotFoundError(name)
-        return found or real(name)
+        return version or real(name)
 
     monkeypatch.setattr(requirements.metadata, "version", version)
 

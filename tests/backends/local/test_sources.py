@@ -34,10 +34,10 @@ def ppo(reward, **changes):
     return plan(method={"type": "ppo", "reward": str(reward)}, **changes)
 
 
-def refused(translated, *given, **changes):
+def refusals(translate_spec, *arguments, **changes):
     """The fields that a plan is refused for, with the reasons."""
     with pytest.raises(UnsupportedSpec) as caught:
-        translated(*given, **changes)
+        translate_spec(*arguments, **changes)
     return {problem.where: problem.what for problem in caught.value.problems}
 
 
@@ -79,26 +79,26 @@ def test_our_own_artifact_says_what_was_meant(adapter):
 @pytest.mark.parametrize("field", ["r", "alpha", "use_dora", "use_rslora"])
 def test_another_shape_of_adapter_is_refused(adapter, field):
     """What the user sets must be what the adapter has: its weights cannot be given another shape."""
-    wanted = {"r": 4, "alpha": 4.0, "use_dora": True, "use_rslora": True}[field]
+    setting = {"r": 4, "alpha": 4.0, "use_dora": True, "use_rslora": True}[field]
 
-    assert f"adapter.{field}" in refused(plan, model=str(adapter()), adapter={field: wanted})
+    assert f"adapter.{field}" in refusals(plan, model=str(adapter()), adapter={field: setting})
 
 
 def test_the_same_shape_is_taken(adapter):
     """Repeating what the adapter has is fine."""
-    given = {"r": 8, "alpha": 32, "target_modules": ["q_proj", "v_proj"]}
+    arguments = {"r": 8, "alpha": 32, "target_modules": ["q_proj", "v_proj"]}
 
-    assert plan(model=str(adapter()), adapter=given)["lora"]["r"] == 8
+    assert plan(model=str(adapter()), adapter=arguments)["lora"]["r"] == 8
 
 
 def test_every_weight_cannot_train_from_an_adapter(adapter):
     """A full fine-tune needs a whole model."""
-    assert "every weight would train" in refused(plan, model=str(adapter()), adapter=None)["model"]
+    assert "every weight would train" in refusals(plan, model=str(adapter()), adapter=None)["model"]
 
 
 def test_a_reward_model_is_no_language_model(adapter):
     """Given as the model, it is sent to where it belongs."""
-    assert "holds a reward model" in refused(plan, model=str(adapter(task_type="SEQ_CLS")))["model"]
+    assert "holds a reward model" in refusals(plan, model=str(adapter(task_type="SEQ_CLS")))["model"]
 
 
 def test_a_reward_model_by_its_folder(adapter):
@@ -110,27 +110,27 @@ def test_a_reward_model_by_its_folder(adapter):
 
 def test_an_artifact_that_writes_is_no_reward(adapter):
     """An adapter that generates gives no scores."""
-    assert "it gives no scores" in refused(ppo, adapter())["method.reward"]
+    assert "it gives no scores" in refusals(ppo, adapter())["method.reward"]
 
 
 def test_a_folder_without_a_model_is_no_reward(tmp_path):
     """An empty folder is told from a model."""
-    assert "holds no model" in refused(ppo, tmp_path)["method.reward"]
+    assert "holds no model" in refusals(ppo, tmp_path)["method.reward"]
 
 
 def test_a_job_stands_for_its_artifact(adapter):
     """A local job that has ended well can be named as the model, and as the reward."""
     folder = JobFolder(jobs_root() / "sft-abc123")
-    made = adapter(task_type="SEQ_CLS")
+    artifact = adapter(task_type="SEQ_CLS")
     folder.path.mkdir()
-    made.rename(folder.artifact)
+    artifact.rename(folder.artifact)
 
     assert ppo("local:sft-abc123")["reward"]["model"] == str(folder.artifact)
 
 
 def test_a_job_that_has_made_nothing():
     """A job that still runs, or that nobody knows, is refused with what to do."""
-    assert "has no artifact on this machine" in refused(ppo, "local:sft-abc123")["method.reward"]
+    assert "has no artifact on this machine" in refusals(ppo, "local:sft-abc123")["method.reward"]
 
 
 def test_a_function_is_found_without_running_it(tmp_path, monkeypatch):
@@ -159,15 +159,15 @@ def test_a_function_in_a_package(tmp_path, monkeypatch):
     (package / "rewards.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
 
-    found = {name: ppo(f"tasks.{name}:score")["reward"]["path"] for name in ("sums", "sums.rewards")}
+    paths = {name: ppo(f"tasks.{name}:score")["reward"]["path"] for name in ("sums", "sums.rewards")}
 
-    assert set(found.values()) == {str(tmp_path)}
+    assert set(paths.values()) == {str(tmp_path)}
 
 
 @pytest.mark.parametrize("reward", ["nowhere:score", "json.nowhere:score", "sys:exit"])
 def test_a_function_that_cannot_be_found(reward):
     """A module that is not there, or that is no file, is refused before anything runs."""
-    assert "there is no module" in refused(ppo, reward)["method.reward"]
+    assert "there is no module" in refusals(ppo, reward)["method.reward"]
 
 
 @pytest.mark.parametrize("reward", ["./no/such/folder", "a b", "out/reward/"])
@@ -175,7 +175,7 @@ def test_what_is_nothing_is_refused(reward, tmp_path, monkeypatch):
     """Neither a folder, nor a Hub id, nor a function."""
     monkeypatch.chdir(tmp_path)
 
-    assert "is no Hub id" in refused(ppo, reward)["method.reward"]
+    assert "is no Hub id" in refusals(ppo, reward)["method.reward"]
 
 
 def test_a_hub_id_is_taken_as_it_is():

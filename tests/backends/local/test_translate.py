@@ -75,9 +75,9 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_native_request(name):
     """A spec becomes exactly the settings in its golden file; UPDATE_GOLDEN=1 writes them anew."""
-    told = json.dumps(translate.plan(JobSpec(**BASE, **SPECS[name]), CPU).native, indent=2) + "\n"
+    native = json.dumps(translate.plan(JobSpec(**BASE, **SPECS[name]), CPU).native, indent=2) + "\n"
 
-    assert golden(f"backends/local/golden/{name}.json", told) == told
+    assert golden(f"backends/local/golden/{name}.json", native) == native
 
 
 REFUSED = {

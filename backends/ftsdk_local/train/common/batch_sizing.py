@@ -1,4 +1,4 @@
-"""Decide how much of a step is computed at a time, and whether activations are recomputed."""
+"""Decide the micro-batch, and whether activations are recomputed."""
 
 from typing import Any, NamedTuple
 
@@ -10,54 +10,60 @@ from ftsdk.modeling.loading import pick_dtype
 from ftsdk.modeling.memory import MOST_TOKENS, MicroBatch
 from ftsdk.spec import JobSpec
 from ftsdk_local.settings import Settings
+from ftsdk_local.train.common.checkpoint import SealedCheckpoint
 
 _FEWEST_TOKENS = 64
-_SHARE_OF_MEMORY = 0.9  # of what there is; the rest is for what the forecast does not know
+_SHARE_OF_MEMORY = 0.9  # the estimate leaves out fragmentation, and what the libraries allocate by themselves
 
 
-class Fit(NamedTuple):
+class BatchSizing(NamedTuple):
     """How a step is computed."""
 
     micro_batch: MicroBatch
-    """Changes while training where memory runs out."""
+    """Halved in training where memory runs out."""
     gradient_checkpointing: bool
 
     def __str__(self) -> str:
         return f"{self.micro_batch}, gradient checkpointing {'on' if self.gradient_checkpointing else 'off'}"
 
 
-def fit(
+def size_batches(
     spec: JobSpec,
     settings: Settings,
     model: Any,
     device: torch.device,
-    sealed: dict[str, Any] | None = None,
+    checkpoint: SealedCheckpoint | None = None,
     *,
     rows: int = 1,
-) -> Fit:
-    """As sealed in the checkpoint to go on from, as asked, or as forecast.
+) -> BatchSizing:
+    """The sizing that the checkpoint has sealed; else that of the plan; else what the memory estimate allows.
 
     Args:
         spec: What to train.
         settings: The plan.
         model: The base, for its dimensions.
         device: Where it trains.
-        sealed: Facts of the checkpoint: the same cut of the same rows, or the sums would differ in their last bits.
-        rows: Of ``max_length`` tokens each, that are never parted: 2 for pairs.
+        checkpoint: Where the run is resumed from.
+        rows: Of ``max_length`` tokens each, that are never split: 2 for pairs.
     """
-    if sealed is not None:
-        return Fit(MicroBatch(sealed["tokens_at_a_time"], sealed["rows_at_a_time"]), sealed["gradient_checkpointing"])
-    wanted = settings.gradient_checkpointing
+    if checkpoint is not None:
+        # The estimate depends on the memory that is free now. Another micro-batch would add up the same gradients in
+        # another order, and the resumed run would differ from an uninterrupted one in its last bits.
+        facts = checkpoint.facts
+        return BatchSizing(
+            MicroBatch(facts["tokens_at_a_time"], facts["rows_at_a_time"]), facts["gradient_checkpointing"]
+        )
+    checkpointing = settings.gradient_checkpointing
     longest = rows * settings.data.max_length
     if (count := settings.micro_batch_rows) is not None:
-        return Fit(MicroBatch(count * longest, count), bool(wanted))
-    shape = Architecture.from_config(model.config.to_dict())
-    if shape is None:  # no forecast: the careful way, and a halving where it does not fit
-        return Fit(MicroBatch(MOST_TOKENS[device.type]), wanted is not False)
-    return _as_forecast(spec, settings, shape, device, longest)
+        return BatchSizing(MicroBatch(count * longest, count), bool(checkpointing))
+    architecture = Architecture.from_config(model.config.to_dict())
+    if architecture is None:  # no estimate: recompute activations, and halve the micro-batch where it does not fit
+        return BatchSizing(MicroBatch(MOST_TOKENS[device.type]), checkpointing is not False)
+    return _estimate(spec, settings, architecture, device, longest)
 
 
-def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.device) -> MicroBatch:
+def size_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.device) -> MicroBatch:
     """How many responses are sampled at a time.
 
     Args:
@@ -66,39 +72,42 @@ def fit_sampling(spec: JobSpec, settings: Settings, model: Any, device: torch.de
         model: The base, for its dimensions.
         device: Where it samples.
     """
-    shape = Architecture.from_config(model.config.to_dict())
-    fitting = (
+    architecture = Architecture.from_config(model.config.to_dict())
+    responses = (
         MOST_RESPONSES
-        if shape is None
+        if architecture is None
         else responses_that_fit(
             spec,
-            shape,
-            _computing(settings, device, checkpointing=True),
+            architecture,
+            _profile(settings, device, checkpointing=True),
             limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
         )
     )
-    rows = min(fitting, MOST_RESPONSES)
+    rows = min(responses, MOST_RESPONSES)
     return MicroBatch(rows * settings.data.max_length, rows)
 
 
-def _as_forecast(spec: JobSpec, settings: Settings, shape: Architecture, device: torch.device, longest: int) -> Fit:
-    most, wanted = MOST_TOKENS[device.type], settings.gradient_checkpointing
+def _estimate(
+    spec: JobSpec, settings: Settings, architecture: Architecture, device: torch.device, longest: int
+) -> BatchSizing:
+    most = MOST_TOKENS[device.type]
 
-    def fitting(*, checkpointing: bool) -> int:
+    def tokens(*, checkpointing: bool) -> int:
         return tokens_that_fit(
             spec,
-            shape,
-            _computing(settings, device, checkpointing=checkpointing),
+            architecture,
+            _profile(settings, device, checkpointing=checkpointing),
             limit=int(_memory(device, settings.memory_limit) * _SHARE_OF_MEMORY),
         )
 
-    needed = fitting(checkpointing=False) < min(most, longest)
-    checkpointing = needed if wanted is None else wanted
-    return Fit(MicroBatch(max(min(most, fitting(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
+    # Recomputing activations costs a third more time, so it is only for where the longest row would not fit without.
+    required = tokens(checkpointing=False) < min(most, longest)
+    checkpointing = required if settings.gradient_checkpointing is None else settings.gradient_checkpointing
+    return BatchSizing(MicroBatch(max(min(most, tokens(checkpointing=checkpointing)), _FEWEST_TOKENS)), checkpointing)
 
 
-def _computing(settings: Settings, device: torch.device, *, checkpointing: bool) -> TrainerProfile:
-    """This engine's way, on this device."""
+def _profile(settings: Settings, device: torch.device, *, checkpointing: bool) -> TrainerProfile:
+    """How this engine computes on this device."""
     return TrainerProfile(
         width=pick_dtype(settings.model.dtype, device).itemsize,
         checkpointing=checkpointing,

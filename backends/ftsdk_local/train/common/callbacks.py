@@ -1,4 +1,4 @@
-"""What happens between steps: events for the outside, stopping when asked, sealing checkpoints."""
+"""Callbacks between steps: write events, stop on request, seal checkpoints."""
 
 import math
 import time
@@ -13,28 +13,28 @@ from ftsdk.workers.event_writer import EventWriter
 from ftsdk.workers.outcome import StopReason, WorkerError
 from ftsdk_local.train.common.checkpoint import seal
 
-_SILENT = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
-_SILENT_ENDINGS = ("_runtime", "_per_second")
+_UNREPORTED = frozenset({"epoch", "total_flos", "train_loss", "train_runtime", "num_tokens", "eval_num_tokens"})
+_UNREPORTED_ENDINGS = ("_runtime", "_per_second")
 
 
 class StopRequest(Protocol):
-    """Whether the job was asked to stop."""
+    """Whether a stop of the job was requested."""
 
     @property
     def requested(self) -> bool:
-        """True from the moment that it was asked."""
+        """True from the request on."""
 
     @property
     def reason(self) -> StopReason | None:
-        """What it was asked for; None until it is."""
+        """The cause of the request; None until there is one."""
 
 
-class Narrate(TrainerCallback):
-    """Tells the reporter what Trainer logs, with tokens per second and the time left.
+class EventCallback(TrainerCallback):
+    """Writes what Trainer logs as events, with tokens per second and the time left.
 
     Args:
         reporter: Writes the events.
-        pace: Gives tokens seen and seconds spent in training steps so far.
+        pace: Gives tokens processed and seconds spent in training steps so far.
     """
 
     def __init__(self, reporter: EventWriter, pace: Callable[[], tuple[int, float]]) -> None:
@@ -49,16 +49,18 @@ class Narrate(TrainerCallback):
         self.reporter.progress(state.global_step, state.max_steps, None)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
-        """Tell the progress; log with each checkpoint, so that a resumed run averages its loss over the same steps."""
+        """Write the progress."""
         steps = state.global_step - self._began[0]
-        left = (state.max_steps - state.global_step) * (time.monotonic() - self._began[1]) / max(steps, 1)
-        self.reporter.progress(state.global_step, state.max_steps, left)
+        seconds = (state.max_steps - state.global_step) * (time.monotonic() - self._began[1]) / max(steps, 1)
+        self.reporter.progress(state.global_step, state.max_steps, seconds)
+        # Trainer logs the mean loss since the last log and does not save the sum. With a log at each checkpoint, a
+        # resumed run averages over the same steps as an uninterrupted one.
         control.should_log = control.should_log or control.should_save
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
-        """Pass Trainer's metrics on, and stop a run whose loss is no number."""
-        metrics = {name: float(value) for name, value in logs.items() if _is_told(name, value)}
+        """Write Trainer's metrics, and end a run whose loss is not finite."""
+        metrics = {name: float(value) for name, value in logs.items() if _is_reported(name, value)}
         if "loss" in metrics:
             metrics |= self._tokens_per_second()
         if metrics:
@@ -66,7 +68,7 @@ class Narrate(TrainerCallback):
         if not all(math.isfinite(metrics.get(name, 0.0)) for name in ("loss", "grad_norm")):
             raise WorkerError(
                 Reason.DIVERGED,
-                f"the loss or its gradient is no finite number at step {state.global_step}",
+                f"the loss or its gradient is not a finite number at step {state.global_step}",
                 hint="lower training.learning_rate, or set compute.dtype=float32",
             )
 
@@ -77,12 +79,12 @@ class Narrate(TrainerCallback):
         return {"tokens_per_second": (tokens - tokens_before) / spent} if spent > 0 else {}
 
 
-def _is_told(name: str, value: Any) -> bool:
-    return isinstance(value, int | float) and name not in _SILENT and not name.endswith(_SILENT_ENDINGS)
+def _is_reported(name: str, value: Any) -> bool:
+    return isinstance(value, int | float) and name not in _UNREPORTED and not name.endswith(_UNREPORTED_ENDINGS)
 
 
-class StopWhenAsked(TrainerCallback):
-    """Finishes the step, saves a checkpoint, and ends the training, once a stop was requested."""
+class StopCallback(TrainerCallback):
+    """Saves a checkpoint and ends the training after the step in which a stop was requested."""
 
     def __init__(self, stop: StopRequest) -> None:
         self.stop = stop
@@ -94,12 +96,12 @@ class StopWhenAsked(TrainerCallback):
         return control
 
 
-class SealCheckpoints(TrainerCallback):
+class SealCallback(TrainerCallback):
     """Seals each checkpoint that Trainer wrote; an unsealed one is never resumed from.
 
     Args:
-        reporter: Told of each checkpoint.
-        facts: Gives what a resumed run must know.
+        reporter: Writes an event for each checkpoint.
+        facts: Gives what a resumed run restores or compares.
     """
 
     def __init__(self, reporter: EventWriter, facts: Callable[[], dict[str, Any]]) -> None:

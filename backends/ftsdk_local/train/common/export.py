@@ -1,4 +1,4 @@
-"""Write the artifact: weights, tokenizer, model card, metrics and loss curve, sealed and moved into place at once."""
+"""Write the artifact: weights, tokenizer, model card, metrics and loss curve, sealed and then renamed into place."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from ftsdk.backend import Plan
 from ftsdk.job_folder import JobFolder
 from ftsdk.job_types import JobRef
 from ftsdk.modeling.loading import stored_dtype, versions
-from ftsdk.modeling.settings import HELD
+from ftsdk.modeling.settings import TRAINING_DTYPE
 from ftsdk.workers.metrics import as_lines, last_values, metrics_by_step
 from ftsdk_local.settings import Settings
 from ftsdk_local.sources import NAME
@@ -19,7 +19,7 @@ from ftsdk_local.train.common.loss_plot import draw_losses
 
 
 def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokenizer: Any) -> Path:
-    """Make the artifact beside its place and rename it there; an earlier one, of a resumed job, is replaced.
+    """Write the artifact into a folder aside and rename it; an earlier one, of a resumed job, is replaced.
 
     Returns:
         The artifact's folder.
@@ -41,7 +41,7 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
         base_model_revision=settings.model.revision,
         method=settings.method,
         spec=plan.spec.as_written(),
-        plan={**plan.native, **_rounded(settings, model)},
+        plan={**plan.native, **_training_dtype(settings, model)},
         data=plan.data.sha256 if plan.data else {},
         versions=versions(),
         metrics=last_values(metrics),
@@ -54,20 +54,20 @@ def export(folder: JobFolder, plan: Plan, settings: Settings, model: Any, tokeni
     return aside.rename(folder.artifact)
 
 
-def _rounded(settings: Settings, model: Any) -> dict[str, str]:
-    """The precision that a quantization-aware training has rounded from: what rounds for good must begin there."""
+def _training_dtype(settings: Settings, model: Any) -> dict[str, str]:
+    """The precision that a quantization-aware training has rounded from: the final quantization must start from it."""
     if settings.quantization_aware is None:
         return {}
-    return {HELD: str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")}
+    return {TRAINING_DTYPE: str(model.get_input_embeddings().weight.dtype).removeprefix("torch.")}
 
 
 def _save_weights(model: Any, settings: Settings, target: Path) -> None:
-    """Safetensors; a whole model in the precision that its base came in, or that rounding was learned in."""
+    """Write safetensors; a full model in its base's precision, or in that of quantization-aware training."""
     model.config.use_cache = True
     if settings.lora is None:
         if settings.quantization_aware is None:
             model.to(dtype=stored_dtype(settings.model))
         model.save_pretrained(target, safe_serialization=True)
         return
-    model.save_pretrained(target, selected_adapters=["default"])  # others, such as PPO's value, were for training
-    (target / "README.md").unlink(missing_ok=True)  # PEFT's card; ours takes its place
+    model.save_pretrained(target, selected_adapters=["default"])  # PPO's value and reference stay out
+    (target / "README.md").unlink(missing_ok=True)  # PEFT's card; export writes its own

@@ -1,4 +1,4 @@
-"""The loss curve as a picture."""
+"""The loss curve as an image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ def draw_losses(metrics: Mapping[int, Mapping[str, float]], target: Path, method
     Args:
         metrics: From a step to its metrics.
         target: A PNG file.
-        method: What the loss is of.
+        method: Decides the unit on the axis.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()

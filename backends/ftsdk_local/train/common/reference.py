@@ -1,4 +1,4 @@
-"""What a policy is held to: the base with its adapters off, or a frozen copy of the adapter that it began as."""
+"""The reference of a policy: the base with its adapters off, or a frozen copy of the adapter that it began as."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,14 @@ from ftsdk.spec.adapter import BASE_CHANGING_INITS
 from ftsdk_local.settings import Settings
 
 REFERENCE = "ref"
-"""TRL's name for the copy; where there is none, TRL switches adapters off."""
+"""TRL's name for the copy; where there is none, TRL disables the adapters."""
 
 
-def settle_reference(model: Any, settings: Settings) -> None:
-    """Keep the copy that TRL has made of the adapter only where it says more than the bare base; without dropout."""
+def configure_reference(model: Any, settings: Settings) -> None:
+    """Keep TRL's copy of the adapter only where it differs from the base; without dropout."""
+    # TRL's constructors copy the adapter as "ref". For a new adapter, which adds nothing at first, the base with
+    # adapters disabled gives the same numbers and costs no second adapter. An adapter to continue from, or one whose
+    # start has changed the base (PiSSA, OLoRA), does differ from the base.
     if settings.lora is None or REFERENCE not in model.peft_config:
         return
     if settings.adapter_from is None and settings.lora["init_lora_weights"] not in BASE_CHANGING_INITS:
@@ -26,14 +29,14 @@ def settle_reference(model: Any, settings: Settings) -> None:
 
 
 def drop_reference(model: Any) -> None:
-    """Take the copy off the model: it is no part of what is made."""
+    """Remove the copy from the model: it is no part of the artifact."""
     if REFERENCE in getattr(model, "peft_config", {}):
         model.delete_adapter(REFERENCE)
 
 
 @contextmanager
-def reference_of(trainer: Any) -> Iterator[Any]:
-    """The reference of a trainer of TRL's, as a model to call."""
+def reference_model(trainer: Any) -> Iterator[Any]:
+    """The reference of a TRL trainer, as a model to call."""
     from trl.trainer.utils import use_adapter  # noqa: PLC0415 - heavy
 
     if trainer.ref_model is not None:
@@ -44,11 +47,12 @@ def reference_of(trainer: Any) -> Iterator[Any]:
 
 
 def refuse_adapted_head(model: Any) -> None:
-    """TRL takes probabilities from the head's own weight, past an adapter on it.
+    """Refuse an adapter on the output head.
 
     Raises:
         SpecError: There is one.
     """
+    # TRL computes log-probabilities from lm_head.weight directly (fused_lm_head), so an adapter on it has no effect.
     if hasattr(model.get_output_embeddings(), "lora_A"):
         raise SpecError(
             "adapter.target_modules: an adapter on the output head would not be trained by this method",

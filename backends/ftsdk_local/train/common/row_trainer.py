@@ -1,4 +1,4 @@
-"""Trainer with our own computation of a step: rows without padding, a loss without logits."""
+"""The trainer of SFT and reward models: rows without padding, a loss without whole logits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,8 +11,8 @@ from ftsdk.modeling.objective import Sums
 from ftsdk_local.train.common.step_trainer import StepTrainer
 
 
-class Summing(Protocol):
-    """What a model is trained on, such as :class:`ftsdk.modeling.objective.Objective`."""
+class BinObjective(Protocol):
+    """A loss over bins, such as :class:`ftsdk.modeling.objective.Objective`."""
 
     model: Any
 
@@ -29,11 +29,12 @@ class RowTrainer(StepTrainer):
         options: As for :class:`ftsdk_local.train.common.step_trainer.StepTrainer`.
     """
 
-    def __init__(self, *, objective: Summing, neftune_alpha: float | None = None, **options: Any) -> None:
+    def __init__(self, *, objective: BinObjective, neftune_alpha: float | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.objective = objective
         self._lengths: list[int] = []
         if neftune_alpha is not None:
+            # Trainer's own NEFTune scales its noise by the length of the batch: that of a bin, not of each row.
             objective.model.get_input_embeddings().register_forward_hook(self._add_noise(neftune_alpha))
 
     def accumulate(self, units: Sequence[Unit]) -> Sums:
@@ -41,19 +42,21 @@ class RowTrainer(StepTrainer):
         weight = sum(unit.weight for unit in units)
         means: Sums = {}
         for bin_ in bins_of(units, self.micro_batch.tokens, self.micro_batch.rows):
-            self._lengths = bin_.lengths
+            self._lengths = bin_.lengths  # for the noise: a hook on the embeddings does not see where rows begin
+            # Divided by the weight of the whole step before the backward pass: so the gradients are those of the mean
+            # over the step, however it is cut into bins, and float16's loss scale sees values of the usual size.
             with self.accelerator.autocast():
                 parts = {name: part / weight for name, part in self.objective(bin_.to(self.args.device)).items()}
             self.accelerator.backward(parts["loss"])
-            means = _added(means, parts)
+            means = _add_sums(means, parts)
         return means
 
-    def held_out(self, units: Sequence[Unit]) -> Sums:
+    def evaluate_units(self, units: Sequence[Unit]) -> Sums:
         """Forward, bin by bin."""
         sums: Sums = {}
         for bin_ in bins_of(units, self.micro_batch.tokens, self.micro_batch.rows):
             with self.accelerator.autocast():
-                sums = _added(sums, self.objective(bin_.to(self.args.device)))
+                sums = _add_sums(sums, self.objective(bin_.to(self.args.device)))
         return sums
 
     def _add_noise(self, alpha: float) -> Callable[[Any, Any, Tensor], Tensor]:
@@ -65,6 +68,6 @@ class RowTrainer(StepTrainer):
         return hook
 
 
-def _added(totals: Sums, parts: Sums) -> Sums:
-    """Both together, without their gradients."""
+def _add_sums(totals: Sums, parts: Sums) -> Sums:
+    """Totals and parts added, without their graphs, which would keep the activations of every bin alive."""
     return {name: totals.get(name, 0.0) + part.detach() for name, part in parts.items()}

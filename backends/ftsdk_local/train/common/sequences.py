@@ -10,8 +10,9 @@ from ftsdk.data.download import download_dataset
 from ftsdk.data.split import held_out
 from ftsdk.errors import DataError
 from ftsdk.job_folder import JobFolder
-from ftsdk.modeling.batches import Example, pack, tokens_of
-from ftsdk.modeling.encode import Encoded, U, encode
+from ftsdk.modeling.batches import Example, Pair, pack, tokens_of
+from ftsdk.modeling.encode import EncodedRows, U, encode
+from ftsdk.modeling.pairs import encode_pairs
 from ftsdk.spec import Dataset
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
@@ -20,14 +21,14 @@ Item = TypeVar("Item")
 
 
 class Sequences(NamedTuple, Generic[U]):
-    """What optimizer steps count: each a row or a pair, or with packing several whole rows."""
+    """What optimizer steps count: each a row or a pair, or with packing several complete rows."""
 
     training: list[list[U]]
     held_out: list[list[U]]
 
 
-def template_of(dataset: Dataset) -> str | None:
-    """The chat template that the user gave, as Jinja source.
+def read_template(dataset: Dataset) -> str | None:
+    """The chat template that the dataset names, as Jinja source.
 
     Raises:
         DataError: Its file cannot be read.
@@ -41,27 +42,38 @@ def template_of(dataset: Dataset) -> str | None:
 
 
 def read_sequences(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Example]:
-    """Read, tokenize, hold out and pack; counts, and what was cut, are told.
+    """Read, tokenize, split and pack; counts and truncation are reported.
 
     Raises:
         DataError: Rows cannot be trained on.
     """
     data = settings.data
-    tokenized = partial(encode, tokenizer=tokenizer, train_on=data.train_on, max_length=data.max_length)
-    training, held_out = read_units(settings, tokenized, folder, reporter)
+    encode_rows = partial(encode, tokenizer=tokenizer, train_on=data.train_on, max_length=data.max_length)
+    training, held_out = read_units(settings, encode_rows, folder, reporter)
     packed = pack(training, data.max_length) if data.packing else [[example] for example in training]
     return Sequences(packed, [[example] for example in held_out])
 
 
+def read_pairs(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Pair]:
+    """Read, tokenize and split pairs of answers; counts and truncation are reported.
+
+    Raises:
+        DataError: Rows cannot be compared.
+    """
+    encode_rows = partial(encode_pairs, tokenizer=tokenizer, max_length=settings.data.max_length)
+    training, held_out = read_units(settings, encode_rows, folder, reporter)
+    return Sequences([[pair] for pair in training], [[pair] for pair in held_out])
+
+
 def read_units(
-    settings: Settings, tokenized: Callable[[Iterable[Row]], Encoded[U]], folder: JobFolder, reporter: EventWriter
+    settings: Settings, encode_rows: Callable[[Iterable[Row]], EncodedRows[U]], folder: JobFolder, reporter: EventWriter
 ) -> tuple[list[U], list[U]]:
-    """Read, tokenize and hold out; counts, and what was cut, are told.
+    """Read, tokenize and split; counts and truncation are reported.
 
     Args:
         settings: The plan.
-        tokenized: Makes units of rows.
-        folder: Where datasets from elsewhere are kept.
+        encode_rows: Makes units of rows.
+        folder: Where remote datasets are cached.
         reporter: Writes the events.
 
     Returns:
@@ -72,37 +84,37 @@ def read_units(
     """
     data = settings.data
 
-    def read(dataset: Dataset, what: str) -> list[U]:
-        encoded = tokenized(rows(download_dataset(dataset, folder.cache), settings.method))
-        _tell(encoded, what, data.max_length, reporter)
+    def read(dataset: Dataset, name: str) -> list[U]:
+        encoded = encode_rows(rows(download_dataset(dataset, folder.cache), settings.method))
+        _report_counts(encoded, name, data.max_length, reporter)
         return encoded.examples
 
     training = read(data.dataset, "dataset")
     if data.eval_dataset is not None:
         return training, read(data.eval_dataset, "eval_dataset")
-    return split(training, data.val_size, settings.arguments["seed"])
+    return split_examples(training, data.val_size, settings.arguments["seed"])
 
 
-def _tell(encoded: Encoded[Any], what: str, max_length: int, reporter: EventWriter) -> None:
+def _report_counts(encoded: EncodedRows[Any], name: str, max_length: int, reporter: EventWriter) -> None:
     units, tokens = encoded.examples, sum(map(tokens_of, encoded.examples))
     count = sum(len(unit.rows) for unit in units)
     pairs = "" if count == len(units) else f" in {len(units)} pairs"
-    reporter.log(f"{what}: {count} rows{pairs}, {tokens} tokens, the longest {encoded.longest}")
+    reporter.log(f"{name}: {count} rows{pairs}, {tokens} tokens, the longest {encoded.longest}")
     if encoded.truncated:
         reporter.warning(
-            f"{what}: {encoded.truncated} of {count} rows were cut at {max_length} "
+            f"{name}: {encoded.truncated} of {count} rows were cut at {max_length} "
             f"tokens, {encoded.dropped_tokens} tokens lost; training.max_length={encoded.longest} would keep all"
         )
 
 
-def split(examples: Sequence[Item], val_size: float, seed: int) -> tuple[list[Item], list[Item]]:
+def split_examples(examples: Sequence[Item], val_size: float, seed: int) -> tuple[list[Item], list[Item]]:
     """The rows to train on, and those that are held out.
 
     Raises:
         DataError: There are too few rows.
     """
-    chosen = held_out(len(examples), val_size, seed)
+    places = held_out(len(examples), val_size, seed)
     return (
-        [example for place, example in enumerate(examples) if place not in chosen],
-        [example for place, example in enumerate(examples) if place in chosen],
+        [example for place, example in enumerate(examples) if place not in places],
+        [example for place, example in enumerate(examples) if place in places],
     )

@@ -1,6 +1,6 @@
-"""Transformers' Trainer, whose batch is one whole optimizer step: what is computed at a time is cut inside the step.
+"""Transformers' Trainer with a whole optimizer step as its batch: micro-batches are cut inside the step.
 
-What Trainer does well it keeps doing: optimizer, schedule, clipping, the order of rows, checkpoints, resume, trackers.
+Trainer keeps its other tasks: optimizer, schedule, clipping, the order of rows, checkpoints, resume, trackers.
 """
 
 import time
@@ -21,16 +21,18 @@ Sequences = Sequence[Sequence[Unit]]
 
 
 class StepTrainer(Trainer):
-    """The frame of a trainer; :meth:`accumulate` and :meth:`held_out` say what is computed in it.
+    """The frame of a trainer; subclasses compute in :meth:`accumulate` and :meth:`evaluate_units`.
 
     Args:
         micro_batch: How much to compute at a time; halved when memory runs out.
-        warn: Told what the user should know.
-        options: As for the trainer underneath; ``args.per_device_train_batch_size`` is the global batch size.
+        warn: Called with what the user should know.
+        options: As for the trainer that is extended; ``args.per_device_train_batch_size`` is the global batch size.
     """
 
     def __init__(self, *, micro_batch: MicroBatch, warn: Callable[[str], None], **options: Any) -> None:
         super().__init__(**options)
+        # A batch stays a list of sequences: what fits in memory is only known inside the step, and no tensor is padded.
+        # Set after the constructor, because TRL's set one of their own.
         self.data_collator = list
         self.micro_batch = micro_batch
         self.warn = warn
@@ -42,12 +44,12 @@ class StepTrainer(Trainer):
         """Forward and backward over one optimizer step; the mean ``loss``, and other means, without gradients."""
         raise NotImplementedError
 
-    def held_out(self, units: Sequence[Unit]) -> Sums:
-        """The sums, over units that are not learned from, of the loss and other metrics."""
+    def evaluate_units(self, units: Sequence[Unit]) -> Sums:
+        """The sums of the loss and other metrics over held-out units."""
         raise NotImplementedError
 
     def pace(self) -> tuple[int, float]:
-        """Tokens seen, and seconds spent on them, in this attempt."""
+        """Tokens processed, and seconds spent on them, in this attempt."""
         return self.tokens_seen, self.seconds
 
     def training_step(self, model: Any, inputs: Sequences, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG002
@@ -56,17 +58,19 @@ class StepTrainer(Trainer):
         Returns:
             The mean loss by the units' weight, a float32 scalar.
         """
+        # Replaces Trainer.training_step, which divides the loss by gradient_accumulation_steps or by the number of
+        # items in the batch. Here one call is a whole step, and its mean is by the units' weight.
         began = time.perf_counter()
         model.train()
         units = [unit for sequence in inputs for unit in sequence]
         means = self._until_it_fits(lambda: self.accumulate(units), units)
         loss = means.pop("loss")
-        taught = {
+        counts = {
             "tokens_per_step": float(sum(map(tokens_of, units))),
             "labels_per_step": float(sum(row.labelled for unit in units for row in unit.rows)),
         }
-        self._means.append({name: mean.item() for name, mean in means.items()} | taught)
-        self.tokens_seen += int(taught["tokens_per_step"])
+        self._means.append({name: mean.item() for name, mean in means.items()} | counts)
+        self.tokens_seen += int(counts["tokens_per_step"])
         self.seconds += time.perf_counter() - began
         return loss
 
@@ -78,11 +82,14 @@ class StepTrainer(Trainer):
             rows=max(len(unit.rows) for unit in units),
             device=self.args.device,
             warn=self.warn,
+            # Gradients of the bins before the one that did not fit would be counted twice.
             clean_up=lambda: self.model.zero_grad(set_to_none=True),
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Beside the loss, the mean of each metric over the same steps."""
+        """Log, beside the loss, the mean of each metric over the same steps."""
+        # Trainer calls this with the mean loss since the last log; it has no such means for other metrics. Evaluation
+        # and the end of training log, too, without a "loss".
         if "loss" in logs and self._means:
             logs |= {name: fmean(means[name] for means in self._means) for name in self._means[0]}
             self._means.clear()
@@ -91,9 +98,11 @@ class StepTrainer(Trainer):
     @torch.no_grad()
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """The mean loss over the held-out units, as ``eval_loss``, and the other metrics in the same way."""
+        # Replaces Trainer.evaluate, which averages over batches of a fixed number of rows. on_evaluate must be called
+        # as Trainer calls it: early stopping and the choice of the best checkpoint depend on it.
         self.model.eval()
         units = [unit for sequence in self.eval_dataset for unit in sequence]
-        sums = self._until_it_fits(lambda: self.held_out(units), units)
+        sums = self._until_it_fits(lambda: self.evaluate_units(units), units)
         weight = sum(unit.weight for unit in units)
         metrics = {f"{metric_key_prefix}_{name}": total.item() / weight for name, total in sums.items()}
         self.log(metrics)
@@ -101,5 +110,5 @@ class StepTrainer(Trainer):
         return metrics
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Nobody reads this number, and a wrong one is worse than none."""
+        """0: Trainer's estimate needs padded tensors under the key ``input_ids``, and nothing reads it."""
         return 0

@@ -1,4 +1,4 @@
-"""What stands before TRL's GRPO trainer: prompts that are tokens already, and rewards of ours."""
+"""Adapters to TRL's GRPO trainer: prompts that are tokens already, and rewards of the engine."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,23 +10,23 @@ from ftsdk_local.train.rl.rewards import Response, Reward
 from ftsdk_local.train.rl.sampling import Tokens
 
 
-class Scores:
-    """A reward in the shape that TRL calls.
+class TrlReward:
+    """A reward as TRL calls it.
 
     Args:
-        prompts: Training and held-out ones; TRL knows each by its number.
+        prompts: Training and held-out ones; TRL passes each by its number.
         reward: Scores responses.
         decode: From tokens to text without special tokens.
     """
 
-    __name__ = "reward"
+    __name__ = "reward"  # TRL names its metrics after the function
 
     def __init__(self, prompts: Sequence[Prompt], reward: Reward, decode: Callable[[Tokens], str]) -> None:
         self.prompts = prompts
         self.reward = reward
         self.decode = decode
         self.responses: list[Response] = []
-        """The last that were scored."""
+        """Those of the last call, kept as samples."""
         self.rewards: list[float] = []
 
     def __call__(self, *, prompts: Sequence[str], completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
@@ -40,14 +40,16 @@ class Scores:
         return self.rewards
 
 
-class GroupSteps:
-    """TRL's trainer, with our tokens; ``prompts`` are the rows that its prompts are numbers of."""
+class NumberedPrompts:
+    """Mixed in before TRL's trainer: its prompts are numbers of rows in ``prompts``, which are tokens already."""
 
     prompts: Sequence[Prompt]
 
     def _tokenize_prompts(self, prompts: Sequence[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        """The tokens of each prompt; neither images nor anything else beside them."""
+        """The tokens of each prompt, without images and other fields."""
+        # Replaces TRL's, which renders the chat template and tokenizes by rules of its own: prompts could differ from
+        # those of the other methods, and be truncated.
         return [self.prompts[int(prompt)].input_ids.tolist() for prompt in prompts], None, {}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """The artifact has a card of ours."""
+        """Nothing: Trainer calls this with each checkpoint, and TRL's card would name local folders."""

@@ -1,4 +1,4 @@
-"""The base in action: it samples responses, and looks at them again as one role or another."""
+"""Run the base as one of its roles: sample responses, and forward passes over them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,20 +18,20 @@ from ftsdk_local.train.ppo.roles import Roles
 from ftsdk_local.train.ppo.rollouts import Rollouts
 from ftsdk_local.train.rl.sampling import Tokens, sample
 
-Piece = tuple[list[int], Bin]
-"""Some rows, and the bin they lie in."""
+IndexedBin = tuple[list[int], Bin]
+"""Indices of some rows, and the bin of these rows."""
 
 
 class Actor:
-    """Runs prompts and rows through one base, as much at a time as fits.
+    """Runs prompts and rows through one base, as much at a time as fits in memory.
 
     Args:
         roles: The base and its adapters.
         route: How the base is run over rows, from :func:`find_route`.
-        micro_batch: Tokens at a time when looking; halved when memory runs out.
+        micro_batch: Tokens at a time in forward passes; halved when memory runs out.
         sampling: Responses sampled at a time; halved when memory runs out.
         autocast: Gives the context of mixed precision.
-        warn: Told of each halving.
+        warn: Called with a message for each halving.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Actor:
         self.warn = warn
         self.device: torch.device = roles.value_head.weight.device
 
-    def respond(
+    def generate(
         self,
         role: str,
         prompts: Sequence[Tokens],
-        chance_BR: NDArray[np.float64],
+        uniform_BR: NDArray[np.float64],
         *,
         temperature: float,
         stops: frozenset[int],
@@ -64,7 +64,7 @@ class Actor:
         """One response for each prompt; see :func:`sampling.sample`."""
         base = self.roles.base
         base.eval()
-        chance = torch.from_numpy(chance_BR).to(self.device)
+        uniform = torch.from_numpy(uniform_BR).to(self.device)
 
         def attempt() -> list[Tokens]:
             at_once = self.sampling.rows or len(prompts)
@@ -74,79 +74,80 @@ class Actor:
                 for response in sample(
                     base,
                     prompts[start : start + at_once],
-                    chance[start : start + at_once],
+                    uniform[start : start + at_once],
                     temperature=temperature,
                     stops=stops,
                 )
             ]
 
-        longest = max(len(prompt) for prompt in prompts) + chance_BR.shape[1]
-        with self._padded_attention(), self.roles.playing(role), self.autocast():
-            return self._fitting(attempt, self.sampling, longest)
+        longest = max(len(prompt) for prompt in prompts) + uniform_BR.shape[1]
+        with self._padded_attention(), self.roles.active_adapter(role), self.autocast():
+            return self._halve_until_it_fits(attempt, self.sampling, longest)
 
-    def pieces(self, rows: Sequence[Example], chosen: Sequence[int]) -> Iterator[Piece]:
-        """The chosen rows in bins of as much as fits, on the device."""
-        lengths = [len(rows[index].input_ids) for index in chosen]
+    def bins(self, rows: Sequence[Example], indices: Sequence[int]) -> Iterator[IndexedBin]:
+        """Some of the rows, in bins of as much as fits, on the device."""
+        lengths = [len(rows[index].input_ids) for index in indices]
         for bin_ in best_fit_decreasing(lengths, self.micro_batch.tokens, self.micro_batch.rows):
-            indices = [chosen[place] for place in bin_]
-            yield indices, lay_end_to_end([rows[index] for index in indices]).to(self.device)
+            bin_indices = [indices[place] for place in bin_]
+            yield bin_indices, lay_end_to_end([rows[index] for index in bin_indices]).to(self.device)
 
     def log_probs(self, bin_: Bin, temperature: float) -> TokenLogProbs:
-        """Of the labelled tokens of a bin, by the role that is played."""
-        asked = (bin_.labels_T >= 0).nonzero().squeeze(-1)
-        tokens_N = bin_.labels_T[asked]
+        """Log-probabilities of the labelled tokens of a bin, by the active role."""
+        positions_N = (bin_.labels_T >= 0).nonzero().squeeze(-1)
+        tokens_N = bin_.labels_T[positions_N]
         if self.route.bare_head:
             head_VH = self.roles.base.get_output_embeddings().weight
-            return linear_log_probs(hidden_states(self.roles.base, bin_)[asked], head_VH, tokens_N, temperature)
-        return log_probs_of(logits_at(self.roles.base, bin_, asked), tokens_N, temperature)
+            return linear_log_probs(hidden_states(self.roles.base, bin_)[positions_N], head_VH, tokens_N, temperature)
+        return log_probs_of(logits_at(self.roles.base, bin_, positions_N), tokens_N, temperature)
 
     def values(self, bin_: Bin) -> Tensor:
-        """Before each labelled token of a bin, by the role that is played."""
+        """The value before each labelled token of a bin, by the active role."""
         return self.roles.values(hidden_states(self.roles.base, bin_)[bin_.labels_T >= 0])
 
     @torch.no_grad()
-    def look(self, rollouts: Rollouts, role: str, tell: Callable[[Bin], Sequence[Tensor]]) -> list[Tensor]:
-        """What a role tells of every token, B x R each, 0 at padding.
+    def forward(self, rollouts: Rollouts, role: str, compute: Callable[[Bin], Sequence[Tensor]]) -> list[Tensor]:
+        """What a role computes for every token of the rollouts, B x R each, 0 at padding.
 
         Args:
             rollouts: The responses.
-            role: Who looks.
-            tell: Gives one or more numbers for each labelled token of a bin.
+            role: The role to compute as.
+            compute: Gives one or more numbers for each labelled token of a bin.
         """
         self.roles.base.eval()
 
         def attempt() -> list[Tensor]:
-            found: list[Tensor] = []
-            for indices, bin_ in self.pieces(rollouts.rows, range(len(rollouts.rows))):
-                told = tell(bin_)
-                found = found or [torch.zeros(rollouts.mask_BR.shape, device=self.device) for _ in told]
-                for numbers_N, into_BR in zip(told, found, strict=True):
-                    rollouts.spread(numbers_N, indices, into_BR)
-            return found
+            outputs: list[Tensor] = []
+            for indices, bin_ in self.bins(rollouts.rows, range(len(rollouts.rows))):
+                parts = compute(bin_)
+                outputs = outputs or [torch.zeros(rollouts.mask_BR.shape, device=self.device) for _ in parts]
+                for part_N, output_BR in zip(parts, outputs, strict=True):
+                    rollouts.scatter(part_N, indices, output_BR)
+            return outputs
 
-        with self.roles.playing(role), self.autocast():
+        with self.roles.active_adapter(role), self.autocast():
             return self.until_it_fits(attempt, rollouts.rows)
 
     @torch.no_grad()
     def last_hidden_states(self, rows: Sequence[Example], role: str) -> Tensor:
-        """Of each row's last token, B x H, in float32."""
+        """The hidden states of each row's last token, B x H, in float32."""
         self.roles.base.eval()
 
         def attempt() -> Tensor:
-            found: dict[int, Tensor] = {}
-            for indices, bin_ in self.pieces(rows, range(len(rows))):
+            states: dict[int, Tensor] = {}
+            for indices, bin_ in self.bins(rows, range(len(rows))):
                 last = hidden_states(self.roles.base, bin_)[bin_.starts[1:].long() - 1]
-                found.update(zip(indices, last.float(), strict=True))
-            return torch.stack([found[index] for index in range(len(rows))])
+                states.update(zip(indices, last.float(), strict=True))
+            return torch.stack([states[index] for index in range(len(rows))])
 
-        with self.roles.playing(role), self.autocast():
+        with self.roles.active_adapter(role), self.autocast():
             return self.until_it_fits(attempt, rows)
 
     def until_it_fits(self, compute: Callable[[], Any], rows: Sequence[Example]) -> Any:
-        """Compute over rows; out of memory, again with smaller bins."""
-        return self._fitting(compute, self.micro_batch, max(len(row.input_ids) for row in rows))
+        """Compute over rows; out of memory, compute again with smaller bins."""
+        return self._halve_until_it_fits(compute, self.micro_batch, max(len(row.input_ids) for row in rows))
 
-    def _fitting(self, compute: Callable[[], Any], micro_batch: MicroBatch, longest: int) -> Any:
+    def _halve_until_it_fits(self, compute: Callable[[], Any], micro_batch: MicroBatch, longest: int) -> Any:
+        # Gradients that the failed attempt has left would be counted twice.
         def clean_up() -> None:
             self.roles.model.zero_grad(set_to_none=True)
             self.roles.value_head.zero_grad(set_to_none=True)
@@ -157,10 +158,10 @@ class Actor:
 
     @contextmanager
     def _padded_attention(self) -> Iterator[None]:
-        """Sampling pads its batches, which attention for rows laid end to end does not know."""
+        """While sampling, an attention that supports padding and a cache; the one for rows laid end to end does not."""
         base = self.roles.base
-        mine = base.config._attn_implementation  # noqa: SLF001 - Transformers has no public way to ask
-        if mine != ROW_BY_ROW:
+        attention = base.config._attn_implementation  # noqa: SLF001 - Transformers has no public way to read it
+        if attention != ROW_BY_ROW:
             yield
             return
         try:
@@ -170,4 +171,4 @@ class Actor:
         try:
             yield
         finally:
-            base.set_attn_implementation(mine)
+            base.set_attn_implementation(attention)

@@ -1,6 +1,6 @@
-"""PPO's checkpoints: all that a resumed run needs to go on as if nothing had happened.
+"""PPO's checkpoints: weights of policy and value, optimizer, schedule, scaler and progress.
 
-Chance is not in them: it follows from the seed and the number of the update.
+States of random generators are not in them: random numbers follow from the seed and the number of the update.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.trainer import OPTIMIZER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_callback import TrainerState
 
-from ftsdk_local.train.common.checkpoint import numbered
+from ftsdk_local.train.common.checkpoint import numbered_checkpoints
 from ftsdk_local.train.ppo.roles import POLICY, VALUE, Roles
 
 _WEIGHTS = {POLICY: "policy.safetensors", VALUE: "value.safetensors"}
@@ -26,7 +26,7 @@ def save(folder: Path, roles: Roles, stateful: dict[str, Any], state: TrainerSta
         folder: The checkpoint's own, named ``checkpoint-N``.
         roles: Whose weights are kept: those of policy and value.
         stateful: Optimizer, schedule and scaler, by name.
-        state: How far the training is.
+        state: Progress of the training.
         keep: Checkpoints to keep, this one included.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -35,17 +35,18 @@ def save(folder: Path, roles: Roles, stateful: dict[str, Any], state: TrainerSta
         save_file({key: weight.detach().contiguous() for key, weight in roles.weights(role).items()}, folder / name)
     torch.save({name: part.state_dict() for name, part in stateful.items()}, folder / OPTIMIZER_NAME)
     state.save_to_json(str(folder / TRAINER_STATE_NAME))
-    for path in numbered(folder.parent)[:-keep]:
+    for path in numbered_checkpoints(folder.parent)[:-keep]:
         shutil.rmtree(path)
 
 
 def restore(folder: Path, roles: Roles, stateful: dict[str, Any]) -> TrainerState:
-    """Put a checkpoint's state into the given objects, and tell how far the training was."""
+    """Load a checkpoint's state into the given objects; returns the progress of the training."""
     for role, name in _WEIGHTS.items():
         weights: dict[str, Tensor] = load_file(folder / name)
         with torch.no_grad():
             for key, weight in roles.weights(role).items():
                 weight.copy_(weights[key])
+    # Copied into the existing tensors above: the optimizer holds references to them.
     saved = torch.load(folder / OPTIMIZER_NAME, map_location="cpu", weights_only=True)
     for name, part in stateful.items():
         part.load_state_dict(saved[name])

@@ -1,4 +1,4 @@
-"""What a response is worth by a reward model whose adapter goes on the policy's own base."""
+"""Rewards by a reward model's adapter on the policy's own base."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ from ftsdk_local.train.rl.reward_model import RewardSource
 from ftsdk_local.train.rl.rewards import Response, Reward
 
 
-def reward_on_base(source: RewardSource, actor: Actor) -> Reward:
-    """Score with the reward model's adapter on the policy's own base; see :func:`put_on_base`."""
+def load_reward_adapter(source: RewardSource, actor: Actor) -> Reward:
+    """Score with the reward model's adapter on the policy's own base; after :func:`add_reward_adapter`."""
     head_1H = _score_head(source.folder).to(actor.device)
 
     def reward(responses: Sequence[Response]) -> list[float]:
@@ -29,20 +29,21 @@ def reward_on_base(source: RewardSource, actor: Actor) -> Reward:
     return reward
 
 
-def put_on_base(source: RewardSource, roles: Roles) -> None:
+def add_reward_adapter(source: RewardSource, roles: Roles) -> None:
     """Add the reward model's adapter to the policy's base."""
     assert source.adapter is not None
+    # Without the task type: with SEQ_CLS, PEFT would look for a score head, which the policy's base does not have.
     names = ("r", "lora_alpha", "target_modules", "use_dora", "use_rslora", "bias")
     roles.add_reward(source.folder, {name: source.adapter[name] for name in names})
 
 
 def _score_head(folder: Path) -> Tensor:
     weights = load_file(folder / ADAPTER_WEIGHTS)
-    found = [tensor for key, tensor in weights.items() if key.endswith("score.weight")]
-    if len(found) != 1 or found[0].shape[0] != 1:
+    heads = [tensor for key, tensor in weights.items() if key.endswith("score.weight")]
+    if len(heads) != 1 or heads[0].shape[0] != 1:
         raise WorkerError(
             Reason.ENGINE_ERROR,
             f"method.reward: the adapter in {folder} has no score head of one output",
-            hint="give a reward model that method reward_modeling has made",
+            hint="use a reward model that was trained by method reward_modeling",
         )
-    return found[0].float()
+    return heads[0].float()

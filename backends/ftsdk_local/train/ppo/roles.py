@@ -1,8 +1,8 @@
-"""PPO's four roles on one base: each is an adapter that is switched on while the role is played.
+"""PPO's four roles on one base: each has an adapter, which is active while the role computes.
 
-The policy is the adapter that trains and is kept; the reference is the base itself, or a frozen copy of the adapter
-where that says more than the base at the beginning; the value is an adapter and a scalar head of its own; the reward
-may be a reward model's.
+The policy is the adapter that trains and is exported. The reference is the base itself, or a frozen copy of the
+policy's adapter at the start, where that differs from the base. The value has an adapter and a scalar head of its own.
+The reward may be a reward model's adapter.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.adapter import load_adapter, prepare_adapter
 
 POLICY, REFERENCE, VALUE, REWARD = "default", "reference", "value", "reward"
-"""Names of adapters; PEFT keeps the one named ``default`` at the top of an artifact."""
+"""Names of adapters; PEFT saves the one named ``default`` at the top of an artifact's folder."""
 
 
 class Roles:
@@ -34,6 +34,7 @@ class Roles:
         self.base = base
         self.model = prepare_adapter(base, settings)
         lora = settings.lora or {}
+        # Not PiSSA or OLoRA, even where the policy has it: each would take its part out of the shared base once more.
         self._add(VALUE, {**lora, "init_lora_weights": True})
         self.has_reference = settings.adapter_from is not None or lora["init_lora_weights"] in BASE_CHANGING_INITS
         if self.has_reference:
@@ -42,8 +43,11 @@ class Roles:
         device = base.get_input_embeddings().weight.device
         hidden = base.get_input_embeddings().embedding_dim
         self.value_head = nn.Linear(hidden, 1, bias=False, device=device, dtype=torch.float32)
-        nn.init.zeros_(self.value_head.weight)  # no opinion at first: where nothing is rewarded, nothing moves
-        self._weights = {role: self._own(role) for role in (POLICY, VALUE)}
+        # Zeros: with a random head the first advantages would be noise, and the policy would move without any reward.
+        # Outside of the PEFT model, so that neither the policy's artifact nor PEFT's switching knows of it; in float32,
+        # because returns are sums of many small numbers.
+        nn.init.zeros_(self.value_head.weight)
+        self._weights = {role: self._role_weights(role) for role in (POLICY, VALUE)}
         without_dropout(self.model)
 
     def add_reward(self, folder: Path, lora: dict[str, Any]) -> None:
@@ -63,20 +67,23 @@ class Roles:
             if f".{role}." in name:
                 weights[name.replace(f".{role}.", f".{to}.")].copy_(weight)
 
-    def _own(self, role: str) -> dict[str, Tensor]:
+    def _role_weights(self, role: str) -> dict[str, Tensor]:
         head = [("value_head.weight", self.value_head.weight)] if role == VALUE else []
         return dict([pair for pair in self.model.named_parameters() if f".{role}." in pair[0]] + head)
 
     @contextmanager
-    def playing(self, role: str) -> Iterator[None]:
-        """Let the base speak as one role; gradients reach its own weights only."""
+    def active_adapter(self, role: str) -> Iterator[None]:
+        """Compute as one role; gradients reach the weights of that role only."""
         if role == REFERENCE and not self.has_reference:
+            # Not PEFT's disable_adapter(), which collects the status of every layer at each call.
             self.model.base_model.disable_adapter_layers()
             try:
                 yield
             finally:
                 self.model.base_model.enable_adapter_layers()
         else:
+            # set_adapter walks over all modules, and sets requires_grad: True for this adapter, False for the others.
+            # That is what keeps the value's loss out of the policy's weights.
             if self.model.active_adapter != role:
                 self.model.set_adapter(role)
             yield

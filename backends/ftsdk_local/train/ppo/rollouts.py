@@ -1,4 +1,4 @@
-"""Responses as rows that can be looked at again, and numbers for each of their tokens."""
+"""Rollouts: responses as rows for forward passes, and per-token numbers of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -26,19 +26,19 @@ class Rollouts(NamedTuple):
         """The place of each response's last token."""
         return self.mask_BR.sum(1) - 1
 
-    def spread(self, flat_N: Tensor, rows: Sequence[int], into_BR: Tensor) -> None:
-        """Write numbers for the tokens of some rows, one row after the other, to their places."""
-        chosen = self.mask_BR[list(rows)]
+    def scatter(self, flat_N: Tensor, rows: Sequence[int], into_BR: Tensor) -> None:
+        """Write numbers for the tokens of some rows, one row after the other, into a padded tensor."""
+        mask = self.mask_BR[list(rows)]
         part = torch.zeros_like(into_BR[list(rows)])
-        part[chosen] = flat_N.to(part.dtype)
+        part[mask] = flat_N.to(part.dtype)
         into_BR[list(rows)] = part
 
     def gather(self, numbers_BR: Tensor, rows: Sequence[int]) -> Tensor:
-        """The numbers for the tokens of some rows, one row after the other: the way back of :meth:`spread`."""
+        """The numbers for the tokens of some rows, one row after the other: the inverse of :meth:`scatter`."""
         return numbers_BR[list(rows)][self.mask_BR[list(rows)]]
 
 
-def rollouts_of(responses: Sequence[Response], device: torch.device) -> Rollouts:
+def make_rollouts(responses: Sequence[Response], device: torch.device) -> Rollouts:
     """Rows and mask of some responses, each of at least one token."""
     lengths = [len(response.tokens) for response in responses]
     mask_BR = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
@@ -50,6 +50,6 @@ def _row(response: Response) -> Example:
     return Example(response.input_ids, np.concatenate([unlabelled, response.tokens]))
 
 
-def ended(responses: Iterable[Response], stops: frozenset[int]) -> list[bool]:
-    """Whether each response came to a stop token by itself."""
+def has_stopped(responses: Iterable[Response], stops: frozenset[int]) -> list[bool]:
+    """Whether each response ends with a stop token, and not with the limit of its length."""
     return [bool(response.tokens[-1] in stops) for response in responses]

@@ -1,4 +1,4 @@
-"""Answers that were judged one by one, good or bad, as tokens."""
+"""Unpaired preferences: answers labelled desirable or undesirable one by one, as tokens."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ftsdk.data import Row
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Example
-from ftsdk.modeling.encode import Encoded, encode
+from ftsdk.modeling.encode import EncodedRows, encode
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.sequences import Sequences, read_units
@@ -15,8 +15,8 @@ from ftsdk_local.train.common.sequences import Sequences, read_units
 _BALANCED = (0.5, 2.0)  # equation 8 of arXiv 2402.01306 asks for 1 to 4/3; this is far from it
 
 
-class Judged(NamedTuple):
-    """A prompt and its answer, with a verdict."""
+class UnpairedExample(NamedTuple):
+    """A prompt and its answer, labelled desirable or not."""
 
     example: Example
     good: bool
@@ -32,39 +32,43 @@ class Judged(NamedTuple):
         return 1
 
 
-def read_judged(settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter) -> Sequences[Judged]:
-    """Read, tokenize and hold out; counts, and what was cut, are told, and a warning where one verdict outweighs.
+def read_unpaired(
+    settings: Settings, tokenizer: Any, folder: JobFolder, reporter: EventWriter
+) -> Sequences[UnpairedExample]:
+    """Read, tokenize and split; counts and truncation are reported, with a warning where the labels are out of balance.
 
     Raises:
         DataError: Rows cannot be trained on.
     """
-    tokenized = partial(encode_judged, tokenizer=tokenizer, max_length=settings.data.max_length)
-    training, held_out = read_units(settings, tokenized, folder, reporter)
+    encode_rows = partial(encode_unpaired, tokenizer=tokenizer, max_length=settings.data.max_length)
+    training, held_out = read_units(settings, encode_rows, folder, reporter)
     weights = settings.options["desirable_weight"], settings.options["undesirable_weight"]
-    _tell_balance(training, weights, reporter)
+    _report_balance(training, weights, reporter)
     return Sequences([[unit] for unit in training], [[unit] for unit in held_out])
 
 
-def encode_judged(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> Encoded[Judged]:
+def encode_unpaired(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> EncodedRows[UnpairedExample]:
     """Tokenize rows; the answer carries loss.
 
     Args:
         rows: Canonical rows of the format ``unpaired_preference``.
         tokenizer: A fast tokenizer; with a chat template where rows are conversations.
-        max_length: Longer rows are cut at the end.
+        max_length: Longer rows are truncated at the end.
 
     Raises:
         DataError: As for :func:`ftsdk.modeling.encode.encode`.
     """
-    kept = list(rows)
-    found = encode(kept, tokenizer, train_on="completion", max_length=max_length)
-    judged = [Judged(example, row.value["label"]) for example, row in zip(found.examples, kept, strict=True)]
-    return Encoded(judged, found.truncated, found.dropped_tokens, found.longest)
+    preferences = list(rows)
+    encoded = encode(preferences, tokenizer, train_on="completion", max_length=max_length)
+    units = [
+        UnpairedExample(example, row.value["label"]) for example, row in zip(encoded.examples, preferences, strict=True)
+    ]
+    return EncodedRows(units, encoded.truncated, encoded.dropped_tokens, encoded.longest)
 
 
-def _tell_balance(judged: Sequence[Judged], weights: tuple[float, float], reporter: EventWriter) -> None:
-    good = sum(unit.good for unit in judged)
-    bad = len(judged) - good
+def _report_balance(units: Sequence[UnpairedExample], weights: tuple[float, float], reporter: EventWriter) -> None:
+    good = sum(unit.good for unit in units)
+    bad = len(units) - good
     reporter.log(f"to train on: {good} good rows, {bad} bad ones")
     low, high = _BALANCED
     if not (bad and low <= round(good * weights[0] / (bad * weights[1]), 2) <= round(high, 2)):

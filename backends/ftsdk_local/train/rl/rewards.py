@@ -1,14 +1,14 @@
-"""What a response is worth: a Python function of the user's. For a reward model, see ``reward_model``.
+"""Rewards of responses by a Python function of the user's. For reward models, see ``reward_model``.
 
-A reward function is called with keyword arguments and answers with one finite number for each response::
+A reward function is called with keyword arguments and returns one finite number for each response::
 
     def reward(prompts, completions, **columns):
         return [float(len(completion)) for completion in completions]
 
-- ``prompts``: each a string or a list of messages, as its row has it.
-- ``completions``: each the response as a string, without special tokens.
-- ``columns``: every other key of the rows, each a list as long as the others; None where a row lacks it. A row's own
-  answer, where it has one, comes as ``completion``.
+- ``prompts``: strings or lists of messages, as in their rows.
+- ``completions``: the responses as strings, without special tokens.
+- ``columns``: the other keys of the rows, each a list as long as ``prompts``; None where a row lacks the key. A row's
+  own answer, where it has one, is in ``completion``.
 """
 
 import importlib
@@ -30,15 +30,15 @@ from ftsdk_local.settings import RewardSettings
 from ftsdk_local.train.rl.prompts import Prompt
 from ftsdk_local.train.rl.sampling import Tokens
 
-_MEND = "mend the function, then resume the job: the last checkpoint is kept"
+_FIX = "fix the function, then resume the job: the last checkpoint is kept"
 
 
 class Response(NamedTuple):
-    """What the policy said to a prompt."""
+    """The policy's response to a prompt."""
 
     prompt: Prompt
     tokens: Tokens
-    """With the stop token at the end, where it came to one."""
+    """With the stop token at the end, where there is one."""
     text: str
     """The same without special tokens."""
 
@@ -53,66 +53,67 @@ Reward = Callable[[Sequence[Response]], list[float]]
 
 
 def function_reward(settings: RewardSettings, reporter: EventWriter) -> Reward:
-    """Import a reward function, and check each of its answers.
+    """Import a reward function, and check everything that it returns.
 
     Args:
         settings: Which function.
-        reporter: Warned where the function's file has changed since the plan was made.
+        reporter: Warns where the function's file has changed since the plan was made.
 
     Raises:
-        Failure: It cannot be imported.
+        WorkerError: It cannot be imported.
     """
     name = settings.function or ""
-    function = _imported(name, settings.path or ".")
+    function = _import_function(name, settings.path or ".")
     if settings.sha256 != _hash_of(name):
         reporter.warning(f"method.reward: the file of {name} has changed since the job was submitted")
 
     def reward(responses: Sequence[Response]) -> list[float]:
         columns = _columns(responses)
         try:
-            answer = function(
-                prompts=[response.prompt.said for response in responses],
+            scores = function(
+                prompts=[response.prompt.content for response in responses],
                 completions=[response.text for response in responses],
                 **columns,
             )
         except Exception as error:
-            raise _wrong(name, f"raised {type(error).__name__}: {error}{_place(error)}") from error
-        return checked(name, answer, [response.prompt.place for response in responses])
+            raise _reward_error(name, f"raised {type(error).__name__}: {error}{_raised_at(error)}") from error
+        return check_scores(name, scores, [response.prompt.place for response in responses])
 
     return reward
 
 
-def checked(name: str, answer: Any, places: Sequence[str]) -> list[float]:
-    """The answer of a reward function as floats.
+def check_scores(name: str, scores: Any, places: Sequence[str]) -> list[float]:
+    """The scores that a reward function has returned, as floats.
 
     Raises:
-        Failure: It is no list of one finite number for each response; the first wrong one is named by its row.
+        WorkerError: They are not one finite number for each response; the first wrong one is named by its row.
     """
-    values = answer.tolist() if hasattr(answer, "tolist") else answer
+    values = scores.tolist() if hasattr(scores, "tolist") else scores
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise _wrong(name, f"gave {type(answer).__name__}, not a list of floats")
+        raise _reward_error(name, f"returned {type(scores).__name__}, not a list of floats")
     if len(values) != len(places):
-        raise _wrong(name, f"gave {len(values)} numbers for {len(places)} responses")
+        raise _reward_error(name, f"returned {len(values)} numbers for {len(places)} responses")
     for value, place in zip(values, places, strict=True):
         if not isinstance(value, Real):
-            raise _wrong(name, f"gave {type(value).__name__}, not a float, for the prompt at {place}")
+            raise _reward_error(name, f"returned {type(value).__name__}, not a float, for the prompt at {place}")
         if not math.isfinite(value):
-            raise _wrong(name, f"gave {value} for the prompt at {place}")
+            raise _reward_error(name, f"returned {value} for the prompt at {place}")
     return [float(value) for value in values]
 
 
-def _imported(name: str, path: str) -> Callable[..., Any]:
+def _import_function(name: str, path: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, path)  # first, for this import alone: later ones must not find the user's files by chance
+    # First on the path for this import alone, then last: a file of the user's must not shadow a library's module.
+    sys.path.insert(0, path)
     try:
         function = getattr(importlib.import_module(module), attribute)
     except Exception as error:
-        raise _wrong(name, f"cannot be imported: {type(error).__name__}: {error}{_place(error)}") from error
+        raise _reward_error(name, f"cannot be imported: {type(error).__name__}: {error}{_raised_at(error)}") from error
     finally:
         sys.path.remove(path)
         sys.path.append(path)
     if not callable(function):
-        raise _wrong(name, "is no function")
+        raise _reward_error(name, "is not a function")
     return function
 
 
@@ -126,11 +127,11 @@ def _columns(responses: Sequence[Response]) -> dict[str, list[Any]]:
     return {name: [response.prompt.columns.get(name) for response in responses] for name in names}
 
 
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if frame.filename != __file__]
-    return f" ({Path(mine[-1].filename).name}, line {mine[-1].lineno})" if mine else ""
+    outside = [frame for frame in frames if frame.filename != __file__]  # of the user's code, and what it calls
+    return f" ({Path(outside[-1].filename).name}, line {outside[-1].lineno})" if outside else ""
 
 
-def _wrong(name: str, what: str) -> WorkerError:
-    return WorkerError(Reason.ENGINE_ERROR, f"method.reward: {name} {what}", hint=_MEND)
+def _reward_error(name: str, problem: str) -> WorkerError:
+    return WorkerError(Reason.ENGINE_ERROR, f"method.reward: {name} {problem}", hint=_FIX)

@@ -1,4 +1,4 @@
-"""Some of the responses that a model gave while it learned from them: ``samples.jsonl`` in the job's folder."""
+"""Samples of the responses in training: ``samples.jsonl`` in the job's folder."""
 
 import json
 from collections.abc import Sequence
@@ -8,26 +8,28 @@ from ftsdk.files import write_atomic
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.train.rl.rewards import Response
 
-KEPT = 8
-"""Responses kept of an evaluation."""
+SAMPLES = 8
+"""Responses that are kept of an evaluation."""
 
 
-def keep_samples(
+def append_samples(
     file: Path, reporter: EventWriter, step: int, responses: Sequence[Response], rewards: Sequence[float]
 ) -> None:
-    """Add the first responses of an evaluation to the file, and tell the very first."""
-    kept = list(zip(responses, rewards, strict=True))[:KEPT]
+    """Add the first responses of an evaluation to the file, and write the very first as an event."""
+    samples = list(zip(responses, rewards, strict=True))[:SAMPLES]
     lines = [
-        {"step": step, "prompt": one.prompt.said, "completion": one.text, "reward": reward} for one, reward in kept
+        {"step": step, "prompt": response.prompt.content, "completion": response.text, "reward": reward}
+        for response, reward in samples
     ]
-    reporter.sample(step, kept[0][0].text)
+    reporter.sample(step, samples[0][0].text)
     with file.open("a", encoding="utf-8") as target:
         target.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def drop_samples_after(file: Path, step: int) -> None:
-    """Take out what came after a checkpoint: it will come again. A kill can have torn the last line."""
+    """Remove the samples of steps after a checkpoint, because a resumed run writes them again."""
     if not file.is_file():
         return
-    whole = [line for line in file.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    write_atomic(file, "".join(line for line in whole if json.loads(line)["step"] <= step))
+    # A kill may have cut off the last line in the middle.
+    complete = [line for line in file.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    write_atomic(file, "".join(line for line in complete if json.loads(line)["step"] <= step))

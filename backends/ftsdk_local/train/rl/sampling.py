@@ -1,7 +1,7 @@
 """Sample responses from a model, in batches, with left padding and a key-value cache.
 
-Chance comes from outside, one number for each token, so that a response does not depend on who shares its batch: the
-same numbers give the same responses after a resume, or when memory makes the batches smaller.
+Random numbers are an argument, one for each token, so that a response does not depend on the others in its batch: the
+same numbers give the same responses after a resume, or where smaller batches are sampled for lack of memory.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,25 @@ Tokens = NDArray[np.int32]
 
 @torch.no_grad()
 def sample(
-    model: Any, prompts: Sequence[Tokens], chance_BR: Tensor, *, temperature: float, stops: frozenset[int]
+    model: Any, prompts: Sequence[Tokens], uniform_BR: Tensor, *, temperature: float, stops: frozenset[int]
 ) -> list[Tokens]:
     """One response for each prompt: up to R tokens, ended by the first stop token, which is kept.
 
     Args:
         model: A causal language model on its device.
         prompts: B prompts of at least one token each.
-        chance_BR: Numbers in [0, 1): the token drawn is the first whose cumulative probability exceeds its number.
-        temperature: Divides the logits; every token may be drawn.
+        uniform_BR: Numbers in [0, 1): the sampled token is the first whose cumulative probability exceeds its number.
+        temperature: Divides the logits; every token may be sampled.
         stops: Tokens that end a response.
     """
-    ids_BT, mask_BT = _left_padded(prompts, chance_BR.device)
+    ids_BT, mask_BT = _left_padded(prompts, uniform_BR.device)
+    # Padding on the left, so that all rows get their next token in the same column. Positions count real tokens only:
+    # rotary embeddings of a padded row are then those of the row alone.
     positions_BT = (mask_BT.cumsum(1) - 1).clamp_min(0)
     cache = DynamicCache(config=model.config)
     responses: list[list[int]] = [[] for _ in prompts]
-    rows = np.arange(len(prompts))  # the responses that are still in the batch
-    for place in range(chance_BR.shape[1]):
+    rows = np.arange(len(prompts))  # rows of the batch, as indices of responses
+    for place in range(uniform_BR.shape[1]):
         logits_BV = model(
             input_ids=ids_BT,
             attention_mask=mask_BT,
@@ -43,40 +45,43 @@ def sample(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        drawn_B = draw(logits_BV, chance_BR[rows, place], temperature)
-        for row, token in zip(rows, drawn_B.tolist(), strict=True):
-            if not _ended(responses[row], stops):
+        token_B = draw(logits_BV, uniform_BR[rows, place], temperature)
+        for row, token in zip(rows, token_B.tolist(), strict=True):
+            if not _is_ended(responses[row], stops):
                 responses[row].append(token)
-        going = np.array([not _ended(responses[row], stops) for row in rows])
-        if not going.any():
+        unfinished = np.array([not _is_ended(responses[row], stops) for row in rows])
+        if not unfinished.any():
             break
-        ids_BT, positions_BT = drawn_B[:, None], positions_BT[:, -1:] + 1
+        ids_BT, positions_BT = token_B[:, None], positions_BT[:, -1:] + 1
         mask_BT = torch.cat([mask_BT, torch.ones_like(ids_BT)], 1)
-        if going.mean() <= _WORTH_DROPPING:
-            keep = torch.from_numpy(going.nonzero()[0]).to(ids_BT.device)
+        if unfinished.mean() <= _SHRINK_AT:
+            keep = torch.from_numpy(unfinished.nonzero()[0]).to(ids_BT.device)
             cache.batch_select_indices(keep)
-            ids_BT, positions_BT, mask_BT, rows = ids_BT[keep], positions_BT[keep], mask_BT[keep], rows[going]
+            ids_BT, positions_BT, mask_BT, rows = ids_BT[keep], positions_BT[keep], mask_BT[keep], rows[unfinished]
     return [np.array(response, dtype=np.int32) for response in responses]
 
 
-_WORTH_DROPPING = 0.5  # share of rows still going at which those that have ended leave the batch: leaving costs a copy
+_SHRINK_AT = 0.5  # share of unfinished rows at which finished ones leave the batch; that copies the whole cache
 
 
-def draw(logits_BV: Tensor, chance_B: Tensor, temperature: float) -> Tensor:
-    """Tokens by their probabilities: cumulative sums in float64, so that rare tokens keep theirs.
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float) -> Tensor:
+    """Sample tokens by inverting the cumulative distribution.
 
     Args:
         logits_BV: The model's.
-        chance_B: Numbers in [0, 1).
+        uniform_B: Numbers in [0, 1).
         temperature: Divides the logits.
     """
+    # In float64: a cumulative sum in float32 stops growing at terms of 1e-8, so rare tokens would never be sampled. The
+    # number is scaled by the last sum, which rounding keeps from being exactly 1.
     cumulative_BV = (logits_BV.double() / temperature).softmax(-1).cumsum(-1)
-    sought_B1 = (chance_B.double() * cumulative_BV[:, -1])[:, None]
-    drawn_B = torch.searchsorted(cumulative_BV, sought_B1, right=True).squeeze(1)
-    return drawn_B.clamp_max(logits_BV.shape[-1] - 1)
+    threshold_B1 = (uniform_B.double() * cumulative_BV[:, -1])[:, None]
+    token_B = torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1)
+    # right=True never gives a token of probability 0; the clamp is for a number that rounds up to the last sum.
+    return token_B.clamp_max(logits_BV.shape[-1] - 1)
 
 
-def _ended(response: list[int], stops: frozenset[int]) -> bool:
+def _is_ended(response: list[int], stops: frozenset[int]) -> bool:
     return bool(response) and response[-1] in stops
 
 

@@ -1,11 +1,11 @@
-"""Scenery of the engine's tests: tokenizers, tiny models of several architectures, training in this process."""
+"""Fixtures of the engine's tests: tokenizers, tiny models of several architectures, training in this process."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from preference_rows import judged, pairs, written
+from preference_rows import pairs, unpaired, write_rows
 from torch_fixtures import one_thread, tokenizer  # noqa: F401 - fixtures
 
 from ftsdk import JobSpec
@@ -58,36 +58,36 @@ def make_spec(tiny_model, chat_file) -> Callable[..., JobSpec]:
 
 @pytest.fixture
 def preference_spec(make_spec, tmp_path) -> Callable[..., JobSpec]:
-    """A short job that learns from preferences, in float32 without quantization unless told otherwise."""
+    """A short job that learns from preferences, in float32 without quantization unless changed."""
 
     def make(method, rows=None, **changes) -> JobSpec:
         name = method if isinstance(method, str) else method["type"]
-        found = (judged() if name == "kto" else pairs()) if rows is None else rows
+        preferences = (unpaired() if name == "kto" else pairs()) if rows is None else rows
         compute = {"quantization": None, "dtype": "float32", **changes.pop("compute", {})}
-        dataset = written(tmp_path / f"{name}.jsonl", found)
+        dataset = write_rows(tmp_path / f"{name}.jsonl", preferences)
         return make_spec(**{"method": method, "dataset": dataset, **changes, "compute": compute})
 
     return make
 
 
-class Asked:
+class StopAfter:
     """A stop request that comes at a step, or never."""
 
-    def __init__(self, after_looks: int | None = None) -> None:
-        self.looks, self.after_looks = 0, after_looks
+    def __init__(self, after_checks: int | None = None) -> None:
+        self.checks, self.after_checks = 0, after_checks
         self.reason = None
 
     @property
     def requested(self) -> bool:
-        self.looks += 1
-        if self.after_looks is not None and self.looks > self.after_looks:
+        self.checks += 1
+        if self.after_checks is not None and self.checks > self.after_checks:
             self.reason = "cancel"
         return self.reason is not None
 
 
 @pytest.fixture
 def train(tmp_path) -> Callable[..., JobFolder]:
-    """Runs a spec in this process; the same name goes on where it stopped."""
+    """Runs a spec in this process; the same name resumes where it stopped."""
 
     def go(spec: JobSpec, name: str = "job", stop_after: int | None = None) -> JobFolder:
         folder = JobFolder(tmp_path / name)
@@ -96,9 +96,9 @@ def train(tmp_path) -> Callable[..., JobFolder]:
         plan = plan.model_copy(update={"data": check(spec.dataset, spec.method.type)})
         reporter = EventWriter(folder)
         try:
-            run(folder, plan, reporter, Asked(stop_after))
+            run(folder, plan, reporter, StopAfter(stop_after))
         except Stopped:
-            pass  # what the test asked for
+            pass  # the test has requested it
         finally:
             reporter.close()
         return folder

@@ -100,6 +100,6 @@ def test_losses_agree_with_plain_trl(small_model, real_rows, make_spec, train, t
         },
     )
 
-    ours = metrics_of(train(spec), "loss")
+    losses = metrics_of(train(spec), "loss")
 
-    assert ours == pytest.approx(losses_of_trl(small_model, table, tmp_path / "trl"), abs=1e-4)
+    assert losses == pytest.approx(losses_of_trl(small_model, table, tmp_path / "trl"), abs=1e-4)

@@ -206,24 +206,26 @@ def test_goes_on_from_a_reward_model(reward_spec, train):
 def test_resumed_run_equals_uninterrupted(reward_spec, train, changes):
     """Stopped and resumed, with dropout and momentum, the metrics and every weight are bit for bit the same."""
     spec = reward_spec(**{"adapter": {"dropout": 0.1}, **changes}, training={"max_steps": 8, "logging_steps": 3})
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     train(spec, "parted", stop_after=3)
-    parted = train(spec, "parted")
+    resumed = train(spec, "parted")
 
     for name in ("loss", "accuracy", "margin", "score"):
-        assert metrics_of(whole, name)[-1] == metrics_of(parted, name)[-1]
-    assert all(torch.equal(a, b) for a, b in zip(weights(parted).values(), weights(whole).values(), strict=True))
+        assert metrics_of(uninterrupted, name)[-1] == metrics_of(resumed, name)[-1]
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights(resumed).values(), weights(uninterrupted).values(), strict=True)
+    )
 
 
 @pytest.mark.numeric
 def test_micro_batch_changes_nothing(reward_spec, train):
     """However a step is cut, its metrics are those of the whole step."""
-    whole = train(reward_spec(training={"max_steps": 2}), "whole")
-    cut = train(reward_spec(training={"max_steps": 2}, compute={"per_device_train_batch_size": 1}), "cut")
+    uninterrupted = train(reward_spec(training={"max_steps": 2}), "whole")
+    split = train(reward_spec(training={"max_steps": 2}, compute={"per_device_train_batch_size": 1}), "cut")
 
     for name in ("loss", "accuracy", "margin", "score"):
-        assert metrics_of(cut, name) == pytest.approx(metrics_of(whole, name), rel=1e-4, abs=1e-5)
+        assert metrics_of(split, name) == pytest.approx(metrics_of(uninterrupted, name), rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.numeric

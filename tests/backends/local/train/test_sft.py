@@ -109,36 +109,38 @@ def test_same_seed_same_run(make_spec, train):
     """The same seed gives the same losses and the same adapter, dropout and noise included."""
     spec = make_spec(adapter={"dropout": 0.2}, training={"neftune_noise_alpha": 5.0})
 
-    one, other = train(spec, "one"), train(spec, "other")
+    first, second = train(spec, "one"), train(spec, "other")
 
-    assert metrics_of(one, "loss") == metrics_of(other, "loss")
-    assert all(torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(), strict=True))
+    assert metrics_of(first, "loss") == metrics_of(second, "loss")
+    assert all(torch.equal(a, b) for a, b in zip(weights(first).values(), weights(second).values(), strict=True))
 
 
 def test_another_seed_another_run(make_spec, train):
     """The seed decides the order of rows."""
-    one, other = train(make_spec(), "one"), train(make_spec(training={"seed": 7}), "other")
+    first, second = train(make_spec(), "one"), train(make_spec(training={"seed": 7}), "other")
 
-    assert metrics_of(one, "loss") != metrics_of(other, "loss")
+    assert metrics_of(first, "loss") != metrics_of(second, "loss")
 
 
 @pytest.mark.parametrize("changes", [{}, {"adapter": None, "compute": {"quantization": None}}], ids=["qlora", "full"])
 def test_resumed_run_equals_uninterrupted(make_spec, train, changes):
     """Stopped and resumed, with dropout and momentum, the last loss and every weight are bit for bit the same."""
     spec = make_spec(**{"adapter": {"dropout": 0.1}, **changes, "training": {"max_steps": 8, "logging_steps": 3}})
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     train(spec, "parted", stop_after=3)
-    parted = train(spec, "parted")
+    resumed = train(spec, "parted")
 
-    assert metrics_of(parted, "loss")[-1] == metrics_of(whole, "loss")[-1]
-    assert all(torch.equal(a, b) for a, b in zip(weights(parted).values(), weights(whole).values(), strict=True))
+    assert metrics_of(resumed, "loss")[-1] == metrics_of(uninterrupted, "loss")[-1]
+    assert all(
+        torch.equal(a, b) for a, b in zip(weights(resumed).values(), weights(uninterrupted).values(), strict=True)
+    )
 
 
 def test_resume_passes_over_damage(make_spec, train):
     """A checkpoint with one wrong byte is not resumed from: the one before it is, and the end is the same."""
     spec = make_spec(training={"max_steps": 8})
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     folder = train(spec, "damaged", stop_after=5)
     newest, _ = newest_sealed(folder.checkpoints)
@@ -150,16 +152,16 @@ def test_resume_passes_over_damage(make_spec, train):
     (newest.with_name("checkpoint-7") / SEAL).unlink()
     resumed = train(spec, "damaged")
 
-    assert metrics_of(resumed, "loss")[-1] == metrics_of(whole, "loss")[-1]
+    assert metrics_of(resumed, "loss")[-1] == metrics_of(uninterrupted, "loss")[-1]
 
 
 @pytest.mark.numeric
 def test_micro_batch_changes_nothing(make_spec, train):
     """However a step is cut, the loss is that of the whole step."""
-    whole = train(make_spec(training={"max_steps": 2}), "whole")
-    cut = train(make_spec(training={"max_steps": 2}, compute={"per_device_train_batch_size": 1}), "cut")
+    uninterrupted = train(make_spec(training={"max_steps": 2}), "whole")
+    split = train(make_spec(training={"max_steps": 2}, compute={"per_device_train_batch_size": 1}), "cut")
 
-    assert metrics_of(cut, "loss") == pytest.approx(metrics_of(whole, "loss"), rel=1e-5)
+    assert metrics_of(split, "loss") == pytest.approx(metrics_of(uninterrupted, "loss"), rel=1e-5)
 
 
 @pytest.mark.numeric
@@ -226,8 +228,8 @@ def test_edited_rows_are_refused(make_spec, train, chat_file, monkeypatch):
         chat_file.write_text(chat_file.read_text() + "\n")
         return check(plan)
 
-    check = module._check_unchanged
-    monkeypatch.setattr(module, "_check_unchanged", edited)
+    check = module.check_unchanged
+    monkeypatch.setattr(module, "check_unchanged", edited)
 
     with pytest.raises(DataError, match="no longer the same"):
         train(make_spec())

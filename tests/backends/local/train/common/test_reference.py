@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny_models import tiny
 
-from ftsdk_local.train.common.reference import REFERENCE, drop_reference, reference_of, settle_reference
+from ftsdk_local.train.common.reference import REFERENCE, configure_reference, drop_reference, reference_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries warn of each other's changes
 
@@ -29,13 +29,13 @@ def settings(adapter_from=None, init=True):
 
 @torch.no_grad()
 def logits_of(model):
-    with reference_of(SimpleNamespace(ref_model=None, model=model)) as reference:
+    with reference_model(SimpleNamespace(ref_model=None, model=model)) as reference:
         return reference(input_ids=IDS).logits
 
 
 def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
     """While the policy trains with dropout, its reference says the same twice, and not what the base says."""
-    settle_reference(model, settings(adapter_from="somewhere"))
+    configure_reference(model, settings(adapter_from="somewhere"))
 
     with model.disable_adapter():
         base = model(input_ids=IDS).logits
@@ -44,16 +44,16 @@ def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
 
 
 @pytest.mark.parametrize(("init", "kept"), [(True, False), ("gaussian", False), ("pissa", True), ("olora", True)])
-def test_a_new_adapter_is_held_to_its_base(model, init, kept):
+def test_a_new_adapter_is_held_to_its_base(model, init, is_kept):
     """The base itself is the reference, except where the adapter has taken a part out of it."""
-    settle_reference(model, settings(init=init))
+    configure_reference(model, settings(init=init))
 
-    assert kept == (REFERENCE in model.peft_config)
+    assert is_kept == (REFERENCE in model.peft_config)
 
 
 def test_nothing_of_the_reference_trains(model):
     """Having been asked, the reference leaves the policy active and is frozen again."""
-    settle_reference(model, settings(adapter_from="somewhere"))
+    configure_reference(model, settings(adapter_from="somewhere"))
     logits_of(model)
 
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]

@@ -27,12 +27,12 @@ def test_patience_is_not_renewed(make_spec, train, stop_after):
         adapter={"alpha": 400, "dropout": 0.1},
         training={"max_steps": 30, "learning_rate": 0.3, "eval_steps": 1, "early_stopping_patience": 3},
     )
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     train(spec, "parted", stop_after=stop_after)
-    parted = train(spec, "parted")
+    resumed = train(spec, "parted")
 
-    assert essence(whole) == essence(parted)
+    assert essence(uninterrupted) == essence(resumed)
 
 
 def test_only_the_export_is_left(make_spec, train):

@@ -16,8 +16,8 @@ from ftsdk.workers.hardware import device
 from ftsdk.workers.outcome import WorkerError
 from ftsdk_local import translate
 from ftsdk_local.settings import Settings
-from ftsdk_local.train.common.batch_sizing import Fit
-from ftsdk_local.train.grpo.train import order_of_prompts, rows_at_a_time
+from ftsdk_local.train.common.batch_sizing import BatchSizing
+from ftsdk_local.train.grpo.train import prompt_order, rows_at_a_time
 
 pytestmark = [
     pytest.mark.engine,
@@ -84,26 +84,26 @@ def test_where_nothing_is_rewarded_nothing_moves(toy, train):
 def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
     """Stopped after a step and resumed, the metrics, the samples and the adapter are those of a run in one piece."""
     spec = toy(method=method, val_size=4, training={"eval_steps": 2, "max_steps": 4})
-    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
-    assert not parts.artifact.exists()
+    uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=0)
+    assert not resumed.artifact.exists()
 
     train(spec, "parts")
 
     for name in ("loss", "reward", "eval_reward", "grad_norm"):
-        assert metrics_of(parts, name) == metrics_of(whole, name)
-    assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
-    assert parts.samples.read_text() == whole.samples.read_text()
+        assert metrics_of(resumed, name) == metrics_of(uninterrupted, name)
+    assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(uninterrupted).items())
+    assert resumed.samples.read_text() == uninterrupted.samples.read_text()
 
 
 def test_epochs_do_not_begin_again(toy, train, tmp_path):
     """Ten prompts in steps of four: a run stopped in its second pass goes on with that pass, and none is left out."""
     toy_task.make_task(tmp_path, prompts=10, end=True)
     spec = toy(training={"max_steps": 5})
-    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=3)
+    uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=3)
 
     train(spec, "parts")
 
-    assert metrics_of(parts, "reward") == metrics_of(whole, "reward")
+    assert metrics_of(resumed, "reward") == metrics_of(uninterrupted, "reward")
 
 
 @pytest.mark.parametrize(("changes", "steps"), [({"max_steps": 7}, 7), ({"max_steps": -1, "num_train_epochs": 2}, 5)])
@@ -112,7 +112,7 @@ def test_every_prompt_is_asked_before_one_is_asked_again(toy, changes, steps):
     native = translate.plan(toy(), device("cpu")).native
     settings = Settings.model_validate({**native, "arguments": {**native["arguments"], **changes}})
 
-    order = order_of_prompts(settings, 10)
+    order = prompt_order(settings, 10)
 
     assert (4 * steps, list(range(10)), False) == (len(order), sorted(order[:10]), order[:10] == order[10:20])
 
@@ -169,6 +169,6 @@ def test_a_reward_that_breaks_is_told_with_its_place(toy, train):
 )
 def test_rows_divide_the_step(tokens, rows, expected):
     """As many responses at a time as fit, of which a step of twelve is a multiple."""
-    fitting = Fit(MicroBatch(tokens, rows), gradient_checkpointing=False)
+    sizing = BatchSizing(MicroBatch(tokens, rows), gradient_checkpointing=False)
 
-    assert rows_at_a_time(fitting, 12, 32) == expected
+    assert rows_at_a_time(sizing, 12, 32) == expected

@@ -11,7 +11,7 @@ TOKENS, HIDDEN, VOCABULARY = 11, 6, 17
 
 
 @pytest.fixture
-def case():
+def inputs():
     random = torch.Generator().manual_seed(0)
     hidden = torch.randn(TOKENS, HIDDEN, generator=random, dtype=torch.float64, requires_grad=True)
     head = torch.randn(VOCABULARY, HIDDEN, generator=random, dtype=torch.float64)
@@ -20,32 +20,32 @@ def case():
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_equal_to_log_softmax(case, chunk, temperature):
+def test_equal_to_log_softmax(inputs, chunk, temperature):
     """Value, entropy and gradient agree with log_softmax, for any chunk and temperature, each token weighted apart."""
-    hidden, head, tokens = case
+    hidden, head, tokens = inputs
     weights = torch.arange(1.0, TOKENS + 1, dtype=torch.float64)
-    every = (hidden @ head.T / temperature).log_softmax(-1)
-    expected = every.gather(1, tokens[:, None]).squeeze(1)
+    all_log_probs = (hidden @ head.T / temperature).log_softmax(-1)
+    expected = all_log_probs.gather(1, tokens[:, None]).squeeze(1)
     (slope,) = torch.autograd.grad((weights * expected).sum(), hidden)
 
-    found = linear_log_probs(hidden, head, tokens, temperature, chunk)
-    (gradient,) = torch.autograd.grad((weights * found.log_probs_N).sum(), hidden)
+    actual = linear_log_probs(hidden, head, tokens, temperature, chunk)
+    (gradient,) = torch.autograd.grad((weights * actual.log_probs_N).sum(), hidden)
 
-    assert torch.allclose(found.log_probs_N, expected, atol=1e-12)
-    assert torch.allclose(found.entropy_N, -(every.exp() * every).sum(1), atol=1e-12)
+    assert torch.allclose(actual.log_probs_N, expected, atol=1e-12)
+    assert torch.allclose(actual.entropy_N, -(all_log_probs.exp() * all_log_probs).sum(1), atol=1e-12)
     assert torch.allclose(gradient, slope, atol=1e-12)
 
 
-def test_without_gradient_nothing_is_kept(case):
+def test_without_gradient_nothing_is_kept(inputs):
     """Looked at without gradient, there is nothing to go back through."""
     with torch.no_grad():
-        assert not linear_log_probs(*case).log_probs_N.requires_grad
+        assert not linear_log_probs(*inputs).log_probs_N.requires_grad
 
 
-def test_whole_logits_say_the_same(case):
+def test_whole_logits_say_the_same(inputs):
     """A model whose head is more than a matrix is asked for its logits: the numbers mean the same."""
-    hidden, head, tokens = case
+    hidden, head, tokens = inputs
 
-    one, other = linear_log_probs(hidden, head, tokens, 0.7), log_probs_of(hidden @ head.T, tokens, 0.7)
+    chunked, direct = linear_log_probs(hidden, head, tokens, 0.7), log_probs_of(hidden @ head.T, tokens, 0.7)
 
-    assert all(torch.allclose(*pair, atol=1e-12) for pair in zip(one, other, strict=True))
+    assert all(torch.allclose(*pair, atol=1e-12) for pair in zip(chunked, direct, strict=True))

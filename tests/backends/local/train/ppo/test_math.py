@@ -13,8 +13,8 @@ from ftsdk_local.train.ppo.math import (
     clipped_share,
     explained_variance,
     masked_mean,
+    next_kl_coef,
     policy_losses,
-    steered,
     token_rewards,
     value_losses,
     whiten,
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.numeric
 LENGTHS = st.lists(st.integers(1, 7), min_size=2, max_size=5)
 
 
-def drawn(lengths, seed=0):
+def random_numbers(lengths, seed=0):
     """Random numbers for responses of the given lengths, 0 at padding; and the mask."""
     mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
     random = torch.Generator().manual_seed(seed)
@@ -51,27 +51,27 @@ def test_the_score_falls_on_the_last_token():
     """Every token pays for its KL, and the last of each response has the score on top."""
     kl = torch.tensor([[1.0, 2.0, 0.0], [4.0, 0.0, 0.0]])
 
-    found = token_rewards(kl, torch.tensor([10.0, 20.0]), torch.tensor([1, 0]), 0.5)
+    actual = token_rewards(kl, torch.tensor([10.0, 20.0]), torch.tensor([1, 0]), 0.5)
 
-    assert found.tolist() == [[-0.5, 9.0, 0.0], [18.0, 0.0, 0.0]]
+    assert actual.tolist() == [[-0.5, 9.0, 0.0], [18.0, 0.0, 0.0]]
 
 
 @given(LENGTHS)
 @settings(max_examples=50, deadline=None)
 def test_whitened_numbers_have_mean_0_and_variance_1(lengths):
     """Over the mask, whatever the padding; outside it they are 0."""
-    numbers, mask = drawn([*lengths, 7])
+    numbers, mask = random_numbers([*lengths, 7])
 
-    found = whiten(numbers, mask)
+    actual = whiten(numbers, mask)
 
-    chosen = found[mask]
+    chosen = actual[mask]
     assert (chosen.mean().item(), chosen.var().item()) == (pytest.approx(0, abs=1e-9), pytest.approx(1, rel=1e-6))
-    assert found[~mask].abs().sum() == 0
+    assert actual[~mask].abs().sum() == 0
 
 
 def test_whitening_can_leave_the_mean():
     """Rewards are scaled without a shift, so that a good response stays good."""
-    numbers, mask = drawn([5, 3])
+    numbers, mask = random_numbers([5, 3])
 
     assert masked_mean(whiten(numbers, mask, shift_mean=False), mask).item() == pytest.approx(
         masked_mean(numbers, mask).item()
@@ -87,20 +87,20 @@ def test_equal_numbers_whiten_to_nothing():
 @settings(max_examples=50, deadline=None)
 def test_advantages_are_the_discounted_surprises(lengths, gamma, lam):
     """The recursion gives the sum of (gamma lambda)^k times the surprise k tokens ahead (arXiv 1506.02438, eq. 16)."""
-    (rewards, mask), (values, _) = drawn(lengths, 1), drawn(lengths, 2)
+    (rewards, mask), (values, _) = random_numbers(lengths, 1), random_numbers(lengths, 2)
 
-    found = advantages(rewards, values, gamma, lam) * mask
+    actual = advantages(rewards, values, gamma, lam) * mask
 
     for row, length in enumerate(lengths):
         ahead = [*values[row, 1:length].tolist(), 0.0]
         surprise = [rewards[row, t].item() + gamma * ahead[t] - values[row, t].item() for t in range(length)]
         expected = [sum((gamma * lam) ** (k - t) * surprise[k] for k in range(t, length)) for t in range(length)]
-        assert found[row, :length].tolist() == pytest.approx(expected, abs=1e-9)
+        assert actual[row, :length].tolist() == pytest.approx(expected, abs=1e-9)
 
 
 def test_with_lambda_1_the_return_is_the_rewards_to_come():
     """With gamma and lambda 1 advantage plus value is the plain sum of what follows."""
-    (rewards, mask), (values, _) = drawn([4, 2], 1), drawn([4, 2], 2)
+    (rewards, mask), (values, _) = random_numbers([4, 2], 1), random_numbers([4, 2], 2)
 
     returns = (advantages(rewards, values, 1.0, 1.0) + values) * mask
 
@@ -187,4 +187,4 @@ STEERED = {"fixed": (9.0, None, 0.5), "far above": (100.0, 6.0, 0.51), "at": (6.
 @pytest.mark.parametrize(("kl", "target", "expected"), STEERED.values(), ids=STEERED)
 def test_steering(kl, target, expected):
     """The coefficient moves by at most 2 % towards the target (arXiv 1909.08593, section 2.2)."""
-    assert steered(0.5, kl, target) == pytest.approx(expected)
+    assert next_kl_coef(0.5, kl, target) == pytest.approx(expected)

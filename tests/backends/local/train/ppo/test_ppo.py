@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from ftsdk.artifact import verify
 from ftsdk.workers.outcome import WorkerError
-from ftsdk_local.train.ppo.update import Learner
+from ftsdk_local.train.ppo.update import PolicyUpdater
 
 pytestmark = [
     pytest.mark.engine,
@@ -80,12 +80,12 @@ def test_where_nothing_is_rewarded_nothing_moves(toy, train):
 @pytest.mark.numeric
 def test_a_large_coefficient_keeps_it_at_the_reference(toy, train):
     """The same run with a coefficient a thousand times as large goes less than half as far from the reference."""
-    free, held = (
+    free, tight = (
         train(toy(method={"kl_coef": coef}, training={"max_steps": 20}), name)
         for coef, name in ((0.02, "free"), (20.0, "held"))
     )
 
-    apart = [sum(metrics_of(folder, "kl")[-6:]) for folder in (held, free)]  # estimates, whose signs cancel noise
+    apart = [sum(metrics_of(folder, "kl")[-6:]) for folder in (tight, free)]  # estimates, whose signs cancel noise
     assert abs(apart[0]) < 0.5 * apart[1]
 
 
@@ -112,15 +112,15 @@ def test_the_coefficient_follows_its_target(toy, train):
 def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
     """Stopped after two updates and resumed, the metrics and the adapter are those of a run in one piece."""
     spec = toy(method={**method, "num_mini_batches": 2}, training={"max_steps": 4, "global_batch_size": 8}, val_size=8)
-    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=1)
-    assert not parts.artifact.exists()
+    uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=1)
+    assert not resumed.artifact.exists()
 
     train(spec, "parts")
 
     for name in ("loss", "reward", "kl", "entropy", "kl_coef", "eval_reward", "grad_norm", "value_loss"):
-        assert metrics_of(parts, name) == metrics_of(whole, name)
-    assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
-    assert parts.samples.read_text() == whole.samples.read_text()
+        assert metrics_of(resumed, name) == metrics_of(uninterrupted, name)
+    assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(uninterrupted).items())
+    assert resumed.samples.read_text() == uninterrupted.samples.read_text()
 
 
 KINDS = {
@@ -137,12 +137,12 @@ def test_every_kind_learns_and_resumes(toy, train, kind):
     sections = KINDS[kind]
     small = {"max_steps": 2, "global_batch_size": 4, "save_steps": 1, **sections.get("training", {})}
     spec = toy(**{**sections, "training": small})
-    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
+    uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=0)
 
     train(spec, "parts")
 
-    assert metrics_of(whole, "grad_norm")[-1] > 0
-    assert all(torch.equal(tensor, weights_of(parts)[name]) for name, tensor in weights_of(whole).items())
+    assert metrics_of(uninterrupted, "grad_norm")[-1] > 0
+    assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(uninterrupted).items())
 
 
 def test_an_architecture_with_ways_of_its_own(toy, train, tmp_path):
@@ -159,8 +159,10 @@ def test_an_architecture_with_ways_of_its_own(toy, train, tmp_path):
 def test_minibatches_and_epochs_are_optimizer_steps(toy, train, monkeypatch):
     """Two minibatches in three epochs are six steps of the optimizer in each update."""
     counted = []
-    step = Learner._step
-    monkeypatch.setattr(Learner, "_step", lambda self, *given: counted.append(len(given[1])) or step(self, *given))
+    step = PolicyUpdater._step
+    monkeypatch.setattr(
+        PolicyUpdater, "_step", lambda self, *given: counted.append(len(given[1])) or step(self, *given)
+    )
 
     train(toy(method={"num_ppo_epochs": 3, "num_mini_batches": 2}, training={"max_steps": 1}))
 
@@ -170,11 +172,11 @@ def test_minibatches_and_epochs_are_optimizer_steps(toy, train, monkeypatch):
 @pytest.mark.numeric
 def test_micro_batches_change_nothing(toy, train):
     """Computed a row at a time, an update is the same but for rounding."""
-    whole = train(toy(), "whole")
+    uninterrupted = train(toy(), "whole")
     single = train(toy(compute={"per_device_train_batch_size": 1}), "single")
 
     for name in ("loss", "reward", "kl", "entropy"):
-        assert metrics_of(single, name) == pytest.approx(metrics_of(whole, name), rel=1e-3, abs=1e-5)
+        assert metrics_of(single, name) == pytest.approx(metrics_of(uninterrupted, name), rel=1e-3, abs=1e-5)
 
 
 def test_the_artifact_is_the_policy_alone(toy, train):
@@ -213,27 +215,27 @@ def test_a_penalty_for_no_end(tmp_path, toy, train):
     toy_task.make_task(tmp_path, prompts=64, end=True)
     folder = train(toy(method={"missing_eos_penalty": 3.0}, training={"max_steps": 1}))
 
-    (reward,), (score,), (ended,) = (metrics_of(folder, name) for name in ("reward", "score", "ended"))
-    assert 0 < ended < 1
-    assert score == pytest.approx(reward - 3.0 * (1 - ended), abs=1e-5)
+    (reward,), (score,), (stopped,) = (metrics_of(folder, name) for name in ("reward", "score", "ended"))
+    assert 0 < stopped < 1
+    assert score == pytest.approx(reward - 3.0 * (1 - stopped), abs=1e-5)
 
 
 def test_a_torn_sample_is_dropped(toy, train):
     """A kill in the middle of a line costs that line, which comes again, and not the job."""
     spec = toy(training={"eval_steps": 1}, val_size=2)
-    whole, parts = train(spec, "whole"), train(spec, "parts", stop_after=0)
-    with parts.samples.open("a") as file:
+    uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=0)
+    with resumed.samples.open("a") as file:
         file.write('{"step": 2, "pro')
 
     train(spec, "parts")
 
-    assert parts.samples.read_text() == whole.samples.read_text()
+    assert resumed.samples.read_text() == uninterrupted.samples.read_text()
 
 
 def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
     """The message tells the place; the updates before are kept, and the resumed run is the whole one."""
     spec = toy()
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
     good, calls = toy_task.good_words, []
 
     def breaks(prompts, completions, **columns):
@@ -247,4 +249,4 @@ def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
 
     broken = train(spec, "broken")
 
-    assert all(torch.equal(tensor, weights_of(whole)[name]) for name, tensor in weights_of(broken).items())
+    assert all(torch.equal(tensor, weights_of(uninterrupted)[name]) for name, tensor in weights_of(broken).items())

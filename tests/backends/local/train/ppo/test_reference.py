@@ -28,7 +28,7 @@ from ftsdk_local.train.ppo.math import (
     whiten,
 )
 from ftsdk_local.train.ppo.roles import POLICY, REFERENCE, VALUE
-from ftsdk_local.train.ppo.update import Judge
+from ftsdk_local.train.ppo.update import RolloutScorer
 from ftsdk_local.train.rl.rewards import Response
 
 pytestmark = pytest.mark.numeric
@@ -68,36 +68,36 @@ def value_loss(trl, rows, new):
 @every_case
 def test_kl(trl):
     """Both estimators of the KL."""
-    found = KL_ESTIMATORS[trl.kl_estimator](trl.reference_log_probs - trl.log_probs)
+    actual = KL_ESTIMATORS[trl.kl_estimator](trl.reference_log_probs - trl.log_probs)
 
-    torch.testing.assert_close(found, trl.kl, **EXACT)
+    torch.testing.assert_close(actual, trl.kl, **EXACT)
 
 
 @every_case
 def test_rewards(trl):
     """The penalty at each token, the score at the last, whitened or not."""
-    found = token_rewards(trl.kl, trl.scores, trl.mask_and_slot.sum(1) - 1, trl.kl_coef)
+    actual = token_rewards(trl.kl, trl.scores, trl.mask_and_slot.sum(1) - 1, trl.kl_coef)
 
-    found = whiten(found, trl.mask_and_slot, shift_mean=False) if trl.whiten_rewards else found
-    torch.testing.assert_close(found, trl.rewards, **EXACT)
+    actual = whiten(actual, trl.mask_and_slot, shift_mean=False) if trl.whiten_rewards else actual
+    torch.testing.assert_close(actual, trl.rewards, **EXACT)
 
 
 @every_case
 def test_advantages_and_returns(trl):
     """Advantages over padded responses, whitened over the tokens, and the returns."""
-    found = advantages(trl.rewards, trl.values, trl.gamma, trl.lam)
+    actual = advantages(trl.rewards, trl.values, trl.gamma, trl.lam)
 
-    torch.testing.assert_close(found + trl.values, trl.returns, **EXACT)
-    torch.testing.assert_close(whiten(found, trl.mask), trl.advantages, **EXACT)
+    torch.testing.assert_close(actual + trl.values, trl.returns, **EXACT)
+    torch.testing.assert_close(whiten(actual, trl.mask), trl.advantages, **EXACT)
 
 
 @every_case
 def test_losses(trl):
     """The clipped losses of every minibatch in every epoch."""
-    found = [(policy_loss(trl, rows, new), value_loss(trl, rows, value)) for rows, new, value in steps_of(trl)]
+    actual = [(policy_loss(trl, rows, new), value_loss(trl, rows, value)) for rows, new, value in steps_of(trl)]
 
     expected = list(zip(trl.step_policy_loss, trl.step_value_loss, strict=True))
-    torch.testing.assert_close(found, expected, **EXACT)
+    torch.testing.assert_close(actual, expected, **EXACT)
 
 
 @every_case
@@ -115,32 +115,32 @@ def test_gradients(trl):
 @every_case
 def test_clip_fraction(trl):
     """The share of tokens at which the policy's loss is clipped; TRL takes this mean in float32."""
-    found = [
+    actual = [
         masked_mean(clipped_share(new, trl.log_probs[rows], trl.advantages[rows], trl.cliprange), trl.mask[rows])
         for rows, new, _ in steps_of(trl)
     ]
 
-    torch.testing.assert_close(torch.stack(found), trl.clip_fraction.flatten(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(torch.stack(actual), trl.clip_fraction.flatten(), rtol=1e-6, atol=0)
 
 
 class Actor:
-    """Says of every token what TRL's models said."""
+    """Gives TRL's numbers for every token."""
 
     device = torch.device("cpu")
 
     def __init__(self, trl) -> None:
-        nothing = torch.zeros_like(trl.values)
-        self.told = {
-            POLICY: [trl.log_probs * trl.mask, nothing],
-            REFERENCE: [trl.reference_log_probs * trl.mask, nothing],
+        zeros = torch.zeros_like(trl.values)
+        self.outputs = {
+            POLICY: [trl.log_probs * trl.mask, zeros],
+            REFERENCE: [trl.reference_log_probs * trl.mask, zeros],
             VALUE: [trl.values * trl.mask],
         }
 
-    def look(self, rollouts, role, tell):
-        return self.told[role]
+    def forward(self, rollouts, role, compute):
+        return self.outputs[role]
 
 
-def judged(trl):
+def score_responses(trl):
     """TRL's responses on our engine's way from scores to advantages."""
     prompt = SimpleNamespace(input_ids=np.array([2], dtype=np.int32))
     responses = [
@@ -153,14 +153,14 @@ def judged(trl):
         **{name: getattr(trl, name) for name in names},
     )
     stops = frozenset({trl.end} if hasattr(trl, "stop_token") else ())
-    judge = Judge(Actor(trl), lambda _: trl.rewarded.tolist(), str, stops, options)
-    return judge.judge(responses, trl.kl_coef)
+    scorer = RolloutScorer(Actor(trl), lambda _: trl.rewarded.tolist(), str, stops, options)
+    return scorer.score(responses, trl.kl_coef)
 
 
 @every_case
 def test_penalty_for_not_ending(trl):
     """The engine takes it off the scores of the same responses; it keeps scores in float32."""
-    _, metrics = judged(trl)
+    _, metrics = score_responses(trl)
 
     assert metrics["score"] == pytest.approx(trl.scores.mean().item(), rel=1e-6)
 
@@ -168,10 +168,10 @@ def test_penalty_for_not_ending(trl):
 @pytest.mark.parametrize("trl", ["k1", "k3", "k1-whitened", "stop-lambda-1"], indirect=True)
 def test_from_scores_to_advantages(trl):
     """The engine comes to TRL's advantages and returns where no response ends early, or gamma and lambda are 1."""
-    found, _ = judged(trl)
+    actual, _ = score_responses(trl)
 
-    torch.testing.assert_close(found.advantages_BR, trl.advantages, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(found.returns_BR, trl.returns * trl.mask, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(actual.advantages_BR, trl.advantages, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(actual.returns_BR, trl.returns * trl.mask, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("trl", ["stop", "stop-penalty"], indirect=True)
@@ -180,12 +180,12 @@ def test_where_responses_end_early(trl):
 
     TRL's sum for the last token holds that value; ours holds the score itself.
     """
-    found, _ = judged(trl)
+    actual, _ = score_responses(trl)
 
     early = trl.mask_and_slot.sum(1) > trl.mask.sum(1)
     length = trl.mask.sum(1)[early]
     behind = trl.values[early].gather(1, length[:, None])
     before = (length[:, None] - 1 - torch.arange(trl.mask.shape[1])).clamp_min(0)
     expected = (1 - trl.lam) * (trl.scores[early, None] - behind) * trl.lam**before * trl.mask[early]
-    difference = ((found.returns_BR - trl.returns) * trl.mask)[early]
+    difference = ((actual.returns_BR - trl.returns) * trl.mask)[early]
     torch.testing.assert_close(difference, expected, rtol=1e-5, atol=1e-6)

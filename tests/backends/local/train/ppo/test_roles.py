@@ -51,11 +51,11 @@ def actor(roles):
 
 
 def log_probs(actor, role):
-    with actor.roles.playing(role), torch.no_grad():
+    with actor.roles.active_adapter(role), torch.no_grad():
         return actor.log_probs(lay_end_to_end([ROW]), 1.0).log_probs_N
 
 
-def stir(roles, role):
+def perturb(roles, role):
     """Give a role's adapter weights of its own."""
     with torch.no_grad():
         for weight in roles.weights(role).values():
@@ -69,15 +69,15 @@ def test_there_is_one_base():
 
     roles = Roles(base, settings_with())
 
-    found = sum(weight.nbytes for name, weight in roles.model.named_parameters() if "lora_" not in name)
-    assert found == expected
+    actual = sum(weight.nbytes for name, weight in roles.model.named_parameters() if "lora_" not in name)
+    assert actual == expected
 
 
 def test_the_reference_is_the_base_itself(actor):
     """Whatever policy and value have learned, the reference says what the base said."""
     plain = actor.log_probs(lay_end_to_end([ROW]), 1.0).log_probs_N.detach()
-    stir(actor.roles, POLICY)
-    stir(actor.roles, VALUE)
+    perturb(actor.roles, POLICY)
+    perturb(actor.roles, VALUE)
 
     assert torch.equal(log_probs(actor, REFERENCE), plain)
     assert not torch.allclose(log_probs(actor, POLICY), plain)
@@ -95,7 +95,7 @@ def test_a_start_that_changes_the_base_has_a_reference_of_its_own(actor):
         warn=print,
     )
     split.roles.base.set_attn_implementation(actor.route.attention)
-    stir(split.roles, POLICY)
+    perturb(split.roles, POLICY)
 
     assert torch.allclose(log_probs(split, REFERENCE), plain, atol=1e-4)
     assert not torch.allclose(log_probs(split, POLICY), plain, atol=1e-4)
@@ -108,23 +108,23 @@ def test_at_first_policy_and_reference_agree_to_the_bit(actor):
 
 def test_at_first_the_value_has_no_opinion(actor):
     """Every value is 0 before anything is learned."""
-    with actor.roles.playing(VALUE):
+    with actor.roles.active_adapter(VALUE):
         assert actor.values(lay_end_to_end([ROW])).abs().max() == 0
 
 
 @pytest.mark.parametrize(("role", "other"), [(POLICY, VALUE), (VALUE, POLICY)])
-def test_gradients_reach_the_role_that_is_played(actor, role, other):
+def test_gradients_reach_the_role_that_is_played(actor, role, inactive):
     """Learning as one role leaves the other, and the base, without gradient."""
-    stir(actor.roles, VALUE)
+    perturb(actor.roles, VALUE)
     bin_ = lay_end_to_end([ROW])
-    with actor.roles.playing(role):
-        told = actor.values(bin_) if role == VALUE else actor.log_probs(bin_, 1.0).log_probs_N
-        told.sum().backward()
+    with actor.roles.active_adapter(role):
+        outputs = actor.values(bin_) if role == VALUE else actor.log_probs(bin_, 1.0).log_probs_N
+        outputs.sum().backward()
 
-    mine = {id(weight) for weight in actor.roles.weights(role).values()}
+    own_weights = {id(weight) for weight in actor.roles.weights(role).values()}
     every = [*actor.roles.model.parameters(), actor.roles.value_head.weight]
     with_gradient = {id(weight) for weight in every if weight.grad is not None}
-    assert with_gradient == mine
+    assert with_gradient == own_weights
 
 
 def test_dropout_is_off(actor):

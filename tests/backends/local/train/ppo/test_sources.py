@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def asked(number):
+def question(number):
     return [{"role": "user", "content": f"What is {number} plus 1?"}]
 
 
@@ -27,7 +27,7 @@ def pairs_file(tmp_path):
     """A pirate's answer is better than a plain one."""
     rows = [
         {
-            "prompt": asked(number),
+            "prompt": question(number),
             "chosen": [{"role": "assistant", "content": f"Arr, it be {number + 1}, matey!"}],
             "rejected": [{"role": "assistant", "content": f"It is {number + 1}."}],
         }
@@ -53,7 +53,7 @@ def reward_folder(make_spec, train, pairs_file):
 def ppo(make_spec, tmp_path):
     """PPO on short questions, with changes to its sections."""
     path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": asked(number)}) + "\n" for number in range(16)))
+    path.write_text("".join(json.dumps({"prompt": question(number)}) + "\n" for number in range(16)))
 
     def spec(reward, **changes):
         return make_spec(
@@ -72,13 +72,13 @@ def plain_scores(folder, base, tokenizer, samples):
         base, num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype=torch.float32
     )
     model = PeftModel.from_pretrained(model, str(folder)).eval()
-    found = []
+    scores = []
     for sample in samples:
         prompt = tokenizer.apply_chat_template(sample["prompt"], tokenize=False, add_generation_prompt=True)
         ids = tokenizer(prompt + sample["completion"] + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
         with torch.no_grad():
-            found.append(model(torch.tensor([ids])).logits.item())
-    return found
+            scores.append(model(torch.tensor([ids])).logits.item())
+    return scores
 
 
 def samples_of(folder):
@@ -90,10 +90,10 @@ def test_a_reward_model_scores_on_the_policys_base(ppo, train, reward_folder, ti
     folder = train(ppo(reward_folder, compute={"quantization": None}))
 
     tokenizer = AutoTokenizer.from_pretrained(reward_folder)
-    ended = [sample for sample in samples_of(folder) if "Arr" in sample["completion"] or "." in sample["completion"]]
-    expected = plain_scores(reward_folder, tiny_model, tokenizer, ended)
-    assert ended
-    assert [sample["reward"] for sample in ended] == pytest.approx(expected, abs=1e-4)
+    complete = [sample for sample in samples_of(folder) if "Arr" in sample["completion"] or "." in sample["completion"]]
+    expected = plain_scores(reward_folder, tiny_model, tokenizer, complete)
+    assert complete
+    assert [sample["reward"] for sample in complete] == pytest.approx(expected, abs=1e-4)
 
 
 def test_on_another_base_it_is_loaded_on_its_own(ppo, train, reward_folder, tiny_model, tmp_path):
@@ -104,9 +104,9 @@ def test_on_another_base_it_is_loaded_on_its_own(ppo, train, reward_folder, tiny
     elsewhere.symlink_to(tiny_model)
     config.write_text(config.read_text().replace(str(tiny_model), str(elsewhere)))
 
-    own = train(ppo(reward_folder), "own")
+    separate = train(ppo(reward_folder), "own")
 
-    assert metrics_of(own, "reward") == pytest.approx(metrics_of(shared, "reward"), abs=1e-4)
+    assert metrics_of(separate, "reward") == pytest.approx(metrics_of(shared, "reward"), abs=1e-4)
 
 
 def test_a_reward_model_of_another_tokenizer_is_refused(ppo, train, reward_folder):

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from peft import PeftModel
-from preference_rows import judged, pairs
+from preference_rows import pairs, unpaired
 from tiny_models import metrics_of
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -24,8 +24,13 @@ def log_prob(model, tokenizer, prompt, answer):
     ids = torch.tensor(tokenizer(text, add_special_tokens=False)["input_ids"])[None]
     with torch.no_grad():
         every = model(input_ids=ids).logits[0, :-1].double().log_softmax(-1)
-    said = every.gather(-1, ids[0, 1:, None]).squeeze(-1)
-    return said[begin - 1 :].sum(), len(said[begin - 1 :]), said.sum(), len(said)
+    token_log_probs = every.gather(-1, ids[0, 1:, None]).squeeze(-1)
+    return (
+        token_log_probs[begin - 1 :].sum(),
+        len(token_log_probs[begin - 1 :]),
+        token_log_probs.sum(),
+        len(token_log_probs),
+    )
 
 
 def dpo_loss(policy, base, rows, *, per_row, normalized=False):
@@ -34,8 +39,8 @@ def dpo_loss(policy, base, rows, *, per_row, normalized=False):
     for row in rows:
         ratios = []
         for name in ("chosen", "rejected"):
-            ours, count, *_ = policy(row["prompt"], row[name])
-            ratios.append((ours - base(row["prompt"], row[name])[0]) / (count if normalized else 1))
+            log_prob_sum, count, *_ = policy(row["prompt"], row[name])
+            ratios.append((log_prob_sum - base(row["prompt"], row[name])[0]) / (count if normalized else 1))
         losses.append(per_row(ratios[0] - ratios[1]))
     return torch.stack(losses).mean()
 
@@ -64,14 +69,14 @@ def log_odds(log_p):
 
 def orpo_loss(policy, base, rows, *, beta):
     """Equation 6 of arXiv 2403.07691; its SFT loss is the mean over the tokens of prompts and chosen answers."""
-    odds, whole, tokens = [], 0.0, 0
+    odds, nll, tokens = [], 0.0, 0
     for row in rows:
-        (good, count, all_of_it, total), (bad, other, *_) = (
+        (good, count, full, total), (bad, rejected_count, *_) = (
             policy(row["prompt"], row[k]) for k in ("chosen", "rejected")
         )
-        odds.append(-logsigmoid(log_odds(good / count) - log_odds(bad / other)))
-        whole, tokens = whole - all_of_it, tokens + total
-    return whole / tokens + beta * torch.stack(odds).mean()
+        odds.append(-logsigmoid(log_odds(good / count) - log_odds(bad / rejected_count)))
+        nll, tokens = nll - full, tokens + total
+    return nll / tokens + beta * torch.stack(odds).mean()
 
 
 CLOSED = {
@@ -99,7 +104,7 @@ CLOSED = {
 @pytest.mark.parametrize(("method", "expected"), CLOSED.values(), ids=CLOSED)
 def test_loss_is_that_of_the_paper(preference_spec, train, tiny_model, method, expected):
     """The second step's loss, on all rows, is what the first step's checkpoint gives by the formula, in float64."""
-    rows = judged()[:2] if method["type"] == "kto" else pairs()[:6]
+    rows = unpaired()[:2] if method["type"] == "kto" else pairs()[:6]
     training = {
         "max_steps": 2,
         "global_batch_size": len(rows),

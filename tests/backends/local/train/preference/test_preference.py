@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
-from preference_rows import judged, pairs, said
+from preference_rows import pairs, turn, unpaired
 from safetensors.torch import load_file
 from tiny_models import metrics_of
 from transformers import PreTrainedModel
@@ -16,7 +16,7 @@ from ftsdk.files import sha256
 from ftsdk.job_types import Reason
 from ftsdk.workers.event_writer import read_events
 from ftsdk.workers.outcome import WorkerError
-from ftsdk_local.train.preference.trainers import PreferenceSteps
+from ftsdk_local.train.preference.trainers import PreferenceTrainer
 
 pytestmark = [
     pytest.mark.engine,
@@ -52,7 +52,7 @@ def weights(folder, name="*.safetensors"):
     return load_file(path)
 
 
-def told(folder, kind):
+def messages_of(folder, kind):
     return [event.message for event in read_events(folder.events) if event.kind == kind]
 
 
@@ -141,23 +141,23 @@ RESUMED = {
 def test_resumed_run_equals_uninterrupted(preference_spec, train, method, changes):
     """Stopped and resumed, all metrics and every weight are bit for bit those of a run in one piece."""
     spec = preference_spec(method, val_size=8, **changes, training={"max_steps": 6, "eval_steps": 3})
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     train(spec, "parted", stop_after=3)
-    parted = train(spec, "parted")
+    resumed = train(spec, "parted")
 
-    assert essence(whole) == essence(parted)
+    assert essence(uninterrupted) == essence(resumed)
 
 
 def test_resumed_from_an_adapter_equals_uninterrupted(preference_spec, train, tuned):
     """The frozen reference comes through an interruption, too."""
     spec = preference_spec("dpo", model=str(tuned), adapter={"dropout": 0.2}, val_size=8)
-    whole = train(spec, "whole")
+    uninterrupted = train(spec, "whole")
 
     train(spec, "parted", stop_after=1)
-    parted = train(spec, "parted")
+    resumed = train(spec, "parted")
 
-    assert essence(whole) == essence(parted)
+    assert essence(uninterrupted) == essence(resumed)
 
 
 @pytest.mark.numeric
@@ -165,29 +165,29 @@ def test_resumed_from_an_adapter_equals_uninterrupted(preference_spec, train, tu
 def test_the_cut_changes_nothing(preference_spec, train, method):
     """However a step is cut, KL and token means are those of the whole step, also where an epoch ends with fewer."""
     changes = {"val_size": 5, "training": {"max_steps": 3, "global_batch_size": 12}}
-    whole = train(preference_spec(method, **changes), "whole")
-    cut = train(preference_spec(method, **changes, compute={"per_device_train_batch_size": 5}), "cut")
+    uninterrupted = train(preference_spec(method, **changes), "whole")
+    split = train(preference_spec(method, **changes, compute={"per_device_train_batch_size": 5}), "cut")
 
     for name in ("loss", "eval_loss", "grad_norm"):
-        assert metrics_of(cut, name) == pytest.approx(metrics_of(whole, name), rel=1e-4)
+        assert metrics_of(split, name) == pytest.approx(metrics_of(uninterrupted, name), rel=1e-4)
 
 
 @pytest.mark.numeric
 def test_half_as_much_until_it_fits(preference_spec, train, monkeypatch):
     """Out of memory, a step is computed again with half as much at a time, and the losses stay as they are."""
     plenty = train(preference_spec("dpo"), "plenty")
-    compute = PreferenceSteps._prepare_inputs
+    compute = PreferenceTrainer._prepare_inputs
 
     def limited(self, batch):
         if batch["input_ids"].numel() > 300:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return compute(self, batch)
 
-    monkeypatch.setattr(PreferenceSteps, "_prepare_inputs", limited)
+    monkeypatch.setattr(PreferenceTrainer, "_prepare_inputs", limited)
     scarce = train(preference_spec("dpo"), "scarce")
 
     assert metrics_of(scarce, "loss") == pytest.approx(metrics_of(plenty, "loss"), rel=1e-5)
-    assert "out of memory with 2048 tokens" in told(scarce, "warning")[0]
+    assert "out of memory with 2048 tokens" in messages_of(scarce, "warning")[0]
 
 
 def test_a_pair_that_does_not_fit_ends_the_job(preference_spec, train, monkeypatch):
@@ -196,7 +196,7 @@ def test_a_pair_that_does_not_fit_ends_the_job(preference_spec, train, monkeypat
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(PreferenceSteps, "_prepare_inputs", full)
+    monkeypatch.setattr(PreferenceTrainer, "_prepare_inputs", full)
     with pytest.raises(WorkerError, match=r"a single pair of rows of \d+ tokens does not fit") as caught:
         train(preference_spec("dpo"))
 
@@ -216,8 +216,8 @@ def test_early_stopping_keeps_the_best(preference_spec, train):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_row_with_nothing_left_is_refused(preference_spec, train, method):
     """A prompt that fills the length leaves no answer to learn from: the row is named by file and line."""
-    rows = judged() if method == "kto" else pairs()
-    rows[3]["prompt"] = said("user", "What? " * 60)
+    rows = unpaired() if method == "kto" else pairs()
+    rows[3]["prompt"] = turn("user", "What? " * 60)
 
     with pytest.raises(DataError, match=rf"{method}\.jsonl:4.*nothing is left to learn"):
         train(preference_spec(method, rows, training={"max_length": 48}))
@@ -228,14 +228,14 @@ def test_truncation_is_told(preference_spec, train, method):
     """Rows that were cut are counted in a warning, with the length that would keep them."""
     folder = train(preference_spec(method, training={"max_length": 28}))
 
-    assert [text for text in told(folder, "warning") if "were cut at 28 tokens" in text]
+    assert [text for text in messages_of(folder, "warning") if "were cut at 28 tokens" in text]
 
 
 def test_imbalance_is_told(preference_spec, train):
     """Where good rows outweigh bad ones there is a warning that names the weights to change."""
-    folder = train(preference_spec("kto", judged()[:12] + judged()[12::2]))
+    folder = train(preference_spec("kto", unpaired()[:12] + unpaired()[12::2]))
 
-    assert ["method.desirable_weight" in text for text in told(folder, "warning")] == [True]
+    assert ["method.desirable_weight" in text for text in messages_of(folder, "warning")] == [True]
 
 
 @pytest.mark.parametrize("method", COMPARING)
@@ -255,7 +255,7 @@ def test_trl_keeps_quiet(preference_spec, train, monkeypatch, capsys):
 
     printed = capsys.readouterr()
     assert [word for word in ("Map", "Tokenizing", "{'loss'") if word in printed.out + printed.err] == []
-    assert (told(folder, "warning"), (folder.checkpoints / "README.md").exists()) == ([], False)
+    assert (messages_of(folder, "warning"), (folder.checkpoints / "README.md").exists()) == ([], False)
 
 
 def short_dpo(row):

@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from tiny_models import Quiet
+from tiny_models import RecordingReporter
 
 from ftsdk.data import check
 from ftsdk.data.encoding import encode_prompt
@@ -16,7 +16,7 @@ from ftsdk_local import translate
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.rl.prompts import read_prompts
 
-ASKED = [{"role": "user", "content": "2 + 2?"}]
+QUESTION = [{"role": "user", "content": "2 + 2?"}]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def read(make_spec, tokenizer, tmp_path):
         spec = make_spec(dataset=str(path), method=method, training={"max_length": max_length}, **changes)
         check(spec.dataset, "ppo")
         settings = Settings.model_validate(translate.plan(spec, device("cpu")).native)
-        return read_prompts(settings, tokenizer, JobFolder(tmp_path), Quiet(), max_new_tokens=8)
+        return read_prompts(settings, tokenizer, JobFolder(tmp_path), RecordingReporter(), max_new_tokens=8)
 
     return go
 
@@ -46,16 +46,16 @@ def test_a_rows_own_answer_is_kept(read):
     """Prompt and completion: the prompt is asked, the completion is a column."""
     prompts = read([{"prompt": "2 + 2?", "completion": "four"}])
 
-    assert (prompts.training[0].said, prompts.training[0].columns) == ("2 + 2?", {"completion": "four"})
+    assert (prompts.training[0].content, prompts.training[0].columns) == ("2 + 2?", {"completion": "four"})
 
 
 def test_a_conversation_is_asked_up_to_its_last_answer(read):
     """Of messages, the turns before the last answer are the prompt."""
     answer = [{"role": "assistant", "content": "four"}]
 
-    prompts = read([{"messages": [*ASKED, *answer]}])
+    prompts = read([{"messages": [*QUESTION, *answer]}])
 
-    assert (prompts.training[0].said, prompts.training[0].columns) == (ASKED, {"completion": answer})
+    assert (prompts.training[0].content, prompts.training[0].columns) == (QUESTION, {"completion": answer})
 
 
 def test_long_prompts_are_refused_with_their_lines(read):
@@ -79,9 +79,9 @@ def test_rows_are_held_out(read):
 
 def test_messages_end_with_the_generation_prompt(tokenizer):
     """The response begins where the assistant's turn does."""
-    text = tokenizer.apply_chat_template(ASKED, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
 
-    assert tokenizer.decode(encode_prompt(ASKED, tokenizer)) == text
+    assert tokenizer.decode(encode_prompt(QUESTION, tokenizer)) == text
 
 
 def test_stop_tokens_come_from_three_places(tokenizer):

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 import toy_rewards
-from tiny_models import Quiet
+from tiny_models import RecordingReporter
 
 from ftsdk.workers.outcome import WorkerError
 from ftsdk_local.settings import RewardSettings
 from ftsdk_local.train.rl.prompts import Prompt
-from ftsdk_local.train.rl.rewards import Response, checked, function_reward
+from ftsdk_local.train.rl.rewards import Response, check_scores, function_reward
 
 IDS = np.array([5, 6], dtype=np.int32)
 
 
 def reward_named(name):
-    return function_reward(RewardSettings(function=f"toy_rewards:{name}", path="."), Quiet())
+    return function_reward(RewardSettings(function=f"toy_rewards:{name}", path="."), RecordingReporter())
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def test_it_is_given_prompts_completions_and_columns(responses):
 
 WRONG = {
     "raises": r"toy_rewards:raises raised LookupError: no such answer \(toy_rewards.py, line \d+\)",
-    "gives_nan": "gave nan for the prompt at rows.jsonl:2",
-    "too_few": "gave 1 numbers for 2 responses",
-    "words": "gave str, not a float, for the prompt at rows.jsonl:1",
-    "one_number": "gave float, not a list of floats",
+    "gives_nan": "returned nan for the prompt at rows.jsonl:2",
+    "too_few": "returned 1 numbers for 2 responses",
+    "returns_words": "returned str, not a float, for the prompt at rows.jsonl:1",
+    "one_number": "returned float, not a list of floats",
 }
 
 
@@ -55,7 +55,7 @@ def test_a_wrong_answer_is_told_with_its_place(responses, name, message):
 NOT_THERE = {
     "toy_rewards:nowhere": "cannot be imported: AttributeError",
     "no_such_module:score": "cannot be imported: ModuleNotFoundError",
-    "toy_rewards:not_a_function": "is no function",
+    "toy_rewards:not_a_function": "is not a function",
 }
 
 
@@ -63,19 +63,19 @@ NOT_THERE = {
 def test_a_function_that_is_not_there(name, message):
     """What cannot be imported is told before any model is loaded."""
     with pytest.raises(WorkerError, match=message):
-        function_reward(RewardSettings(function=name, path="."), Quiet())
+        function_reward(RewardSettings(function=name, path="."), RecordingReporter())
 
 
 @pytest.mark.parametrize("answer", [[1, 2.5], (1, 2.5), np.array([1, 2.5]), np.float32([1, 2.5]), [np.int64(1), 2.5]])
 def test_every_kind_of_number_is_taken(answer):
     """Lists, tuples and arrays of any real numbers become floats."""
-    assert checked("f", answer, ["a", "b"]) == [1.0, 2.5]
+    assert check_scores("f", answer, ["a", "b"]) == [1.0, 2.5]
 
 
 def test_a_file_that_has_changed_is_told():
     """The plan pins the function's file by its hash."""
-    told = Quiet()
+    reporter = RecordingReporter()
 
-    function_reward(RewardSettings(function="toy_rewards:remembers", path=".", sha256="0" * 64), told)
+    function_reward(RewardSettings(function="toy_rewards:remembers", path=".", sha256="0" * 64), reporter)
 
-    assert "has changed since the job was submitted" in told.lines[0]
+    assert "has changed since the job was submitted" in reporter.lines[0]
