@@ -27,11 +27,11 @@ def model(tiny_model):
 
 def quantized(model, kind):
     """As the finished model is quantized: all linear layers but the head."""
-    found = copy.deepcopy(model)
+    clone = copy.deepcopy(model)
     quantize_(
-        found, RECIPES[kind](), filter_fn=lambda part, name: isinstance(part, nn.Linear) and "lm_head" not in name
+        clone, RECIPES[kind](), filter_fn=lambda part, name: isinstance(part, nn.Linear) and "lm_head" not in name
     )
-    return found
+    return clone
 
 
 @torch.no_grad()
@@ -65,9 +65,9 @@ def test_without_its_adapter_it_is_the_rounded_base(model):
     adapted = get_peft_model(model, LORA)
     round_linears(adapted, "int4")
     with adapted.disable_adapter():
-        found = logits(adapted)
+        logits_without_adapter = logits(adapted)
 
-    assert torch.equal(expected, found)
+    assert torch.equal(expected, logits_without_adapter)
 
 
 @pytest.mark.parametrize("adapter", [False, True])

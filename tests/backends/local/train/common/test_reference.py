@@ -43,7 +43,7 @@ def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
     assert not torch.equal(logits_of(model), base)
 
 
-@pytest.mark.parametrize(("init", "kept"), [(True, False), ("gaussian", False), ("pissa", True), ("olora", True)])
+@pytest.mark.parametrize(("init", "is_kept"), [(True, False), ("gaussian", False), ("pissa", True), ("olora", True)])
 def test_a_new_adapter_is_held_to_its_base(model, init, is_kept):
     """The base itself is the reference, except where the adapter has taken a part out of it."""
     configure_reference(model, settings(init=init))

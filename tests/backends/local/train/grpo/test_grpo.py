@@ -160,7 +160,7 @@ def test_a_full_fine_tune(toy, train):
 
 def test_a_reward_that_breaks_is_told_with_its_place(toy, train):
     """The message names the function and the row."""
-    with pytest.raises(WorkerError, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
+    with pytest.raises(WorkerError, match=r"returned nan for the prompt at .*prompts\.jsonl:"):
         train(toy(method={"reward": "toy_rewards:gives_nan"}))
 
 

@@ -161,7 +161,7 @@ def test_minibatches_and_epochs_are_optimizer_steps(toy, train, monkeypatch):
     counted = []
     step = PolicyUpdater._step
     monkeypatch.setattr(
-        PolicyUpdater, "_step", lambda self, *given: counted.append(len(given[1])) or step(self, *given)
+        PolicyUpdater, "_step", lambda self, batch, rows: counted.append(len(rows)) or step(self, batch, rows)
     )
 
     train(toy(method={"num_ppo_epochs": 3, "num_mini_batches": 2}, training={"max_steps": 1}))
@@ -194,7 +194,7 @@ def test_the_artifact_is_the_policy_alone(toy, train):
 
 
 def test_the_card_tells_the_reward(toy, train):
-    """What PPO is judged by is the reward; its loss means nothing to a reader."""
+    """PPO is assessed by its reward; its loss means nothing to a reader."""
     card = (train(toy(training={"max_steps": 1}, val_size=2)).artifact / "README.md").read_text()
 
     assert ("held-out reward after" in card, "training loss" in card) == (True, False)
@@ -233,7 +233,7 @@ def test_a_torn_sample_is_dropped(toy, train):
 
 
 def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
-    """The message tells the place; the updates before are kept, and the resumed run is the whole one."""
+    """The message names the place; the updates before are kept, and the resumed run is the whole one."""
     spec = toy()
     uninterrupted = train(spec, "whole")
     good, calls = toy_task.good_words, []
@@ -243,10 +243,10 @@ def test_a_reward_that_breaks_leaves_a_checkpoint(toy, train, monkeypatch):
         return [float("nan")] * len(prompts) if len(calls) == 3 else good(prompts, completions, **columns)
 
     monkeypatch.setattr(toy_task, "good_words", breaks)
-    with pytest.raises(WorkerError, match=r"gave nan for the prompt at .*prompts\.jsonl:"):
+    with pytest.raises(WorkerError, match=r"returned nan for the prompt at .*prompts\.jsonl:"):
         train(spec, "broken")
     monkeypatch.setattr(toy_task, "good_words", good)
 
-    broken = train(spec, "broken")
+    resumed = train(spec, "broken")
 
-    assert all(torch.equal(tensor, weights_of(uninterrupted)[name]) for name, tensor in weights_of(broken).items())
+    assert all(torch.equal(tensor, weights_of(uninterrupted)[name]) for name, tensor in weights_of(resumed).items())

@@ -112,7 +112,7 @@ def test_at_first_the_value_has_no_opinion(actor):
         assert actor.values(lay_end_to_end([ROW])).abs().max() == 0
 
 
-@pytest.mark.parametrize(("role", "other"), [(POLICY, VALUE), (VALUE, POLICY)])
+@pytest.mark.parametrize(("role", "inactive"), [(POLICY, VALUE), (VALUE, POLICY)])
 def test_gradients_reach_the_role_that_is_played(actor, role, inactive):
     """Learning as one role leaves the other, and the base, without gradient."""
     perturb(actor.roles, VALUE)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from preference_rows import judged, pairs
+from preference_rows import pairs, unpaired
 
 from ftsdk.data.check import Row
 from ftsdk.modeling.batches import Example, Pair
@@ -91,7 +91,7 @@ def test_pairs_are_tokens_of_supervised_rows(tokenizer, rows):
 
 def test_judged_rows_keep_their_verdicts(tokenizer):
     """Each row's label stands beside its tokens."""
-    rows = judged()[:3]
+    rows = unpaired()[:3]
 
     batch = kto_batch(encode_unpaired(rows_of(rows), tokenizer, max_length=200).examples, PAD)
 

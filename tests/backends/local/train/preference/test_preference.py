@@ -82,7 +82,7 @@ def test_every_kind_begins_at_its_reference_and_learns(preference_spec, train, m
 
     folder = train(spec)
 
-    before = [metrics_of(folder, f"eval_rewards/{which}")[0] for which in ("chosen", "rejected")]
+    before = [metrics_of(folder, f"eval_rewards/{side}")[0] for side in ("chosen", "rejected")]
     after = metrics_of(folder, "eval_loss")
     assert method == "orpo" or before == pytest.approx([0, 0], abs=1e-4 if kind == "dora" else 0)
     assert after[-1] < after[0]
@@ -94,7 +94,7 @@ def test_bases_in_memory(preference_spec, train, monkeypatch, method):
     """An adapter is compared with its own base, switched off: one base is loaded. A full fine-tune needs two."""
     loads = []
     load = PreTrainedModel.from_pretrained.__func__
-    counted = classmethod(lambda cls, *given, **options: loads.append(1) or load(cls, *given, **options))
+    counted = classmethod(lambda cls, *arguments, **options: loads.append(1) or load(cls, *arguments, **options))
     monkeypatch.setattr(PreTrainedModel, "from_pretrained", counted)
 
     with_adapter = train(preference_spec(method, training={"max_steps": 1}), "adapter") and len(loads)
@@ -109,9 +109,9 @@ def test_goes_on_from_an_adapter_and_is_held_to_it(preference_spec, train, tuned
     adapter = {"dropout": 0.3}
     folder = train(preference_spec(method, model=str(tuned), adapter=adapter, val_size=8))
 
-    began, kept = weights(tuned), weights(folder.checkpoints / "checkpoint-4" / "ref")
+    began, reference = weights(tuned), weights(folder.checkpoints / "checkpoint-4" / "ref")
     assert metrics_of(folder, "eval_rewards/chosen")[0] == 0
-    assert all(torch.equal(began[name], kept[name]) for name in began)
+    assert all(torch.equal(began[name], reference[name]) for name in began)
     assert not all(torch.equal(began[name], tensor) for name, tensor in weights(folder.artifact).items())
     assert [path for path in folder.artifact.iterdir() if path.is_dir()] == []
 

@@ -72,7 +72,7 @@ def test_tokens_come_by_their_probability():
     assert shares.tolist() == pytest.approx((logits / 0.5).softmax(-1)[0].tolist(), abs=2e-4)
 
 
-@pytest.mark.parametrize("chance", [0.0, 1 - 2**-53])
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
 def test_the_ends_of_chance_are_tokens(uniform):
     """Neither the least nor the greatest number falls outside the vocabulary, nor on a token that cannot be."""
     logits = torch.tensor([[float("-inf"), 0.0, 0.0, float("-inf")]])
