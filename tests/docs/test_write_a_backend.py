@@ -1,4 +1,4 @@
-"""The backend of docs/write-a-backend.md is complete: built from the page, it passes the exam."""
+"""The backend of docs/write-a-backend.md is complete: built from the page, it passes the contract."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ OPTION = re.compile(r"^\| (?P<names>`.+?) \|", re.MULTILINE)
 
 
 def _entry_points(page: str) -> str:
-    """The entry points of the page's pyproject.toml, as an installer writes them down."""
+    """The entry points of the page's pyproject.toml, as an installer writes them."""
     project = tomllib.loads(TOML.findall(page)[0])["project"]
     groups = project["entry-points"].items()
     return "".join(f"[{group}]\n" + "".join(f"{n} = {v}\n" for n, v in names.items()) for group, names in groups)
@@ -25,8 +25,8 @@ def page(root: Path) -> str:
     return (root / "docs" / "write-a-backend.md").read_text(encoding="utf-8")
 
 
-def test_the_worked_example_passes_the_exam(page: str, tmp_path: Path) -> None:
-    """The files on the page, installed as a stranger's package, pass every test of the contract."""
+def test_the_worked_example_passes_the_contract(page: str, tmp_path: Path) -> None:
+    """The files on the page, installed as a third party's package, pass every test of the contract."""
     for name, code in FILE.findall(page):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code, encoding="utf-8")
