@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftsdk.backend import Plan, PlanNote
-from ftsdk.data import is_local
 from ftsdk.data.download import SCHEMES
 from ftsdk.forecast import LOGIT_ROWS, MemoryEstimate, TrainerProfile, estimate_memory
 from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
@@ -15,6 +14,7 @@ from ftsdk.modeling.settings import ModelSettings
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
 from ftsdk.translation.base_model import check_base, model_warnings
+from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
 from ftsdk.translation.model_checks import model_problems
 from ftsdk.translation.model_source import config_of
@@ -186,12 +186,11 @@ def _absolute_dataset(ledger: Ledger, field: str, commit: str | None) -> Any:
             ledger.refuse(
                 f"{field}.path", "rows cannot be read from such a URL", f"give a file, or {', '.join(SCHEMES)}..."
             )
-    paths = tuple(str(Path(path).expanduser().absolute()) if is_local(path) else path for path in dataset.paths)
-    template = dataset.chat_template and str(Path(dataset.chat_template).expanduser().absolute())
+    absolute = with_absolute_paths(dataset, commit)
+    template = absolute.chat_template
     if template and not Path(template).is_file():
         ledger.refuse(f"{field}.chat_template", f"there is no file {template}", "give a Jinja file")
-    pinned = {"revision": commit} if commit else {}
-    return dataset.model_copy(update={"path": paths, "chat_template": template, **pinned})
+    return absolute
 
 
 def _data(ledger: Ledger, commits: Mapping[str, str]) -> DataSettings:
