@@ -1,4 +1,4 @@
-"""Train with Unsloth as ``job.json`` says: ``PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json``.
+"""Train with Unsloth by ``job.json``: ``PYTHONPATH=tools python -P -m ftsdk_unsloth.train job.json``.
 
 This module is copied beside Unsloth, into its own Python; in the engine's folder, rows are tokens already.
 """

@@ -26,7 +26,7 @@ def test_pairs_stand_chosen_before_rejected():
     } == as_lists(paired_batch([row], pad=0))
 
 
-def test_judged_rows_have_another_answer_beside_them():
+def test_unpaired_rows_have_another_answer_beside_them():
     """KTO's KL is estimated on each prompt with another one's answer, whatever rows are in a batch."""
     rows = [
         {**GOOD, "other_input_ids": [1, 2, 5, 6], "other_labels": [-100, -100, 5, 6]},

@@ -33,7 +33,7 @@ CHAT = [
     for n in range(16)
 ]
 PAIRS = [{"prompt": f"What is {n}?", "chosen": "Arr matey!", "rejected": "It is a number."} for n in range(16)]
-JUDGED = [{"prompt": f"What is {n}?", "completion": "Arr!" * (1 + n % 3), "label": n % 2 == 0} for n in range(16)]
+UNPAIRED = [{"prompt": f"What is {n}?", "completion": "Arr!" * (1 + n % 3), "label": n % 2 == 0} for n in range(16)]
 
 
 class Specs:

@@ -5,7 +5,7 @@ from operator import mul
 
 import pytest
 import torch
-from engine_jobs import JUDGED, PAIRS, engine_folder_of, finished, metrics, resumed_beside_a_torn_checkpoint
+from engine_jobs import PAIRS, UNPAIRED, engine_folder_of, finished, metrics, resumed_beside_a_torn_checkpoint
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -18,7 +18,7 @@ from ftsdk_axolotl import translate
 pytestmark = [
     pytest.mark.foreign_engine,
     pytest.mark.usefixtures("axolotl_python"),
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft reads it by the old name
 ]
 
 CHAT = [
@@ -35,7 +35,7 @@ CHAT = [
 
 
 def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):
-    """In one pass, the model is taught the tokens and labels of the local engine; plain PEFT loads the adapter.
+    """In one pass, the model trains on the tokens and labels of the local engine; plain PEFT loads the adapter.
 
     The loss of a step is the mean over all its tokens, however it was cut into batches.
     """
@@ -44,15 +44,17 @@ def test_chats_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):
     artifact = finished(axolotl_spec(CHAT, eval_dataset=held_out, adapter={"r": 4}, training=training), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
-    ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
-    learned = [sum(label != IGNORED for label in labels[1:]) for _, labels in ours]
+    encoded = [encode_row(row, tokenizer, "assistant") for row in CHAT]
+    label_counts = [sum(label != IGNORED for label in labels[1:]) for _, labels in encoded]
     with torch.no_grad():
-        losses = [base(torch.tensor([ids]), labels=torch.tensor([labels])).loss.item() for ids, labels in ours]
+        losses = [base(torch.tensor([ids]), labels=torch.tensor([labels])).loss.item() for ids, labels in encoded]
     PeftModel.from_pretrained(base, artifact.path)
 
-    assert sum(len(ids) for ids, _ in ours) == sum(metrics(artifact, "tokens_per_step"))
-    assert sum(learned) == sum(metrics(artifact, "labels_per_step"))
-    assert [pytest.approx(sum(map(mul, losses, learned)) / sum(learned), rel=1e-4)] == metrics(artifact, "loss")
+    assert sum(len(ids) for ids, _ in encoded) == sum(metrics(artifact, "tokens_per_step"))
+    assert sum(label_counts) == sum(metrics(artifact, "labels_per_step"))
+    assert [pytest.approx(sum(map(mul, losses, label_counts)) / sum(label_counts), rel=1e-4)] == metrics(
+        artifact, "loss"
+    )
     assert metrics(artifact, "eval_loss")
     assert "0.19.0" == artifact.manifest.versions["axolotl"]
 
@@ -62,11 +64,11 @@ def test_the_curve_of_the_local_engine(axolotl_spec, tmp_path):
     rows = [{"prompt": f"What is {n}?" * (n % 4 + 1), "completion": "Arr! " * (n % 7 + 1)} for n in range(45)]
     training = {"num_train_epochs": 1, "global_batch_size": 8, "max_length": 128}
     spec = axolotl_spec(rows, training=training)
-    ours = finished(spec.model_copy(update={"backend": "local"}), tmp_path / "local")
-    theirs = finished(spec, tmp_path / "axolotl")
+    local = finished(spec.model_copy(update={"backend": "local"}), tmp_path / "local")
+    axolotl = finished(spec, tmp_path / "axolotl")
 
     for name in ("loss", "grad_norm", "learning_rate", "tokens_per_step", "labels_per_step"):
-        assert metrics(ours, name) == pytest.approx(metrics(theirs, name), rel=1e-3)
+        assert metrics(local, name) == pytest.approx(metrics(axolotl, name), rel=1e-3)
 
 
 def test_pairs_as_every_engine_sees_them(axolotl_spec, tiny_model, tmp_path):
@@ -97,7 +99,7 @@ def test_a_4_bit_base_is_the_same_after_an_evaluation(axolotl_spec, tmp_path):
     ("rows", "changes"),
     [
         (PAIRS, {"method": "orpo", "adapter": {"use_dora": True, "use_rslora": True}, "val_size": 4}),
-        (JUDGED, {"method": "kto", "val_size": 4}),
+        (UNPAIRED, {"method": "kto", "val_size": 4}),
     ],
     ids=["orpo, dora and rslora", "kto"],
 )
@@ -113,17 +115,17 @@ def test_other_trainings(axolotl_spec, tmp_path, rows, changes):
 def test_a_whole_model_as_its_base_came(axolotl_spec, tiny_model, tmp_path):
     """A whole model has the precision and the settings of its base, for all that it was trained in float32."""
     artifact = finished(axolotl_spec(adapter=None), tmp_path)
-    base, made = (json.loads((folder / "config.json").read_text()) for folder in (tiny_model, artifact.path))
+    base, saved = (json.loads((folder / "config.json").read_text()) for folder in (tiny_model, artifact.path))
     generation = [(folder / "generation_config.json").read_text() for folder in (tiny_model, artifact.path)]
 
     assert "model" == artifact.kind
-    assert [base[name] for name in ("dtype", "use_cache")] == [made[name] for name in ("dtype", "use_cache")]
+    assert [base[name] for name in ("dtype", "use_cache")] == [saved[name] for name in ("dtype", "use_cache")]
     assert generation[0] == generation[1]
 
 
 @pytest.mark.parametrize("adapter", [{"r": 4}, None], ids=["adapter", "whole model"])
 def test_a_reward_model_rewards(axolotl_spec, tmp_path, adapter):
-    """A reward model tells the better answer, and scores what the local backend's PPO samples."""
+    """A reward model prefers the better answer, and scores what the local backend's PPO samples."""
     changes = {"method": "reward_modeling", "adapter": adapter}
     training = {"max_steps": 6, "global_batch_size": 8, "max_length": 128, "learning_rate": 1e-3}
     artifact = finished(axolotl_spec(PAIRS, **changes, training=training), tmp_path)
@@ -141,7 +143,7 @@ def test_a_reward_model_rewards(axolotl_spec, tmp_path, adapter):
 
 
 def test_early_stopping_keeps_the_best(axolotl_spec, ftsdk_home, tmp_path):
-    """After as many evaluations without a better held-out loss as the spec says, the best weights are the artifact."""
+    """After as many evaluations without a better held-out loss as in the spec, the best weights are the artifact."""
     training = {
         "max_steps": 60,
         "global_batch_size": 8,
@@ -153,10 +155,10 @@ def test_early_stopping_keeps_the_best(axolotl_spec, ftsdk_home, tmp_path):
     artifact = finished(axolotl_spec(val_size=8, training=training), tmp_path)
     losses = metrics(artifact, "eval_loss")
     best = losses.index(min(losses))
-    kept = engine_folder_of(ftsdk_home) / "out" / f"checkpoint-{2 * (best + 1)}" / "adapter_model.safetensors"
+    best_weights = engine_folder_of(ftsdk_home) / "out" / f"checkpoint-{2 * (best + 1)}" / "adapter_model.safetensors"
 
     assert 2 == len(losses) - 1 - best
-    assert kept.read_bytes() == (artifact.path / kept.name).read_bytes()
+    assert best_weights.read_bytes() == (artifact.path / best_weights.name).read_bytes()
 
 
 def failure(spec):
@@ -168,13 +170,13 @@ def failure(spec):
 def test_rows_that_teach_nothing(axolotl_spec):
     """A prompt that fills the length is a data error with its row."""
     rows = [{"prompt": "Why? " * 200, "completion": "Arr"}] * 8
-    found = failure(axolotl_spec(rows))
+    error = failure(axolotl_spec(rows))
 
-    assert (Reason.DATA_ERROR.value, True) == (found.reason, "rows 1: no token carries loss" in found.message)
+    assert (Reason.DATA_ERROR.value, True) == (error.reason, "rows 1: no token carries loss" in error.message)
 
 
 def test_memory_that_runs_out(axolotl_spec, axolotl_python, tmp_path):
-    """A row too long for the machine is told as out of memory, with what helps."""
+    """A row too long for the machine is reported as out of memory, with what helps."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nulimit -v 6000000\nexec {axolotl_python} "$@"\n')
     python.chmod(0o755)
@@ -191,16 +193,16 @@ def test_memory_that_runs_out(axolotl_spec, axolotl_python, tmp_path):
 def test_settings_that_it_would_take_otherwise(axolotl_spec, monkeypatch):
     """A key that Axolotl does not know fails the job before anything is trained, by its name."""
     monkeypatch.setitem(translate.DIRECT_FIELDS, "training.max_grad_norm", "max_grad_nrom")
-    found = failure(axolotl_spec())
+    error = failure(axolotl_spec())
 
-    assert "max_grad_nrom is ignored" in found.message
+    assert "max_grad_nrom is ignored" in error.message
 
 
 def test_resume_goes_on_from_a_whole_checkpoint(axolotl_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
-    found = resumed_beside_a_torn_checkpoint(axolotl_spec(training=training), ftsdk_home, step=25)
+    job = resumed_beside_a_torn_checkpoint(axolotl_spec(training=training), ftsdk_home, step=25)
 
-    assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
-    assert list(range(1, 121)) == found.steps
-    assert "is incomplete, and is removed" in found.log
+    assert (JobState.SUCCEEDED, 120) == (job.status.state, job.status.step)
+    assert list(range(1, 121)) == job.steps
+    assert "is incomplete, and is removed" in job.log

@@ -1,4 +1,4 @@
-"""What Axolotl took is compared with what it was told: its configuration, Trainer's arguments, PEFT, bitsandbytes."""
+"""Axolotl's actual settings are compared with the requested ones: its own, Trainer's, PEFT and bitsandbytes."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ CONFIG = {
 
 
 def taken(config=None, arguments=None, adapter=None, quantization=None):
-    """What Axolotl would do, as it was told but for some changes."""
+    """The differences for settings as requested except for some changes."""
     resolved = {**CONFIG, "datasets": [{"path": "tokens/train", "more": "by default"}], **(config or {})}
     bits = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", **(quantization or {})}
     model = SimpleNamespace(
@@ -43,18 +43,18 @@ def test_a_model_that_gives_no_scores():
     )
 
 
-def told_otherwise(config=None, **changes):
+def reported_differences(config=None, **changes):
     return differences({**CONFIG, **(config or {})}, {"warmup_steps": 1.0}, *taken(**changes))
 
 
 def test_all_as_it_was_told():
-    """Nothing is to be said; keys that Axolotl adds by default are no difference."""
-    assert [] == told_otherwise()
+    """There is no difference; keys that Axolotl adds by default are no difference."""
+    assert [] == reported_differences()
 
 
 def test_a_key_that_axolotl_ignores():
-    """A misspelt key is told by its name."""
-    assert ["max_grad_nrom is ignored"] == told_otherwise({"max_grad_nrom": 1.0})
+    """A misspelt key is reported by its name."""
+    assert ["max_grad_nrom is ignored"] == reported_differences({"max_grad_nrom": 1.0})
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_key_that_axolotl_ignores():
     ids=["argument", "our argument", "adapter", "quantization"],
 )
 def test_a_value_that_is_another(changes, expected):
-    """Whatever stage takes it otherwise, both values are told."""
-    (found,) = told_otherwise(**changes)
+    """Whatever stage changes it, both values are reported."""
+    (difference,) = reported_differences(**changes)
 
-    assert found.startswith(f"{expected} instead of ")
+    assert difference.startswith(f"{expected} instead of ")

@@ -1,4 +1,4 @@
-"""A spec becomes Axolotl's YAML, every portable field in it; what it cannot do is refused, or told."""
+"""A spec becomes Axolotl's YAML, every portable field in it; what it does not support is refused, or noted."""
 
 import pytest
 import yaml
@@ -41,9 +41,9 @@ SPECS = {
 def test_the_yaml(name):
     """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
     native = planned(*SPECS[name]).native
-    told = yaml.safe_dump(native["config"], sort_keys=False)
+    text = yaml.safe_dump(native["config"], sort_keys=False)
 
-    assert golden(f"backends/axolotl/golden/{name}.yaml", told) == told
+    assert golden(f"backends/axolotl/golden/{name}.yaml", text) == text
 
 
 def test_arguments_without_a_key():
@@ -102,10 +102,10 @@ def test_early_stopping_has_limits(changes):
 
 
 def test_kto_takes_no_single_rows():
-    """TRL's KTO ends where a batch has one row; the plan says it before."""
-    one = {"compute": {"per_device_train_batch_size": 1}}
+    """TRL's KTO ends where a batch has one row; the plan refuses it before."""
+    compute = {"compute": {"per_device_train_batch_size": 1}}
 
-    assert "compute.per_device_train_batch_size" in refused({"method": "kto", **one})
+    assert "compute.per_device_train_batch_size" in refused({"method": "kto", **compute})
 
 
 def test_int8_is_not_computed_in_float32():

@@ -13,7 +13,7 @@ from ftsdk.job_types import JobState, Reason
 pytestmark = [
     pytest.mark.foreign_engine,
     pytest.mark.usefixtures("factory_python"),
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft reads it by the old name
 ]
 
 
@@ -22,12 +22,12 @@ def test_chats_as_every_engine_sees_them(factory_spec, factory_python, tiny_mode
     spec = factory_spec(CHAT * 100, val_size=16, adapter={"r": 4, "alpha": 8})
     artifact = finished(spec, tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    told = tokens_of(factory_python, engine_folder_of(ftsdk_home))
-    ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
+    rows = tokens_of(factory_python, engine_folder_of(ftsdk_home))
+    encoded = [encode_row(row, tokenizer, "assistant") for row in CHAT]
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(spec.model), artifact.path)
 
-    assert 1584 == len(told)
-    assert all((row["input_ids"], row["labels"]) in ours for row in told)
+    assert 1584 == len(rows)
+    assert all((row["input_ids"], row["labels"]) in encoded for row in rows)
     assert 6 == len(metrics(artifact, "loss"))
     assert metrics(artifact, "eval_loss")
     assert "0.9.5" == artifact.manifest.versions["llamafactory"]
@@ -75,9 +75,9 @@ def failure(spec):
 def test_rows_that_teach_nothing(factory_spec):
     """A prompt that fills the length is a data error with its row."""
     rows = [{"prompt": "Why? " * 200, "completion": "Arr"}] * 8
-    found = failure(factory_spec(rows))
+    error = failure(factory_spec(rows))
 
-    assert (Reason.DATA_ERROR.value, True) == (found.reason, "rows 1: no token carries loss" in found.message)
+    assert (Reason.DATA_ERROR.value, True) == (error.reason, "rows 1: no token carries loss" in error.message)
 
 
 def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, monkeypatch):
@@ -85,16 +85,16 @@ def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, mon
     from ftsdk_llamafactory import translate
 
     monkeypatch.setitem(translate.DIRECT_FIELDS, "training.max_grad_norm", "max_grad_nrom")
-    found = failure(factory_spec())
+    error = failure(factory_spec())
 
-    assert "max_grad_nrom" in found.message
+    assert "max_grad_nrom" in error.message
 
 
 def test_resume_goes_on_from_a_whole_checkpoint(factory_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 400, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
-    found = resumed_beside_a_torn_checkpoint(factory_spec(training=training), ftsdk_home, step=30)
+    job = resumed_beside_a_torn_checkpoint(factory_spec(training=training), ftsdk_home, step=30)
 
-    assert (JobState.SUCCEEDED, 400) == (found.status.state, found.status.step)
-    assert list(range(1, 401)) == found.steps
-    assert "is incomplete, and is removed" in found.log
+    assert (JobState.SUCCEEDED, 400) == (job.status.state, job.status.step)
+    assert list(range(1, 401)) == job.steps
+    assert "is incomplete, and is removed" in job.log

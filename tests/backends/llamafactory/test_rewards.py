@@ -28,7 +28,7 @@ PROMPTS = [{"prompt": f"What is {n}?"} for n in range(16)]
 
 
 @pytest.fixture(scope="session")
-def ppos_python():
+def ppo_python():
     """The Python of PPO's own environment."""
     build(PPO_ENVIRONMENT, print)
     return PPO_ENVIRONMENT.interpreter
@@ -62,13 +62,13 @@ def loss_of(model, tokenizer):
     return torch.stack(losses).mean().item()
 
 
-@pytest.mark.usefixtures("ppos_python")
+@pytest.mark.usefixtures("ppo_python")
 def test_a_reward_model_and_ppo_after_it(factory_spec, base, tmp_path):
     """Its scores are those that LLaMA-Factory evaluated; PPO goes by it, there and on the local backend."""
-    held = tmp_path / "held.jsonl"
-    held.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    held_out = tmp_path / "held_out.jsonl"
+    held_out.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
     spec = factory_spec(
-        PAIRS, model=str(base), method="reward_modeling", eval_dataset=str(held), training={"num_train_epochs": 1}
+        PAIRS, model=str(base), method="reward_modeling", eval_dataset=str(held_out), training={"num_train_epochs": 1}
     )
     reward = ended(spec)
     artifact = ftsdk.fetch(reward, tmp_path / "reward")
@@ -78,15 +78,15 @@ def test_a_reward_model_and_ppo_after_it(factory_spec, base, tmp_path):
         loss = loss_of(PeftModel.from_pretrained(scorer, artifact.path).eval(), tokenizer)
     method = {"type": "ppo", "reward": str(reward.ref), "max_new_tokens": 8}
     training = {"max_steps": 2, "global_batch_size": 8, "max_length": 64}
-    theirs = ended(factory_spec(PROMPTS, model=str(base), method=method, training=training))
-    ours = ended(factory_spec(PROMPTS, model=str(base), method=method, training=training, backend="local"))
+    policy = ended(factory_spec(PROMPTS, model=str(base), method=method, training=training))
+    local_policy = ended(factory_spec(PROMPTS, model=str(base), method=method, training=training, backend="local"))
 
     assert pytest.approx(metrics(artifact, "eval_loss")[-1], abs=1e-4) == loss
-    assert "adapter" == ftsdk.fetch(theirs, tmp_path / "policy").kind
-    assert all("reward" in job.status().metrics for job in (theirs, ours))
+    assert "adapter" == ftsdk.fetch(policy, tmp_path / "policy").kind
+    assert all("reward" in job.status().metrics for job in (policy, local_policy))
 
 
-def test_judged_answers(factory_spec, tmp_path):
+def test_unpaired_answers(factory_spec, tmp_path):
     """KTO begins at a loss of a half, where policy and reference agree."""
     rows = [
         {"prompt": f"What is {n}?", "completion": "Arr!" if n % 2 else "A number.", "label": bool(n % 2)}
@@ -98,7 +98,7 @@ def test_judged_answers(factory_spec, tmp_path):
     assert pytest.approx(0.5, abs=0.01) == metrics(ftsdk.fetch(job, tmp_path / "out"), "loss")[0]
 
 
-@pytest.mark.usefixtures("ppos_python")
+@pytest.mark.usefixtures("ppo_python")
 def test_too_few_prompts_are_told(factory_spec, base):
     """LLaMA-Factory leaves out what does not fill a step: with fewer prompts than that it would train on none."""
     method = {"type": "ppo", "reward": "org/scorer", "max_new_tokens": 8}

@@ -1,4 +1,4 @@
-"""A spec becomes LLaMA-Factory's YAML, every portable field in it; what it cannot do is refused, or told."""
+"""A spec becomes LLaMA-Factory's YAML, every portable field in it; what it does not support is refused, or noted."""
 
 import json
 
@@ -48,9 +48,9 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_the_yaml(name):
     """Each spec becomes exactly the kept YAML; UPDATE_GOLDEN=1 writes them anew, for review."""
-    told = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
+    text = yaml.safe_dump(planned(*SPECS[name]).native["config"], sort_keys=False)
 
-    assert golden(f"backends/llamafactory/golden/{name}.yaml", told) == told
+    assert golden(f"backends/llamafactory/golden/{name}.yaml", text) == text
 
 
 PPO = {"type": "ppo", "reward": "org/scorer"}
@@ -96,11 +96,11 @@ def test_ppo_reads_no_model_of_today(tiny_model):
     assert "model" in refused({"model": str(tiny_model), "method": PPO})
 
 
-def test_what_ppo_does_by_itself_is_told():
-    """A coefficient that the user left blank is LLaMA-Factory's, and the plan says so."""
-    told = {note.field for note in planned({"method": PPO}).backends_own}
+def test_what_ppo_decides_by_itself_is_noted():
+    """A coefficient that the user left blank is LLaMA-Factory's, and the plan notes it."""
+    fields = {note.field for note in planned({"method": PPO}).backends_own}
 
-    assert {"method.kl_coef", "method.missing_eos_penalty", "method.target_kl"} <= told
+    assert {"method.kl_coef", "method.missing_eos_penalty", "method.target_kl"} <= fields
 
 
 def test_the_forecast_is_of_whole_logits(tiny_model):
@@ -114,7 +114,7 @@ def test_the_forecast_is_of_whole_logits(tiny_model):
 
 
 def test_a_reward_model_of_today_is_refused_for_ppo(tmp_path, tiny_model):
-    """Its base would be misread as the policy's would; the plan says so, and not the job."""
+    """Its base would be misread as the policy's would; the plan refuses it, and not the job."""
     (tmp_path / "adapter_config.json").write_text(
         json.dumps({"task_type": "SEQ_CLS", "base_model_name_or_path": str(tiny_model)})
     )
@@ -122,8 +122,8 @@ def test_a_reward_model_of_today_is_refused_for_ppo(tmp_path, tiny_model):
     assert "method.reward" in refused({"method": {"type": "ppo", "reward": str(tmp_path)}})
 
 
-def test_lengths_beyond_the_model_are_told(tiny_model):
-    """Transformers trains on positions that the model has never seen, without a word."""
-    found = planned({"model": str(tiny_model), "training": {"max_length": 4096}}).warnings
+def test_lengths_beyond_the_model_are_warned_of(tiny_model):
+    """Transformers trains on positions that the model has never seen, without a warning."""
+    warnings = planned({"model": str(tiny_model), "training": {"max_length": 4096}}).warnings
 
-    assert any("beyond the 1024 positions" in warning for warning in found)
+    assert any("beyond the 1024 positions" in warning for warning in warnings)

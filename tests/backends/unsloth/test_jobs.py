@@ -5,8 +5,8 @@ import json
 import pytest
 from engine_jobs import (
     CHAT,
-    JUDGED,
     PAIRS,
+    UNPAIRED,
     engine_folder_of,
     finished,
     metrics,
@@ -24,7 +24,7 @@ from ftsdk.job_types import JobState, Reason
 pytestmark = [
     pytest.mark.foreign_engine,
     pytest.mark.usefixtures("unsloth_python"),
-    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft asks by the old name
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),  # peft reads it by the old name
 ]
 
 
@@ -32,15 +32,15 @@ def test_chats_as_every_engine_sees_them(unsloth_spec, unsloth_python, tiny_mode
     """Tokens and labels of a conversation are the local engine's; the adapter loads in plain PEFT."""
     spec = unsloth_spec(CHAT * 10, val_size=16, adapter={"r": 4, "alpha": 8})
     artifact = finished(spec, tmp_path)
-    desk = engine_folder_of(ftsdk_home)
+    engine_folder = engine_folder_of(ftsdk_home)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    told = tokens_of(unsloth_python, desk)
-    ours = [encode_row(row, tokenizer, "assistant") for row in CHAT]
+    rows = tokens_of(unsloth_python, engine_folder)
+    encoded = [encode_row(row, tokenizer, "assistant") for row in CHAT]
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(spec.model), artifact.path)
 
-    assert 144 == len(told)
-    assert all((row["input_ids"], row["labels"]) in ours for row in told)
-    assert {8 * sum(label >= 0 for label in ours[0][1])} == set(metrics(artifact, "labels_per_step"))
+    assert 144 == len(rows)
+    assert all((row["input_ids"], row["labels"]) in encoded for row in rows)
+    assert {8 * sum(label >= 0 for label in encoded[0][1])} == set(metrics(artifact, "labels_per_step"))
     assert 6 == len(metrics(artifact, "loss"))
     assert metrics(artifact, "eval_loss")
     assert "2026.10.9" == artifact.manifest.versions["unsloth"]
@@ -64,7 +64,7 @@ def test_pairs_as_every_engine_sees_them(unsloth_spec, unsloth_python, tiny_mode
 
 def test_kto_starts_where_nothing_is_preferred(unsloth_spec, tmp_path):
     """Its first loss is a half: the policy is the reference, and their difference is 0."""
-    artifact = finished(unsloth_spec(JUDGED, method="kto"), tmp_path)
+    artifact = finished(unsloth_spec(UNPAIRED, method="kto"), tmp_path)
 
     assert pytest.approx(0.5, abs=1e-6) == metrics(artifact, "loss")[0]
     assert 0.5 != metrics(artifact, "loss")[-1]
@@ -122,13 +122,13 @@ def failure(spec):
 def test_rows_that_teach_nothing(unsloth_spec):
     """A prompt that fills the length is a data error with its row."""
     rows = [{"prompt": "Why? " * 200, "completion": "Arr"}] * 8
-    found = failure(unsloth_spec(rows))
+    error = failure(unsloth_spec(rows))
 
-    assert (Reason.DATA_ERROR.value, True) == (found.reason, "rows 1: no token carries loss" in found.message)
+    assert (Reason.DATA_ERROR.value, True) == (error.reason, "rows 1: no token carries loss" in error.message)
 
 
 @pytest.mark.parametrize(
-    ("table", "change", "told"),
+    ("table", "change", "message"),
     [
         ("DIRECT_FIELDS", {"training.max_grad_norm": "max_grad_nrom"}, "max_grad_nrom"),
         ("ON_CPU", {"adamw_torch": "paged_adamw_8bit"}, "optim=<OptimizerNames.ADAMW_TORCH_FUSED"),
@@ -136,15 +136,15 @@ def test_rows_that_teach_nothing(unsloth_spec):
     ],
     ids=["unknown", "changed", "another-base"],
 )
-def test_settings_that_it_would_change(unsloth_spec, monkeypatch, table, change, told):
+def test_settings_that_it_would_change(unsloth_spec, monkeypatch, table, change, message):
     """What it does not know, or changes in silence, ends the job before anything is trained, with the name."""
     from ftsdk_unsloth import translate
 
     for name, value in change.items():
         monkeypatch.setitem(getattr(translate, table), name, value)
-    found = failure(unsloth_spec(compute={"quantization": "nf4"}))
+    error = failure(unsloth_spec(compute={"quantization": "nf4"}))
 
-    assert told in found.message
+    assert message in error.message
 
 
 def test_lengths_that_it_would_stretch(unsloth_spec, monkeypatch):
@@ -152,13 +152,13 @@ def test_lengths_that_it_would_stretch(unsloth_spec, monkeypatch):
     from ftsdk_unsloth import translate
 
     monkeypatch.setattr(translate, "max_positions", lambda *_: None)
-    found = failure(unsloth_spec(training={"max_steps": 1, "max_length": 2048}))
+    error = failure(unsloth_spec(training={"max_steps": 1, "max_length": 2048}))
 
-    assert "training.max_length is 2048, and the model has 1024 positions" in found.message
+    assert "training.max_length is 2048, and the model has 1024 positions" in error.message
 
 
 def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
-    """A step that asks for more memory than there is fails for want of memory, and says what helps."""
+    """A step that asks for more memory than there is fails for lack of memory, and its hint is what helps."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nulimit -v 5000000\nexec {unsloth_python} "$@"\n', encoding="utf-8")  # KiB
     python.chmod(0o755)
@@ -166,9 +166,9 @@ def test_too_large_for_the_memory(unsloth_spec, unsloth_python, tmp_path):
     compute = {"per_device_train_batch_size": 256, "gradient_checkpointing": False}
     training = {"max_steps": 1, "global_batch_size": 256, "max_length": 1024}
     options = {"unsloth": {"python": str(python)}}
-    found = failure(unsloth_spec(rows, training=training, compute=compute, backend_options=options))
+    error = failure(unsloth_spec(rows, training=training, compute=compute, backend_options=options))
 
-    assert (Reason.OOM.value, True) == (found.reason, "compute.quantization" in found.hint)
+    assert (Reason.OOM.value, True) == (error.reason, "compute.quantization" in error.hint)
 
 
 def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
@@ -184,9 +184,9 @@ def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
 def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
-    found = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)
+    job = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)
 
-    assert 5 <= found.last_checkpoint < 100
-    assert list(range(1, 121)) == found.steps
-    assert (JobState.SUCCEEDED, 120) == (found.status.state, found.status.step)
-    assert "is incomplete, and is removed" in found.log
+    assert 5 <= job.last_checkpoint < 100
+    assert list(range(1, 121)) == job.steps
+    assert (JobState.SUCCEEDED, 120) == (job.status.state, job.status.step)
+    assert "is incomplete, and is removed" in job.log

@@ -1,4 +1,4 @@
-"""A spec becomes Unsloth's calls and TRL's arguments, every portable field in them; the rest is refused, or told."""
+"""A spec becomes Unsloth's calls and TRL's arguments, every portable field in them; the rest is refused, or noted."""
 
 import json
 
@@ -38,9 +38,9 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_the_job_file(name):
     """Each spec becomes exactly the kept job.json; UPDATE_GOLDEN=1 writes them anew, for review."""
-    told = json.dumps(planned(*SPECS[name]).native["config"], indent=2) + "\n"
+    job_file = json.dumps(planned(*SPECS[name]).native["config"], indent=2) + "\n"
 
-    assert golden(f"backends/unsloth/golden/{name}.json", told) == told
+    assert golden(f"backends/unsloth/golden/{name}.json", job_file) == job_file
 
 
 REFUSED = {
@@ -79,12 +79,14 @@ def test_what_it_cannot_do_on_a_card_is_refused(compute, request):
     assert request.node.callspec.id in refused({"compute": compute}, CARD)
 
 
-def test_advice_that_it_does_not_take_is_told():
+def test_advice_that_it_ignores_is_noted():
     """Its own attention on a card, and scales that are quantized in any case."""
     compute = {"quantization": "nf4", "double_quantization": False, "attention": "eager", "memory_limit": "8GiB"}
-    found = planned({"compute": compute}, CARD).set_aside
+    notes = planned({"compute": compute}, CARD).set_aside
 
-    assert ["compute.attention", "compute.double_quantization", "compute.memory_limit"] == [x.field for x in found]
+    assert ["compute.attention", "compute.double_quantization", "compute.memory_limit"] == [
+        note.field for note in notes
+    ]
 
 
 def test_its_own_way_to_recompute_can_be_left():
@@ -98,7 +100,7 @@ CALLS = ("from_pretrained", "get_peft_model")
 
 
 def test_what_comes_from_the_hub_is_pinned():
-    """The runner brings the model at its commit, the worker the rows at theirs; no mirror of Unsloth's is taken."""
+    """The runner downloads the model at its commit, the worker the rows at theirs; no mirror of Unsloth's is taken."""
     pins = {"model": Pin("0123abc"), "dataset": Pin("4567def")}
     native = planned({"dataset": "org/rows"}, pins=pins).native
     task, loaded = native["task"], native["config"]["from_pretrained"]
@@ -114,22 +116,22 @@ def test_nothing_is_told_to_anybody():
     assert {"1"} == {environment[name] for name in ("UNSLOTH_DISABLE_STATISTICS", "HF_HUB_DISABLE_TELEMETRY")}
 
 
-@given(whole=st.integers(1, 512), asked=st.none() | st.integers(1, 64), method=st.sampled_from(["sft", "kto"]))
-def test_batches_are_kept(whole, asked, method):
-    """However a step is cut, it has as many rows as the spec says, or the spec is refused; KTO has two at a time."""
-    compute = {} if asked is None or asked > whole else {"per_device_train_batch_size": asked}
-    changes = {"training": {"global_batch_size": whole}, "compute": compute, "method": method}
+@given(step_rows=st.integers(1, 512), batch_rows=st.none() | st.integers(1, 64), method=st.sampled_from(["sft", "kto"]))
+def test_batches_are_kept(step_rows, batch_rows, method):
+    """However a step is cut, it has as many rows as in the spec, or the spec is refused; KTO has two at a time."""
+    compute = {} if batch_rows is None or batch_rows > step_rows else {"per_device_train_batch_size": batch_rows}
+    changes = {"training": {"global_batch_size": step_rows}, "compute": compute, "method": method}
     try:
-        told = planned(changes).native["config"]["arguments"]
+        arguments = planned(changes).native["config"]["arguments"]
     except UnsupportedSpec:
-        assert (asked and whole % asked) or (method == "kto" and (whole == 1 or asked == 1))
+        assert (batch_rows and step_rows % batch_rows) or (method == "kto" and (step_rows == 1 or batch_rows == 1))
     else:
-        assert whole == told["per_device_train_batch_size"] * told["gradient_accumulation_steps"]
-        assert (1 if method == "sft" else 2) <= told["per_device_train_batch_size"]
+        assert step_rows == arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"]
+        assert (1 if method == "sft" else 2) <= arguments["per_device_train_batch_size"]
 
 
 def test_positions_are_not_stretched(tiny_model):
     """A length that the model was not made for would change its rotary embeddings: the plan refuses it."""
-    found = refused({"model": str(tiny_model), "training": {"max_length": 2048}})
+    problems = refused({"model": str(tiny_model), "training": {"max_length": 2048}})
 
-    assert "1024 positions" in found["training.max_length"]
+    assert "1024 positions" in problems["training.max_length"]
