@@ -16,7 +16,7 @@ class Meter:
         threading.Thread(target=self.watch, daemon=True).start()
 
     def watch(self) -> None:
-        """Look at the memory every four milliseconds."""
+        """Read the memory every four milliseconds."""
         while True:
             self.peak = max(self.peak, self.process.memory_info().rss)
             time.sleep(0.004)

@@ -96,7 +96,7 @@ def plan(spec: JobSpec, machine: Machine, pins: Pins = MappingProxyType({})) -> 
     Args:
         spec: What the user means.
         machine: What this machine has.
-        pins: What the Hub says of the names in the spec.
+        pins: The commits of the repositories in the spec.
 
     Raises:
         UnsupportedSpec: With every field that the engine cannot honour.
@@ -127,7 +127,7 @@ def translate(ledger: Ledger, machine: Machine, pins: Pins) -> Translation:
     Args:
         ledger: Of the spec.
         machine: What the engine will run on.
-        pins: What the Hub says of the names in the spec.
+        pins: The commits of the repositories in the spec.
     """
     spec, commits = ledger.spec, pinned_commits(ledger, pins)
     model = find_model(ledger, commits.get("model"))

@@ -110,6 +110,6 @@ def _window_mask(query: Tensor, window: int | None) -> Tensor | None:
 def register() -> None:
     """Make the attention known to Transformers by its name; safe to repeat."""
     # Transformers looks up the mask's function by the name of the attention, too. Without one of ours it would build a
-    # causal mask over the whole bin; None tells the layers that the attention takes care of itself.
+    # causal mask over the whole bin; with None the layers pass no mask.
     AttentionInterface.register(ROW_BY_ROW, row_by_row_attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(ROW_BY_ROW, lambda *_args, **_kwargs: None)

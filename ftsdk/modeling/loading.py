@@ -134,7 +134,7 @@ def _load(
             output_loading_info=True,
             **options,
         )
-    # Transformers fills missing weights with random numbers and only logs it; a training would go on with them.
+    # Transformers fills missing weights with random numbers and only logs it; a training would continue with them.
     missing = set(loading["missing_keys"])
     required = missing - {"score.weight"} if auto is AutoModelForSequenceClassification else missing
     if description := describe_missing_weights(required):

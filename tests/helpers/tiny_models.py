@@ -35,7 +35,7 @@ def tiny(architecture: str, **changes):
 
 
 class RecordingReporter:
-    """A reporter that keeps what it is told."""
+    """A reporter that keeps its messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

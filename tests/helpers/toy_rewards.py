@@ -27,12 +27,12 @@ def too_few(prompts, completions, **columns):
 
 
 def returns_words(prompts, completions, **columns):
-    """Says it in words."""
+    """Returns words."""
     return ["good"] * len(prompts)
 
 
 def one_number(prompts, completions, **columns):
-    """Says it once for all."""
+    """Returns one number for all."""
     return 1.0
 
 

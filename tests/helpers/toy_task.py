@@ -1,4 +1,4 @@
-"""A task that tells learning from noise: a random model is rewarded for a tenth of its words."""
+"""A task that separates learning from noise: a random model is rewarded for a tenth of its words."""
 
 import json
 import random

@@ -58,7 +58,7 @@ def test_text(tokenizer):
 
 
 def test_cut_rows_are_counted(tokenizer):
-    """What is cut off is told: rows, tokens, and the length that would keep all."""
+    """Truncation is counted: rows, tokens, and the length that would keep all."""
     full = encode([Row({"messages": CHAT}, "", "f", 1)], tokenizer, train_on="assistant", max_length=200)
 
     truncated = encode(

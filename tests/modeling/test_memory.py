@@ -1,4 +1,4 @@
-"""Memory is limited as the user says, and what runs out of it is recognized."""
+"""Memory is limited by the user's setting, and out-of-memory errors are recognized."""
 
 import resource
 import subprocess
@@ -49,7 +49,7 @@ def test_less_than_a_row_is_nothing(micro_batch):
     ],
 )
 def test_out_of_memory_is_recognized(error, verdict):
-    """GPU, CPU and Python say it in different words."""
+    """GPU, CPU and Python report it in different words."""
     assert verdict == is_out_of_memory(error)
 
 
@@ -67,7 +67,7 @@ def test_a_limit_below_the_libraries_is_told():
 @ON_LINUX
 @pytest.mark.parametrize(("gibibytes", "fits"), [(0.5, True), (2, False)])
 def test_the_limit_is_on_memory_in_use(gibibytes, fits):
-    """Held to one GiB more than it has, a process gets half of one, though it has mapped far more, but not two."""
+    """Limited to one GiB more than it has, a process gets half of one, though it has mapped far more, but not two."""
     code = f"""
 import psutil, torch
 from ftsdk.modeling.memory import limit_memory

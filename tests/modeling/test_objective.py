@@ -41,7 +41,7 @@ def reference(model, examples):
 
 @pytest.mark.parametrize(("architecture", "changes"), ARCHITECTURES.items(), ids=ARCHITECTURES)
 def test_loss_equals_the_models_own(architecture, changes):
-    """Rows in one bin give the sum of what the model says of each alone, whatever the architecture's quirks."""
+    """Rows in one bin give the sum of the model's losses of each alone, whatever the architecture's quirks."""
     model, examples = tiny(architecture, **changes), rows(30, 5, 19)
     expected = reference(model, examples)
 

@@ -59,7 +59,7 @@ def test_every_turn_and_its_stop(tokenizer, template, messages):
 
 
 def test_blank_before_the_answer_belongs_to_it(tokenizer):
-    """Where no header opens the answer, the model itself says the blank before it."""
+    """Where no header opens the answer, the blank before it belongs to the model's turn."""
     assert assistant_text(tokenizer, BRACKETED, CHAT) == [" Hello.<|stop|>", " Goodbye.<|stop|>"]
 
 
@@ -93,7 +93,7 @@ def test_repeated_words(tokenizer):
 
 
 def test_tool_calls(tokenizer):
-    """A call is what the assistant says; the tool's answer is not."""
+    """A call belongs to the assistant's turn; the tool's answer does not."""
     messages = [
         CHAT[1],
         {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},

@@ -27,7 +27,7 @@ TRAINERS = {
 
 
 def run(folder: JobFolder, plan: Plan, reporter: EventWriter, stop: StopRequest) -> None:
-    """Train as the plan says, and write the artifact into the job's folder.
+    """Train by the plan, and write the artifact into the job's folder.
 
     Raises:
         Stopped: A stop was requested.

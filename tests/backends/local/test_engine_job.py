@@ -67,7 +67,7 @@ def job_folder(job: ftsdk.Job) -> JobFolder:
 
 
 def until_step(job: ftsdk.Job, step: int) -> None:
-    """Wait until a step has been told."""
+    """Wait until a step has metrics."""
     end = time.monotonic() + LONG
     while not any(event.kind == "metrics" and event.step >= step for event in job.events()):
         assert time.monotonic() < end, job.status()
@@ -90,7 +90,7 @@ def essence(artifact: Artifact) -> tuple[list[tuple[float, ...]], str]:
 
 
 def test_any_process_knows_the_job(uninterrupted):
-    """The reference is all that another process needs to tell how the job ended."""
+    """The reference is all that another process needs to see how the job ended."""
     ref, home, _ = uninterrupted
     code = f"import ftsdk; print(ftsdk.status({ref!r}).state.value)"
 
@@ -106,7 +106,7 @@ def test_any_process_knows_the_job(uninterrupted):
 
 
 def test_every_step_is_in_the_artifact(uninterrupted):
-    """What is fetched verifies, knows its job, and tells the loss of every step."""
+    """What is fetched verifies, knows its job, and has the loss of every step."""
     ref, _, artifact = uninterrupted
 
     figures, _ = essence(Artifact.open(artifact.path))
@@ -167,7 +167,7 @@ def test_broken_rows_are_never_submitted(make_spec, tmp_path, ftsdk_home):
 
 
 def test_a_missing_model_is_refused_in_the_plan(make_spec, tmp_path):
-    """A folder that is not there is no model, and the plan says so."""
+    """A folder that is not there is no model, and the plan refuses it."""
     with pytest.raises(UnsupportedSpec) as caught:
         ftsdk.plan(make_spec(model=str(tmp_path / "nowhere")))
 

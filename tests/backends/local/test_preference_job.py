@@ -21,7 +21,7 @@ LONG = 300.0  # seconds; a busy machine takes its time to import the engine
 
 
 def kill_at(job, step):
-    """Wait until a step has been told, and kill the worker without a warning."""
+    """Wait until a step has metrics, and kill the worker without a warning."""
     end = time.monotonic() + LONG
     while not any(event.kind == "metrics" and event.step >= step for event in job.events()):
         assert time.monotonic() < end, job.status()

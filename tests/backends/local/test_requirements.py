@@ -27,7 +27,7 @@ def test_what_is_there_is_no_problem():
 
 
 def test_a_missing_package_is_named_with_the_line_to_type(monkeypatch):
-    """The problem says what is missing, and how to get it."""
+    """The problem names what is missing, and how to get it."""
     installed(monkeypatch, {"peft": None})
 
     assert [("peft", "is not installed", "pip install --upgrade 'ftsdk[local]'")] == requirements.check()

@@ -114,7 +114,7 @@ def test_an_artifact_that_writes_is_no_reward(adapter):
 
 
 def test_a_folder_without_a_model_is_no_reward(tmp_path):
-    """An empty folder is told from a model."""
+    """An empty folder is no model."""
     assert "holds no model" in refusals(ppo, tmp_path)["method.reward"]
 
 

@@ -154,7 +154,7 @@ def test_a_card_takes_what_a_cpu_does_not():
 
 
 def test_more_devices_are_set_aside():
-    """Devices are advice: the plan says that one is used."""
+    """Devices are advice: the plan shows that one is used."""
     plan = translate.plan(JobSpec(**BASE, compute={"devices": 4}), CPU)
 
     assert [note.field for note in plan.set_aside] == ["compute.devices"]
@@ -179,7 +179,7 @@ def test_local_folder_is_taken_by_its_whole_path(tiny_model, monkeypatch):
 
 
 def test_forecast_for_a_model_at_hand(tiny_model):
-    """The plan forecasts memory where the model's dimensions are on this disk, and says nothing otherwise."""
+    """The plan forecasts memory where the model's dimensions are on this disk, and has none otherwise."""
     here = translate.plan(JobSpec(model=str(tiny_model), dataset="rows.jsonl"), CPU).memory
     there = translate.plan(JobSpec(**BASE), CPU).memory
 

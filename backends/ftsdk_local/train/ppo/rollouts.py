@@ -22,7 +22,7 @@ class Rollouts(NamedTuple):
     """True at the tokens of a response."""
 
     @property
-    def last_B(self) -> Tensor:  # noqa: N802 - the suffix tells the shape
+    def last_B(self) -> Tensor:  # noqa: N802 - the suffix gives the shape
         """The place of each response's last token."""
         return self.mask_BR.sum(1) - 1
 

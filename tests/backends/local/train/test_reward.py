@@ -55,7 +55,7 @@ def pairs_file(tmp_path):
 
 @pytest.fixture
 def reward_spec(make_spec, pairs_file):
-    """A short reward-model job on the tiny model, in float32 unless told otherwise."""
+    """A short reward-model job on the tiny model, in float32 unless changed."""
 
     def make(**changes):
         compute = {**PLAIN, **changes.pop("compute", {})}
@@ -71,7 +71,7 @@ def weights(folder):
 
 
 def texts_of(path, tokenizer):
-    """Each conversation with its better answer, and with its worse one, as the model card says."""
+    """Each conversation with its better answer, and with its worse one, as in the model card."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [
         [tokenizer.apply_chat_template(row["prompt"] + row[name], tokenize=False).rstrip() for row in rows]
@@ -102,7 +102,7 @@ def scores(model, tokenizer, texts, side):
 
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_every_kind_learns(reward_spec, train, changes):
-    """Each way of training runs for real: held-out pairs are told apart, and the artifact verifies."""
+    """Each way of training runs for real: held-out pairs are ranked rightly, and the artifact verifies."""
     spec = reward_spec(**changes, val_size=8, training={"max_steps": 12})
 
     folder = train(spec)
@@ -142,7 +142,7 @@ def test_a_quantized_base_gives_the_same_scores(reward_spec, train, pairs_file):
 
     model, tokenizer = loaded(folder, quantization_config=nf4)
     for module in model.modules():
-        module.support_avx512bf16_for_cpu = False  # bitsandbytes would calculate in bfloat16, whatever it was told
+        module.support_avx512bf16_for_cpu = False  # bitsandbytes would calculate in bfloat16, whatever its setting
     chosen, rejected = (scores(model, tokenizer, texts, "left") for texts in texts_of(pairs_file, tokenizer))
 
     assert metrics_of(folder, "eval_margin")[-1] == pytest.approx((chosen - rejected).mean(), abs=1e-4)
@@ -159,7 +159,7 @@ def test_the_head_is_trained_in_float32(reward_spec, train, compute):
 
 
 def test_before_training_every_pair_is_a_tie(reward_spec, train):
-    """A new head has no opinion: the held-out loss begins at log 2, with half of the pairs told right."""
+    """A new head scores every answer 0: the held-out loss begins at log 2, with half of the pairs ranked rightly."""
     folder = train(reward_spec(val_size=8, training={"max_steps": 1}))
 
     assert [0.5, 0.0] == [metrics_of(folder, name)[0] for name in ("eval_accuracy", "eval_margin")]
@@ -168,7 +168,7 @@ def test_before_training_every_pair_is_a_tie(reward_spec, train):
 
 @pytest.mark.parametrize("adapter", [{"r": 8}, None], ids=["lora", "full"])
 def test_the_card_tells_how_to_score(reward_spec, train, tiny_model, adapter):
-    """The Hub is told what kind of model it is, and what the card says to type gives a score."""
+    """The card names the kind of model for the Hub, and its code gives a score."""
     artifact = train(reward_spec(adapter=adapter, training={"max_steps": 1})).artifact
     card = (artifact / "README.md").read_text()
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL))
@@ -230,7 +230,7 @@ def test_micro_batch_changes_nothing(reward_spec, train):
 
 @pytest.mark.numeric
 def test_half_as_much_until_it_fits(reward_spec, train, monkeypatch):
-    """Out of memory, less is taken at a time, and pairs are not parted; the losses stay the same."""
+    """Out of memory, less is taken at a time, and pairs are not split; the losses stay the same."""
     plenty = train(reward_spec(training={"max_steps": 2}), "plenty")
 
     _limit(monkeypatch, tokens=200)
@@ -302,7 +302,7 @@ def test_an_architecture_without_a_head(reward_spec, train, monkeypatch):
 
 
 def test_a_scorer_does_not_chat(reward_spec, train):
-    """A reward model that is asked to talk says what it is for, and what to do with it."""
+    """A reward model that is asked to generate is refused with its purpose and the next step."""
     folder = train(reward_spec(training={"max_steps": 1}))
 
     with pytest.raises(ArtifactError, match="holds a reward model") as caught:

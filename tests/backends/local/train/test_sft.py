@@ -166,7 +166,7 @@ def test_micro_batch_changes_nothing(make_spec, train):
 
 @pytest.mark.numeric
 def test_held_out_rows(make_spec, train):
-    """Held-out loss is told before and after, falls, and stands in the manifest."""
+    """Held-out loss is reported before and after, falls, and stands in the manifest."""
     folder = train(make_spec(val_size=8, training={"max_steps": 8}))
 
     before, after = metrics_of(folder, "eval_loss")[0], metrics_of(folder, "eval_loss")[-1]
@@ -215,7 +215,7 @@ def test_divergence_ends_the_run(make_spec, train):
 
 
 def test_unknown_target_modules(make_spec, train):
-    """Layers that the model does not have are told by the field, with what to do."""
+    """Layers that the model does not have are refused by the field, with the next step."""
     with pytest.raises(SpecError, match=r"adapter\.target_modules"):
         train(make_spec(adapter={"target_modules": ["nope_proj"]}))
 

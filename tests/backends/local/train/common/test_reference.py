@@ -1,4 +1,4 @@
-"""What a policy is held to stays what it was."""
+"""The reference of a policy does not change in training."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ IDS = torch.arange(3, 20)[None]
 
 @pytest.fixture
 def model():
-    """A policy with dropout, and beside it the copy that TRL makes; both say something."""
+    """A policy with dropout, and beside it the copy that TRL makes; both change the base's output."""
     config = LoraConfig(r=4, lora_dropout=0.5, target_modules="all-linear", init_lora_weights=False)
     model = get_peft_model(tiny("Llama"), config)
     model.add_adapter(REFERENCE, config)
@@ -34,7 +34,7 @@ def logits_of(model):
 
 
 def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
-    """While the policy trains with dropout, its reference says the same twice, and not what the base says."""
+    """While the policy trains with dropout, its reference gives the same numbers twice, and not the base's."""
     configure_reference(model, settings(adapter_from="somewhere"))
 
     with model.disable_adapter():

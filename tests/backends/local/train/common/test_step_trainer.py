@@ -20,7 +20,7 @@ STEPS = 3
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    """From now on, the loss of a bin runs out of memory where the given fact says so."""
+    """From now on, the loss of a bin runs out of memory where the given condition holds."""
 
     def shrink(too_much, error=torch.OutOfMemoryError):
         compute = Objective.__call__

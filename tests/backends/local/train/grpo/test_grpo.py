@@ -118,7 +118,7 @@ def test_every_prompt_is_asked_before_one_is_asked_again(toy, changes, steps):
 
 
 def test_memory_that_runs_out_is_told(toy, train, monkeypatch):
-    """The failure says how many responses did not fit, and what to set."""
+    """The error names how many responses did not fit, and what to set."""
 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory.")

@@ -1,4 +1,4 @@
-"""Each formula of PPO against a closed form, or against the same said another way, in float64."""
+"""Each formula of PPO against a closed form, or against the same in another form, in float64."""
 
 import math
 

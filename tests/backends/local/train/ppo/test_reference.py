@@ -102,7 +102,7 @@ def test_losses(trl):
 
 @every_case
 def test_gradients(trl):
-    """What each token's log-probability and value are told to do, with the weight of the value's loss."""
+    """The gradients of each token's log-probability and value, with the weight of the value's loss."""
     for step, (rows, new, value) in enumerate(steps_of(trl)):
         new.requires_grad_(), value.requires_grad_()
 

@@ -32,7 +32,7 @@ ROW = Example(*[torch.arange(3, 23).int().numpy()] * 2)
 
 
 def settings_with(**lora):
-    """Of the plan, only what roles look at."""
+    """Of the plan, only what roles read."""
     return Settings.model_construct(lora={**LORA, **lora}, adapter_from=None)
 
 
@@ -74,7 +74,7 @@ def test_there_is_one_base():
 
 
 def test_the_reference_is_the_base_itself(actor):
-    """Whatever policy and value have learned, the reference says what the base said."""
+    """Whatever policy and value have learned, the reference gives the numbers of the base."""
     plain = actor.log_probs(lay_end_to_end([ROW]), 1.0).log_probs_N.detach()
     perturb(actor.roles, POLICY)
     perturb(actor.roles, VALUE)
@@ -84,7 +84,7 @@ def test_the_reference_is_the_base_itself(actor):
 
 
 def test_a_start_that_changes_the_base_has_a_reference_of_its_own(actor):
-    """PiSSA moves a part of each weight into the adapter; together they say what the base said, and go on saying it."""
+    """PiSSA moves a part of each weight into the adapter; together they always give the numbers of the base."""
     plain = actor.log_probs(lay_end_to_end([ROW]), 1.0).log_probs_N.detach()
     split = Actor(
         Roles(tiny("Llama"), settings_with(init_lora_weights="pissa")),

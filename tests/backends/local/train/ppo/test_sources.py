@@ -67,7 +67,7 @@ def ppo(make_spec, tmp_path):
 
 
 def plain_scores(folder, base, tokenizer, samples):
-    """What plain Transformers and PEFT say of some samples."""
+    """The scores that plain Transformers and PEFT give to some samples."""
     model = AutoModelForSequenceClassification.from_pretrained(
         base, num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype=torch.float32
     )
@@ -110,7 +110,7 @@ def test_on_another_base_it_is_loaded_on_its_own(ppo, train, reward_folder, tiny
 
 
 def test_a_reward_model_of_another_tokenizer_is_refused(ppo, train, reward_folder):
-    """It would read nonsense, so it is told before any model is loaded."""
+    """Its scores would mean nothing, so it is refused before any model is loaded."""
     tokenizer = AutoTokenizer.from_pretrained(reward_folder)
     tokenizer.add_tokens(["a-new-word"])
     tokenizer.save_pretrained(reward_folder)

@@ -49,7 +49,7 @@ def test_parts_hold_every_unit_once_and_fit(lengths, capacity, most):
 
 
 def test_padding_is_masked_and_the_first_token_is_asked_for_by_nobody():
-    """Two rows of different length side by side; a row without a prompt has one token less to say."""
+    """Two rows of different length side by side; a row without a prompt has one labelled token less."""
     batch = pad_rows([example(2, prompt=0), example(4, prompt=2)], PAD)
 
     assert [[7, 7, 0, 0], [7, 7, 7, 7]] == batch["input_ids"].tolist()

@@ -1,4 +1,4 @@
-"""A reward function gets what it is promised, and every wrong answer is told with its place."""
+"""A reward function gets its documented arguments, and every wrong result is reported with its place."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ NOT_THERE = {
 
 @pytest.mark.parametrize(("name", "message"), NOT_THERE.items(), ids=NOT_THERE)
 def test_a_function_that_is_not_there(name, message):
-    """What cannot be imported is told before any model is loaded."""
+    """A function that cannot be imported is refused before any model is loaded."""
     with pytest.raises(WorkerError, match=message):
         function_reward(RewardSettings(function=name, path="."), RecordingReporter())
 
