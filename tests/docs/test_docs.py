@@ -1,4 +1,4 @@
-"""The documentation is true: its links resolve, its Python runs, its commands exist, no backend is missing.
+"""The documentation is correct: links resolve, Python runs, commands exist, terms are standard, no backend is missing.
 
 A block fenced as ``python`` must compile. One fenced as ``python run`` is also run, page by page from top to bottom in
 one namespace, in an empty folder with ``train.jsonl``, on the fake backend; its ``assert`` lines are the test.
@@ -17,6 +17,29 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *s
 BLOCK = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 COMMAND = re.compile(r"^(?:\$ )?ftsdk (?P<verb>[a-z]+)", re.MULTILINE)
+CODE = re.compile(r"`[^`]+`")
+STANDARD_TERMS = {
+    "house": "engine environment",
+    "door": "error mapper",
+    "guest": "engine, runner, subprocess",
+    "desk": "runner support",
+    "sitter": "supervisor",
+    "tongue": "log parser",
+    "exam": "contract",
+    "scenery": "fixtures, helpers",
+    "stranger": "third party",
+    "sow": "seed",
+    "mend": "fix",
+    "told": "report, pass",
+    "heard": "receive, request",
+    "anew": "again, from the beginning",
+    "whoever": "users, callers",
+    "few bits": "quantized",
+    "in silence": "without an error, without a warning",
+    "goes without": "does not have",
+    "holds for": "is true for",
+}
+"""From a private word that no page uses to the terms of the field."""
 ROWS = [{"prompt": f"What is {n} plus {n}?", "completion": f"{n + n}"} for n in range(20)]
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -25,11 +48,11 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 def _blocks(page: Path, language: str) -> list[tuple[str, str]]:
     """The info string and text of each block in a language, with the lines kept where they are in the page."""
     source = page.read_text(encoding="utf-8")
-    found = [
+    blocks = [
         (match["info"], "\n" * source[: match.start("text")].count("\n") + match["text"])
         for match in BLOCK.finditer(source)
     ]
-    return [(info, text) for info, text in found if info.split(" ")[0] == language]
+    return [(info, text) for info, text in blocks if info.split(" ")[0] == language]
 
 
 def _headings(page: Path) -> set[str]:
@@ -45,13 +68,24 @@ def test_links_resolve(page: Path) -> None:
     prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
     targets = [match["target"] for match in LINK.finditer(prose) if "://" not in match["target"]]
     split = [(target, *target.partition("#")[::2]) for target in targets]
-    broken = [target for target, file, _ in split if not (page.parent / file).exists()]
-    astray = [
-        t for t, file, anchor in split if anchor and anchor not in _headings(page.parent / file if file else page)
+    missing_files = [target for target, file, _ in split if not (page.parent / file).exists()]
+    missing_headings = [
+        target
+        for target, file, anchor in split
+        if anchor and anchor not in _headings(page.parent / file if file else page)
     ]
 
-    assert [] == broken
-    assert [] == astray
+    assert [] == missing_files
+    assert [] == missing_headings
+
+
+@pages
+def test_pages_use_standard_terms(page: Path) -> None:
+    """Prose uses the terms of the field; code blocks and inline code may show the names of earlier versions."""
+    prose = " ".join(CODE.sub("", BLOCK.sub("", page.read_text(encoding="utf-8"))).split())
+    private = [word for word in STANDARD_TERMS if re.search(rf"\b{word}s?\b", prose, re.IGNORECASE)]
+
+    assert {} == {word: STANDARD_TERMS[word] for word in private}
 
 
 @pages
@@ -76,7 +110,7 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pages
 def test_commands_exist(page: Path) -> None:
-    """Every ``ftsdk VERB`` that a page tells the reader to type is a command."""
+    """Every ``ftsdk VERB`` in a console block is a command."""
     from typer.main import get_group
 
     from ftsdk.cli import app
@@ -100,7 +134,7 @@ def test_every_backend_has_a_page() -> None:
 
 
 def test_every_page_is_reachable() -> None:
-    """Whoever starts at docs/index.md finds every page."""
+    """docs/index.md links every page."""
     docs = ROOT / "docs"
     links = {
         match["target"].partition("#")[0] for match in LINK.finditer((docs / "index.md").read_text(encoding="utf-8"))
