@@ -1,11 +1,11 @@
-"""Refuse variables named by a bare participle or pronoun: ``found`` says nothing about what was found.
+"""Refuse variables named by a bare participle or pronoun: ``found`` does not state what was found.
 
 python scripts/check_names.py [PATH...]
 
-Checked is whatever binds a name: assignments, loops, comprehensions, ``with``, ``except``, ``match``, ``import … as``,
-parameters, and fields of classes. A name is compared without its outer underscores and in lower case. Functions,
-methods, properties and classes may be named for what they do; nor are attributes checked where they are set, for they
-take their name from a parameter.
+It checks all bindings: assignments, loops, comprehensions, ``with``, ``except``, ``match``, ``import … as``,
+parameters, and fields of classes. Names are compared in lower case and without outer underscores. Names of functions,
+methods, properties and classes are not checked, because they may be verbs; nor are attributes where they are set,
+because their names come from parameters.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Hold the imports of all packages to the rules in pyproject.toml, with the backends taken from its entry points.
+"""Check the imports of all packages against the rules in pyproject.toml, with the backends of its entry points.
 
-import-linter knows no pattern for names of packages; here ``BACKENDS`` in a list stands for the packages of all entry
-points ``ftsdk.backends`` outside the core, so that the rules name no backend twice.
+import-linter has no patterns for names of packages. Therefore ``BACKENDS`` in a list is replaced by the packages of all
+entry points ``ftsdk.backends`` outside the core, so that backends are listed in one place.
 """
 
 import sys
@@ -16,7 +16,7 @@ PLACEHOLDER = "BACKENDS"
 
 
 def main() -> int:
-    """The exit status: 0 where every rule is kept."""
+    """The exit status: 0 if every rule is kept."""
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
     targets = project["project"]["entry-points"]["ftsdk.backends"].values()
     packages = sorted({target.partition(":")[0].partition(".")[0] for target in targets} - {"ftsdk"})

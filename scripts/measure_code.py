@@ -1,10 +1,9 @@
-"""Measure the code of a checkout: how long its files and functions are, what is documented, where imports go in cycles.
+"""Measure the code of a checkout: lengths of files and functions, share of docstrings, import cycles.
 
 python scripts/measure_code.py [--root DIR] [--since REV] [--json]
 
-Measured are the packages, ftsdk and those in backends/; of the tests, only the number. Lengths are in lines: those of a
-function are its body's, without the docstring. An import counts wherever it stands, in functions and for type
-checkers, too.
+It measures ftsdk and the packages in backends/, and counts the tests. Lengths are in lines; the length of a function is
+that of its body without the docstring. All imports count, also those in functions and for type checkers.
 """
 
 import argparse
