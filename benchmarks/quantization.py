@@ -31,7 +31,7 @@ from transformers.utils import logging
 import ftsdk
 from ftsdk.demo.persona import Example, examples
 from ftsdk.demo.pipeline import tiny_model
-from ftsdk.plugins import load_step
+from ftsdk.plugins import STEPS, load_plugin
 from ftsdk.posttrain.quantization_kinds import KINDS
 from ftsdk.posttrain.weights import shards_of
 
@@ -97,7 +97,7 @@ def print_row(name: str, folder: Path, held_out: Sequence[Example], reference: l
     layers = sum(layout.size for key, layout in layouts if ".layers." in key)
     loss = loss_of(model, tokenizer, held_out)
     questions = [example.row()["messages"][:1] for example in held_out]
-    answers = load_step("load")(folder).generate(questions, max_new_tokens=40)
+    answers = load_plugin(STEPS, "load", extra="local")(folder).generate(questions, max_new_tokens=40)
     same = sum(a == b for a, b in zip(answers, reference or answers, strict=True))
     figures = f"{size / 1e6:.2f} MB | {layers / 1e6:.2f} MB | {loss:.4f} | {math.exp(loss):.3f}"
     print(f"| {name} | {figures} | {same} of {len(answers)} |", flush=True)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:  # type checkers cannot read the table below; a test compares 
     from ftsdk.job_types import JobState as JobState
     from ftsdk.job_types import JobStatus as JobStatus
     from ftsdk.job_types import Reason as Reason
-    from ftsdk.plugins import backend_names as backend_names
+    from ftsdk.registry import backend_names as backend_names
     from ftsdk.spec import DPO as DPO
     from ftsdk.spec import GRPO as GRPO
     from ftsdk.spec import KTO as KTO
@@ -89,7 +89,7 @@ _NAMES = {
     ),
     "ftsdk.importers.convert": "Imported import_config",
     "ftsdk.job_types": "Event JobRef JobState JobStatus Reason",
-    "ftsdk.plugins": "backend_names",
+    "ftsdk.registry": "backend_names",
     "ftsdk.spec": "DPO GRPO KTO ORPO PPO SFT Compute Dataset JobSpec LoRA RewardModeling Training",
     "ftsdk.spec.loader": "load_spec",
 }

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from ftsdk.importers.convert import load_importer
 from ftsdk.importers.importer import Importer, UnsupportedValue
-from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.plugins import IMPORTERS, plugin_names
 from ftsdk.spec.aliases import FIELDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "import.md"

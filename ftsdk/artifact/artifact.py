@@ -17,7 +17,7 @@ from ftsdk.artifact.safetensors import tensors_in
 from ftsdk.artifact.template import check_template
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256, write_atomic
-from ftsdk.plugins import load_step
+from ftsdk.plugins import STEPS, load_plugin
 from ftsdk.spec import Dataset
 from ftsdk.spec.base import Section
 from ftsdk.spec.validation_messages import problems_of
@@ -128,7 +128,7 @@ class Artifact(Section):
         except ValidationError as error:
             raise InputError("this cannot be evaluated", problems=problems_of(error)) from error
         verify(self.path)
-        measure: Callable[[Path, EvaluationSettings], Evaluation] = load_step("evaluate")
+        measure: Callable[[Path, EvaluationSettings], Evaluation] = load_plugin(STEPS, "evaluate", extra="local")
         try:
             return measure(self.path.absolute(), options)
         except ModuleNotFoundError as error:  # some packages are imported only once they are needed
@@ -153,7 +153,7 @@ class Artifact(Section):
             UnreachableError: The Hub does not answer.
             MissingExtra: The Hub's client is not installed.
         """
-        publish: Callable[..., str] = load_step("publish", "hf")
+        publish: Callable[..., str] = load_plugin(STEPS, "publish", extra="hf")
         return publish(self.path, repository, private=private, evaluation=evaluation)
 
     def merge(self, target: Path | str) -> "Artifact":
@@ -179,7 +179,7 @@ def merge(folder: Path | str, target: Path | str) -> Artifact:
         InputError: The folder holds no adapter.
         ArtifactError: Adapter or base are missing or damaged, or merged and unmerged disagree; the target is unchanged.
     """
-    merged: Artifact = load_step("merge")(Path(folder), Path(target))
+    merged: Artifact = load_plugin(STEPS, "merge", extra="local")(Path(folder), Path(target))
     return merged
 
 
@@ -198,7 +198,7 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
         InputError: There is no such kind, or not on this machine; or the model is an adapter, or quantized already.
         ArtifactError: The model is damaged, or computes something else once it is quantized; the target is unchanged.
     """
-    quantized: Artifact = load_step("quantize", extra="quantize")(model, kind, Path(target))
+    quantized: Artifact = load_plugin(STEPS, "quantize", extra="quantize")(model, kind, Path(target))
     return quantized
 
 
@@ -206,7 +206,7 @@ def quantize(model: Path | str, kind: str, target: Path | str) -> Artifact:
 def _load(folder: Path, sealed: str) -> LoadedModel:  # noqa: ARG001 - a part of the key
     """Verify and load. The manifest's hash, ``sealed``, is part of the key: a folder may get another artifact."""
     verify(folder)
-    load: Callable[[Path], LoadedModel] = load_step("load")
+    load: Callable[[Path], LoadedModel] = load_plugin(STEPS, "load", extra="local")
     try:
         return load(folder)
     except ModuleNotFoundError as error:

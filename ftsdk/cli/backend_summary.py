@@ -41,7 +41,7 @@ def summarize_backend(name: str) -> BackendSummary:
     Raises:
         BackendNotFound: No installed backend has this name.
     """
-    from ftsdk.plugins import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
+    from ftsdk.registry import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
 
     try:
         backend = load_backend(name)

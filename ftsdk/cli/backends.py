@@ -43,13 +43,13 @@ def backends(
 
 
 def _names(*, include_testing: bool) -> list[str]:
-    from ftsdk.plugins import listed_backend_names  # noqa: PLC0415 - help does not need it
+    from ftsdk.registry import listed_backend_names  # noqa: PLC0415 - help does not need it
 
     return ftsdk.backend_names() if include_testing else listed_backend_names()
 
 
 def _install(name: str | None) -> CommandResult:
-    from ftsdk.plugins import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
+    from ftsdk.registry import load_backend  # noqa: PLC0415 - loads the contract, which help does not need
 
     if name is None:
         names = ", ".join(_names(include_testing=False))

@@ -91,7 +91,7 @@ def _job_records() -> str:
 def _check_backends() -> Iterator[Finding]:
     """The chosen backend first: without it, no job can be submitted."""
     from ftsdk.config import resolve  # noqa: PLC0415 - reads files that other commands do not need
-    from ftsdk.plugins import listed_backend_names  # noqa: PLC0415 - same
+    from ftsdk.registry import listed_backend_names  # noqa: PLC0415 - same
 
     chosen = ""
     try:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.backend import Plan
 from ftsdk.client import planning, throughput
 from ftsdk.client.planning import SpecLike
@@ -60,7 +60,7 @@ def compare(spec: SpecLike, *, store: "Store | None" = None, patience: float = P
     """
     job_spec = planning.read_spec(spec)
     report = planning.check_rows(job_spec)
-    names = plugins.listed_backend_names(job_spec.backend)
+    names = registry.listed_backend_names(job_spec.backend)
     answers: dict[str, tuple[BackendEstimate, Plan | None]] = {}
 
     def query(name: str) -> None:
@@ -84,7 +84,7 @@ def _join(threads: Sequence[threading.Thread], patience: float) -> None:
 
 def _estimate_backend(spec: JobSpec, name: str) -> tuple[BackendEstimate, Plan | None]:
     try:
-        problems = [str(problem) for problem in plugins.load_backend(name).check()]
+        problems = [str(problem) for problem in registry.load_backend(name).check()]
         plan = planning.request(spec, backend=name, name_alternatives=False)
     except FtsdkError as error:
         return BackendEstimate(backend=name, can=False, why_not=_first_reason(error)), None

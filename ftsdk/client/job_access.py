@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.backend import Backend, Verb
 from ftsdk.client import lifecycle
 from ftsdk.errors import JobNotFound
@@ -37,7 +37,7 @@ class JobAccess(ABC):
     @cached_property
     def system(self) -> Backend:
         """The backend, imported when it is first needed."""
-        return plugins.load_backend(self.backend)
+        return registry.load_backend(self.backend)
 
     def require_verb(self, verb: Verb) -> Backend:
         """The backend, if it declares the verb.

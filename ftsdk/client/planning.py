@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.backend import Backend, Options, Plan
 from ftsdk.client.throughput import steps_of
 from ftsdk.data.report import DataReport
@@ -80,7 +80,7 @@ def check_rows(spec: JobSpec, warnings: list[str] | None = None) -> DataReport |
 def _resolve_backend(spec: JobSpec, backend: str | None) -> tuple[Backend, JobSpec, Options]:
     """The backend, and the spec with the options of spec and configuration."""
     name, configured = _choose_backend(spec, backend)
-    system = plugins.load_backend(name)
+    system = registry.load_backend(name)
     if configured:
         # The configuration's options become part of the spec: what a job runs with is stored with it.
         merged = {**configured, **spec.backend_options.get(name, {})}
@@ -128,15 +128,15 @@ def _name_option(system: Backend, problem: Problem) -> Problem:
 
 def _check_other_options(spec: JobSpec, active: str) -> Iterator[str]:
     """Check the options of backends that are not in use; give a warning for each that cannot be checked here."""
-    names = plugins.backend_names()
+    names = registry.backend_names()
     for name, options in spec.backend_options.items():
         if name not in names:
-            listed = plugins.listed_backend_names()
+            listed = registry.listed_backend_names()
             fix = nearest(name, names, f"installed: {', '.join(listed)}")
             raise SpecError("the spec is wrong", problems=[Problem(f"backend_options.{name}", "no such backend", fix)])
         if name != active:
             try:
-                _validate_options(plugins.load_backend(name), options)
+                _validate_options(registry.load_backend(name), options)
             except MissingExtra as error:
                 yield f"backend_options.{name} were not checked: {error.message}"
 
@@ -178,12 +178,12 @@ def _translate(system: Backend, spec: JobSpec, options: Options) -> Plan:
 
 
 def _alternatives(spec: JobSpec, excluded: str) -> list[str]:
-    return [name for name in plugins.listed_backend_names() if name != excluded and _supports(name, spec)]
+    return [name for name in registry.listed_backend_names() if name != excluded and _supports(name, spec)]
 
 
 def _supports(name: str, spec: JobSpec) -> bool:
     try:
-        system = plugins.load_backend(name)
+        system = registry.load_backend(name)
         system.plan(spec, _validate_options(system, spec.backend_options.get(name, {})))
     except FtsdkError:
         return False

@@ -6,7 +6,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.backend import Plan
 from ftsdk.errors import FtsdkError
 from ftsdk.job_types import Event, JobState
@@ -65,7 +65,7 @@ def _characters_per_second(record: "JobRecord") -> float | None:
     """The throughput of an earlier job, from the times of its steps."""
     data = record.plan.get("data") or {}
     try:
-        seconds = _seconds_per_step(plugins.load_backend(record.backend).events(str(record.native_id)))
+        seconds = _seconds_per_step(registry.load_backend(record.backend).events(str(record.native_id)))
     except FtsdkError:  # its folder is gone, or on another machine
         return None
     if not seconds or not data.get("rows"):

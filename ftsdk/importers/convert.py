@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ftsdk.errors import Problem, SpecError
 from ftsdk.importers.importer import ConfigReader, Importer, ImportNote, UnsupportedKey
-from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.plugins import IMPORTERS, check_plugin, load_plugin, plugin_names
 from ftsdk.spec import JobSpec
 from ftsdk.spec.canonical import field_of
 from ftsdk.spec.document import read_document
@@ -56,6 +56,16 @@ def import_config(path: str | Path, source: str | None = None, overrides: Iterab
         )
     notes = [ImportNote(problem.where, "differs", f"{problem.what}; you set {field}") for problem, field in resolved]
     return Imported(_spec(name, reader, settings), importer.name, (*reader.notes, *notes))
+
+
+def load_importer(name: str) -> Importer:
+    """Import one importer and make it.
+
+    Raises:
+        InputError: No distribution registers the name; the registered names are listed.
+        ConfigError: Two do, or it is no importer.
+    """
+    return check_plugin(load_plugin(IMPORTERS, name)(), Importer, IMPORTERS, name)  # type: ignore[type-abstract]
 
 
 def _recognise_tool(name: str, data: Mapping[str, Any]) -> Importer:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ftsdk.backend import Backend, Options, Plan
 from ftsdk.errors import Problem, UnsupportedSpec
 from ftsdk.home import VARIABLE
-from ftsdk.plugins import load_backend
+from ftsdk.registry import load_backend
 from ftsdk.spec import JobSpec
 from ftsdk.testing.spec_cases import ADAPTERS, CASES, FORMATS, METHODS, QUANTIZATIONS, SpecCase, method_of
 

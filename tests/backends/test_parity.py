@@ -7,7 +7,7 @@ import pytest
 from safetensors import safe_open
 
 import ftsdk
-from ftsdk.plugins import load_backend
+from ftsdk.registry import load_backend
 
 pytestmark = pytest.mark.foreign_engine
 

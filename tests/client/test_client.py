@@ -208,7 +208,7 @@ def test_final_state_is_known_without_the_backend(spec, monkeypatch):
     """A final status is stored: the backend is not asked again."""
     job = ftsdk.submit(spec())
     job.wait()
-    monkeypatch.setattr("ftsdk.plugins.load_backend", None)
+    monkeypatch.setattr("ftsdk.registry.load_backend", None)
 
     assert JobState.SUCCEEDED == ftsdk.status(job).state
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import ftsdk
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.client.comparison import compare
 from ftsdk.client.throughput import _seconds_per_step
 from ftsdk.errors import MissingExtra, Problem
@@ -83,8 +83,8 @@ def estimate_on(monkeypatch, spec):
                 raise MissingExtra("bare", "acme")
             return backends[name]()
 
-        monkeypatch.setattr(plugins, "backend_names", lambda: [*backends, "bare"])
-        monkeypatch.setattr(plugins, "load_backend", load)
+        monkeypatch.setattr(registry, "backend_names", lambda: [*backends, "bare"])
+        monkeypatch.setattr(registry, "load_backend", load)
         return {estimate.backend: estimate for estimate in compare(of, patience=patience, **arguments)}
 
     return make

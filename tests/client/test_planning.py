@@ -5,7 +5,7 @@ import json
 import pytest
 
 import ftsdk
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk.errors import BackendNotFound, DataError, MissingExtra, SpecError, UnsupportedSpec
 from ftsdk.files import sha256
 from ftsdk.testing import FakeBackend
@@ -44,8 +44,8 @@ def installed(monkeypatch):
             raise MissingExtra("bare", "acme")
         return backends[name]()
 
-    monkeypatch.setattr(plugins, "backend_names", lambda: [*sorted(backends), "bare"])
-    monkeypatch.setattr(plugins, "load_backend", load)
+    monkeypatch.setattr(registry, "backend_names", lambda: [*sorted(backends), "bare"])
+    monkeypatch.setattr(registry, "load_backend", load)
     return backends
 
 

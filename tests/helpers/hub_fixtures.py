@@ -25,7 +25,7 @@ def service(monkeypatch, tmp_path):
 def backend(service, monkeypatch):
     """The backend with short timeouts, also where the client loads it by its name."""
     hfjobs = HfJobsBackend(SHORT_TIMEOUTS)
-    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: hfjobs)
+    monkeypatch.setattr("ftsdk.registry.load_backend", lambda name: hfjobs)
     return hfjobs
 
 

@@ -19,8 +19,8 @@ def _hub(service, tiny_model, monkeypatch):
     service.add("org/no-model", {"README.md": b"none"})
     service.add("org/rows", {"train.jsonl": b'{"prompt": "a", "completion": "b"}\n'}, kind="dataset")
     local = LocalBackend()
-    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: local)
-    monkeypatch.setattr("ftsdk.plugins.backend_names", lambda: ["local"])
+    monkeypatch.setattr("ftsdk.registry.load_backend", lambda name: local)
+    monkeypatch.setattr("ftsdk.registry.backend_names", lambda: ["local"])
 
 
 def planned(model="org/tiny", **changes):

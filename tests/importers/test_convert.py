@@ -7,7 +7,8 @@ import pytest
 
 import ftsdk
 from ftsdk.errors import ConfigError, InputError
-from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.importers.convert import load_importer
+from ftsdk.plugins import IMPORTERS, plugin_names
 from ftsdk.spec.loader import dump_spec, load_spec
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ftsdk
-from ftsdk.plugins import IMPORTERS, load_importer, plugin_names
+from ftsdk.importers.convert import load_importer
+from ftsdk.plugins import IMPORTERS, plugin_names
 
 VALUES = st.recursive(
     st.sampled_from(

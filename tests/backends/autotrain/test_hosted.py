@@ -36,7 +36,7 @@ def service(monkeypatch, tmp_path, tiny_model):
 def backend(service, monkeypatch):
     """The backend with short timeouts, also where the client loads it by its name."""
     autotrain = AutoTrainBackend(SHORT_TIMEOUTS)
-    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: autotrain)
+    monkeypatch.setattr("ftsdk.registry.load_backend", lambda name: autotrain)
     return autotrain
 
 

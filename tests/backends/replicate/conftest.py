@@ -28,7 +28,7 @@ def service(monkeypatch):
 def backend(service, monkeypatch):
     """The backend in a hurry, also where the client looks it up by its name."""
     hasty = ReplicateBackend(HASTY)
-    monkeypatch.setattr("ftsdk.plugins.load_backend", lambda name: hasty)
+    monkeypatch.setattr("ftsdk.registry.load_backend", lambda name: hasty)
     return hasty
 
 

@@ -173,7 +173,7 @@ def test_a_no_is_final(service, spec, code, kind):
 def test_a_service_that_is_away_can_be_resumed(service, spec, monkeypatch):
     """Where no connection is made at all, nothing was sent: the job waits to be resumed."""
     plan = ftsdk.plan(spec())
-    monkeypatch.setattr("ftsdk.client.planning.draft", lambda *_, **__: (ftsdk.plugins.load_backend("x"), plan))
+    monkeypatch.setattr("ftsdk.client.planning.draft", lambda *_, **__: (ftsdk.registry.load_backend("x"), plan))
     monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9")
     error, job = submit(spec())
     monkeypatch.setenv("TOGETHER_BASE_URL", service.url)
@@ -199,11 +199,11 @@ def test_duplicates_are_cancelled(service, spec):
 CRASH = """
 import os, sys
 import ftsdk
-from ftsdk import plugins
+from ftsdk import registry
 from ftsdk_together import TogetherBackend, api, submit
 
 where = sys.argv[1]
-plugins.load_backend = lambda name: TogetherBackend(api.Timeouts(poll_interval=0.02))
+registry.load_backend = lambda name: TogetherBackend(api.Timeouts(poll_interval=0.02))
 die = lambda *_, **__: os._exit(9)
 if where == "before upload":
     api.TogetherApi.upload = die
