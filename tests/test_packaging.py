@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from importlib.metadata import Distribution, entry_points
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,25 +13,13 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from repository_backends import PACKAGES
 from trove_classifiers import classifiers
 
 import ftsdk
 
 FTSDK = Distribution.from_name("ftsdk")
-NOT_CODE = {
-    "ftsdk_autotrain/architectures.txt",
-    "ftsdk_autotrain/lock.txt",
-    "ftsdk_axolotl/lock.txt",
-    "ftsdk_hfjobs/lock-trackers.txt",
-    "ftsdk_hfjobs/lock.txt",
-    "ftsdk_llamafactory/lock-ppo.txt",
-    "ftsdk_llamafactory/lock.txt",
-    "ftsdk_unsloth/lock.txt",
-    "ftsdk/py.typed",
-    "ftsdk/cli/starter/job.yaml",
-    "ftsdk/cli/starter/train.jsonl",
-    "ftsdk/demo/facts.toml",
-}
+NOT_CODE = {"ftsdk/py.typed", "ftsdk/cli/starter/job.yaml", "ftsdk/cli/starter/train.jsonl", "ftsdk/demo/facts.toml"}
 TINY_MODEL = "ftsdk/demo/tiny-model/"
 
 
@@ -53,26 +42,21 @@ def test_the_wheel_holds_our_packages_alone(shipped: set[str]) -> None:
     """Nothing lands in a user's site-packages but ``ftsdk`` and ``ftsdk_*``: no tests, no docs, no scripts."""
     top = {name.split("/")[0] for name in shipped}
 
-    assert {
-        "ftsdk",
-        "ftsdk_autotrain",
-        "ftsdk_axolotl",
-        "ftsdk_hfjobs",
-        "ftsdk_llamafactory",
-        "ftsdk_local",
-        "ftsdk_replicate",
-        "ftsdk_together",
-        "ftsdk_unsloth",
-        f"ftsdk-{ftsdk.__version__}.dist-info",
-    } == top
+    assert {"ftsdk", *PACKAGES.values(), f"ftsdk-{ftsdk.__version__}.dist-info"} == top
 
 
 def test_the_wheel_holds_code_and_the_tiny_model_alone(shipped: set[str]) -> None:
-    """Every file is a module, but for the type marker, what ``ftsdk init`` writes, and what the demo runs on."""
+    """Every file is a module, but for the type marker, what ``ftsdk init`` writes, the demo's and backends' lists."""
     packages = {name for name in shipped if ".dist-info/" not in name}
     extra_files = {name for name in packages if not name.endswith(".py") and not name.startswith(TINY_MODEL)}
+    backend_lists = {
+        f"{package}/{file.name}"
+        for package in PACKAGES.values()
+        for file in files(package).iterdir()
+        if file.name.endswith(".txt")
+    }
 
-    assert NOT_CODE == extra_files
+    assert NOT_CODE | backend_lists == extra_files
 
 
 def test_the_tiny_model_is_shipped(shipped: set[str]) -> None:

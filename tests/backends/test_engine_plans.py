@@ -1,23 +1,19 @@
 """What every engine's plan does alike, whatever the engine calls it."""
 
+from importlib import import_module
+
 import pytest
 from engine_translations import Translation
 from hypothesis import given
 from hypothesis import strategies as st
+from repository_backends import PACKAGES, TOKEN_ENGINES
 
-import ftsdk_axolotl.translate
-import ftsdk_llamafactory.translate
-import ftsdk_unsloth.translate
 from ftsdk.errors import UnsupportedSpec
 from ftsdk.huggingface.revisions import Pin
-from ftsdk_axolotl.engine import AxolotlOptions
-from ftsdk_llamafactory.engine import LlamaFactoryOptions
-from ftsdk_unsloth.engine import UnslothOptions
 
 ENGINES = {
-    "axolotl": Translation(ftsdk_axolotl.translate, AxolotlOptions, "0.19.0"),
-    "llamafactory": Translation(ftsdk_llamafactory.translate, LlamaFactoryOptions, "0.9.5"),
-    "unsloth": Translation(ftsdk_unsloth.translate, UnslothOptions, "2026.10.9"),
+    name: Translation(import_module(f"{PACKAGES[name]}.translate"), engine.Options, engine.environment.version)
+    for name, engine in TOKEN_ENGINES.items()
 }
 engines = pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES)
 

@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 import pytest
+from repository_backends import TOKEN_ENGINES
 from safetensors import safe_open
 
 import ftsdk
@@ -11,7 +12,7 @@ from ftsdk.registry import load_backend
 
 pytestmark = pytest.mark.foreign_engine
 
-ENGINES = ("axolotl", "llamafactory", "unsloth")
+ENGINES = tuple(TOKEN_ENGINES)
 ROWS = [
     {
         "messages": [

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from repository_backends import ON_THIS_MACHINE
 
 import ftsdk
 from ftsdk.errors import SpecError, UnsupportedSpec
@@ -84,7 +85,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["local", "llamafactory", "axolotl", "unsloth", "autotrain"])
+@pytest.mark.parametrize("backend", sorted(ON_THIS_MACHINE))
 @pytest.mark.parametrize(("change", "reason"), CONFIGS)
 def test_a_damaged_configuration_is_refused(folder, rows, backend, change, reason):
     """By the plan of every backend that reads it."""

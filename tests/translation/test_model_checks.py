@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from repository_backends import TOKEN_ENGINES
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -130,7 +131,7 @@ def test_lengths_beyond_the_model_are_warned_of(tiny_model, rows):
     assert any("beyond the 1024 positions" in warning for warning in ftsdk.plan(spec, backend="local").warnings)
 
 
-@pytest.mark.parametrize("backend", ["local", "llamafactory", "axolotl", "unsloth"])
+@pytest.mark.parametrize("backend", ["local", *TOKEN_ENGINES])
 @pytest.mark.parametrize(
     ("target", "fix"),
     [("q_porj", "did you mean q_proj?"), ("c_attn", "there are down_proj, gate_proj, k_proj,")],
