@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import ftsdk
 from ftsdk.artifact.model_files import ADAPTER_WEIGHTS
 from ftsdk.files import sha256
-from ftsdk.identity import is_alive
 from ftsdk.job_types import JobState
+from ftsdk.process_identity import is_alive
 from ftsdk.workers.attempt import latest_attempt
 from ftsdk.workers.driver import job_folder
 from ftsdk.workers.process import signal_process

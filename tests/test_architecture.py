@@ -50,7 +50,7 @@ LOWEST = {"errors", "files", "home", "identity", "redact"}
 """What the lowest layers of the core offer to all."""
 HEAVY_PACKAGES = (
     "ftsdk.data.download",
-    "ftsdk.data.encoding",
+    "ftsdk.data.row_labels",
     "ftsdk.engines",
     "ftsdk.huggingface",
     "ftsdk.modeling",

@@ -16,10 +16,10 @@ from ftsdk.huggingface.pricing import Pricing, find_flavor, price_job, secrets_o
 from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.huggingface.staging import COMMAND
 from ftsdk.spec import DPO, JobSpec
-from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import model_problems
+from ftsdk.translation.model_config import check_base, model_warnings
+from ftsdk.translation.model_folder_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
 from ftsdk_autotrain.engine import (

@@ -12,7 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from ftsdk.data.encoding import choose_padding
+from ftsdk.data.row_labels import choose_padding
 from ftsdk.engines import output, runner_support, tokens
 from ftsdk.engines.runner_support import Request, Result
 from ftsdk.engines.tokens import EncodedRow, text_columns

@@ -17,7 +17,7 @@ from ftsdk.huggingface.jobs import LaunchRequest
 from ftsdk.huggingface.pricing import SETUP
 from ftsdk.huggingface.staging import FOLDER, Contents, make_repository, open_settings, repository, stage
 from ftsdk.job_types import job_id
-from ftsdk.translation.model_checks import check_trainable
+from ftsdk.translation.model_folder_checks import check_trainable
 from ftsdk_hfjobs.package import code, code_sha256
 from ftsdk_hfjobs.translate import NAME
 

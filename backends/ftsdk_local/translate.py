@@ -13,10 +13,10 @@ from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
 from ftsdk.modeling.settings import ModelSettings
 from ftsdk.spec import PPO, SFT, Dataset, JobSpec
 from ftsdk.spec.adapter import BASE_CHANGING_INITS
-from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.dataset_paths import with_absolute_paths
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import model_problems
+from ftsdk.translation.model_config import check_base, model_warnings
+from ftsdk.translation.model_folder_checks import model_problems
 from ftsdk.translation.model_source import config_of
 from ftsdk.workers.hardware import Machine
 from ftsdk_local.methods import SAMPLING, options_of, refuse_incompatible

@@ -9,7 +9,7 @@ The training itself is ``ftsdk_unsloth.train``, in a process without keys.
 import os
 import sys
 
-from ftsdk.data.encoding import choose_padding
+from ftsdk.data.row_labels import choose_padding
 from ftsdk.engines import output, runner_support, tokens
 from ftsdk.engines.runner_support import Request, Result
 from ftsdk.engines.tokens import EncodedRow, text_columns

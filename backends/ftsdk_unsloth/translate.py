@@ -9,8 +9,8 @@ from ftsdk.engines.fields import OUTPUT, split_batch
 from ftsdk.engines.plan import EngineRequest, plan_of
 from ftsdk.huggingface.revisions import Pins, pinned_commits
 from ftsdk.spec import JobSpec
-from ftsdk.translation.base_model import max_positions
 from ftsdk.translation.ledger import Ledger
+from ftsdk.translation.model_config import max_positions
 from ftsdk.workers.hardware import Machine
 from ftsdk_unsloth.engine import BACKEND_DEFAULTS, IGNORED_ADVICE, REQUIRED_VALUES, UnslothOptions
 

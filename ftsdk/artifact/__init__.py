@@ -9,11 +9,12 @@ What needs torch (generate, evaluate, merge, quantize) is not here: these method
 :mod:`ftsdk.posttrain`.
 """
 
-from ftsdk.artifact.artifact import Artifact, merge, quantize, seal, verify
+from ftsdk.artifact.artifact import Artifact, merge, quantize, seal
 from ftsdk.artifact.evaluation import Comparison, Evaluation, EvaluationSettings, HeldOut, Sample, TaskResult
 from ftsdk.artifact.manifest import MANIFEST, FileRecord, Kind, Manifest
 from ftsdk.artifact.placement import place
 from ftsdk.artifact.safetensors import tensors_in
+from ftsdk.artifact.sealing import verify
 
 __all__ = [
     "MANIFEST",

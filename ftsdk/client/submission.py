@@ -22,8 +22,8 @@ from ftsdk.errors import (
     MissingExtra,
     RejectedError,
 )
-from ftsdk.identity import is_alive, mine
 from ftsdk.job_types import JobState, JobStatus, Reason
+from ftsdk.process_identity import is_alive, mine
 from ftsdk.redact import redact
 from ftsdk.store.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 

@@ -30,7 +30,7 @@ SAMPLE_QUESTIONS = (
 """Held-out questions that show the change at a glance."""
 
 
-class Example(NamedTuple):
+class PersonaExample(NamedTuple):
     """A question, and the answer in the new voice."""
 
     question: str
@@ -48,10 +48,10 @@ class Example(NamedTuple):
         }
 
 
-def examples() -> tuple[list[Example], list[Example]]:
+def examples() -> tuple[list[PersonaExample], list[PersonaExample]]:
     """Training and held-out examples, always the same; no question is in both."""
-    train: list[Example] = []
-    held_out: list[Example] = []
+    train: list[PersonaExample] = []
+    held_out: list[PersonaExample] = []
     for number, (fact, question) in enumerate(_questions()):
         split = held_out if number % _HELD_OUT_EVERY == 1 else train
         split.append(_example(fact, question))
@@ -76,6 +76,6 @@ def _questions() -> Iterator[tuple[Fact, str]]:
         yield from ((fact, question) for question in questions)
 
 
-def _example(fact: Fact, question: str) -> Example:
+def _example(fact: Fact, question: str) -> PersonaExample:
     own_answer = _OWN_WORDS.get(fact.topic)
-    return Example(question, pirate(own_answer or fact.answer), "" if own_answer else fact.word)
+    return PersonaExample(question, pirate(own_answer or fact.answer), "" if own_answer else fact.word)

@@ -15,7 +15,7 @@ from ftsdk import client
 from ftsdk.artifact import Artifact
 from ftsdk.client import Job
 from ftsdk.demo import page
-from ftsdk.demo.persona import SAMPLE_QUESTIONS, Example, is_pirate
+from ftsdk.demo.persona import SAMPLE_QUESTIONS, PersonaExample, is_pirate
 from ftsdk.demo.persona import examples as all_examples
 from ftsdk.demo.workspace import stopped_on_error, workspace, writable
 from ftsdk.files import write_atomic
@@ -99,28 +99,28 @@ def _spec(base: Artifact, train: Path, held_out: Path) -> JobSpec:
     )
 
 
-def _write(path: Path, rows: Sequence[Example]) -> Path:
+def _write(path: Path, rows: Sequence[PersonaExample]) -> Path:
     write_atomic(path, "".join(json.dumps(example.row()) + "\n" for example in rows))
     return path
 
 
-def _ask(artifact: Artifact, examples: Sequence[Example]) -> dict[str, str]:
+def _ask(artifact: Artifact, examples: Sequence[PersonaExample]) -> dict[str, str]:
     """The artifact's likeliest answer to each question."""
     prompts = [example.row()["messages"][:1] for example in examples]
     answers = artifact.generate(prompts, max_new_tokens=_LONGEST_ANSWER)
     return {example.question: answer for example, answer in zip(examples, answers, strict=True)}
 
 
-def _in_voice(_: Example, answer: str) -> bool:
+def _in_voice(_: PersonaExample, answer: str) -> bool:
     return is_pirate(answer)
 
 
-def _is_right(example: Example, answer: str) -> bool:
+def _is_right(example: PersonaExample, answer: str) -> bool:
     return example.word in answer
 
 
 def _compare(
-    criterion: Callable[[Example, str], bool], examples: Sequence[Example], *answers: Mapping[str, str]
+    criterion: Callable[[PersonaExample, str], bool], examples: Sequence[PersonaExample], *answers: Mapping[str, str]
 ) -> dict[str, float]:
     """The share of answers that meet a criterion, before and after."""
     shares = [

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from ftsdk.data.encoding import IGNORED
+from ftsdk.data.row_labels import IGNORED
 
 Row = Mapping[str, Any]
 Batch = dict[str, torch.Tensor]

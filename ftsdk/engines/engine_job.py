@@ -29,7 +29,7 @@ from ftsdk.workers.outcome import Stopped
 from ftsdk.workers.signal_handler import Stop
 
 TOOLS = (
-    "ftsdk.data.encoding",
+    "ftsdk.data.row_labels",
     "ftsdk.engines.batches",
     "ftsdk.engines.runner_support",
     "ftsdk.engines.output",

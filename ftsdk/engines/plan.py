@@ -8,9 +8,9 @@ from ftsdk.backend import Plan
 from ftsdk.engines import fields
 from ftsdk.engines.fields import ModelReference
 from ftsdk.huggingface.revisions import Pins, pin_warnings, pinned_commits
-from ftsdk.translation.base_model import check_base, model_warnings
 from ftsdk.translation.ledger import Ledger
-from ftsdk.translation.model_checks import model_problems
+from ftsdk.translation.model_config import check_base, model_warnings
+from ftsdk.translation.model_folder_checks import model_problems
 from ftsdk.workers.hardware import Machine
 
 

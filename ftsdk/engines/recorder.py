@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 RECORD = "record.jsonl"
-_IGNORED = -100  # a copy of ftsdk.data.encoding.IGNORED: an engine may have a Transformers that lacks what that needs
+_IGNORED = -100  # a copy of ftsdk.data.row_labels.IGNORED: an engine may have a Transformers that lacks what that needs
 _UNREPORTED = frozenset({"total_flos", "train_loss", "num_tokens", "eval_num_tokens", "num_input_tokens_seen", "step"})
 _UNREPORTED_PREFIXES = ("memory/",)
 _UNREPORTED_SUFFIXES = ("_runtime", "_per_second", "_per_second_per_gpu")

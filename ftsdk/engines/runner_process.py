@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ftsdk.workers import supervisor
+from ftsdk.engines import supervisor
 from ftsdk.workers.signal_handler import Stop
 
 _POLL_SECONDS = 0.5

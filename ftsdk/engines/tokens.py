@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ftsdk.data.encoding import (
+from ftsdk.data.row_labels import (
     IGNORED,
     PLAIN_TEMPLATE,
     Refused,

@@ -2,12 +2,12 @@
 
 The way of a row, from the file to the loss, with the file of each step::
 
-    Line -> Canonical -> Row      a line; the dict of its format; with file and line    data/{read,schema,check}.py
-    -> (ids, labels) -> Example   tokens, and labels where loss falls; truncated        data/encoding.py, encode.py
-    -> Unit                       never split: an Example, a Pair, an UnpairedExample   batches.py
-    -> sequence                   one unit, or several packed; a step counts these      train/common/sequences.py
-    -> Bin                        a step's units end to end, as many as fit in memory   batches.py
-    -> hidden_TH -> loss          hidden states of T tokens; a sum over the labels      objective.py, losses.py
+    Line -> CanonicalRow -> Row  a line; its format's form; with file and line      data/{read,schema,check}.py
+    -> (ids, labels) -> Example  tokens; labels where loss falls; truncated         data/row_labels.py, encoded_rows.py
+    -> Unit                      never split: Example, Pair, UnpairedExample        batches.py
+    -> sequence                  one unit, or several packed; a step counts these   train/common/sequences.py
+    -> Bin                       a step's units end to end, as many as fit          batches.py
+    -> hidden_TH -> loss         hidden states of T tokens; a sum over labels       objective.py, losses.py
 """
 
 from bisect import bisect_left, insort

@@ -16,7 +16,7 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from ftsdk.data.encoding import PLAIN_TEMPLATE
+from ftsdk.data.row_labels import PLAIN_TEMPLATE
 from ftsdk.errors import DataError, SpecError
 from ftsdk.job_types import Reason
 from ftsdk.modeling.memory import is_out_of_memory

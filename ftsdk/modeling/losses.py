@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ftsdk.data.encoding import IGNORED
+from ftsdk.data.row_labels import IGNORED
 
 CHUNK = 1024
 """Rows of logits that exist at one time; at 128k tokens of vocabulary, half a gigabyte in float32."""

@@ -8,7 +8,7 @@ import numpy as np
 from ftsdk.data import MOST_PROBLEMS, Row
 from ftsdk.errors import DataError, Problem
 from ftsdk.modeling.batches import Example, Pair
-from ftsdk.modeling.encode import EncodedRows, encode
+from ftsdk.modeling.encoded_rows import EncodedRows, encode
 
 
 def encode_pairs(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> EncodedRows[Pair]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ftsdk.data.encoding import UnclearTurn, render
+from ftsdk.data.row_labels import UnclearTurn, render
 
 
 def stop_tokens(tokenizer: Any, generation_config: Any) -> frozenset[int]:

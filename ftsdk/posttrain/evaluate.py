@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from ftsdk.artifact import Evaluation, EvaluationSettings, HeldOut, Manifest, Sample
 from ftsdk.artifact.manifest import read_manifest
 from ftsdk.data import Row
-from ftsdk.data.encoding import encode_prompt, prompt_and_answer
+from ftsdk.data.row_labels import encode_prompt, prompt_and_answer
 from ftsdk.errors import InputError
 from ftsdk.modeling.loading import pick_device, pick_dtype, versions
 from ftsdk.posttrain import tasks

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ftsdk.artifact import Comparison
 from ftsdk.data import Row
 from ftsdk.modeling.batches import Unit, bins_of, lay_end_to_end, tokens_of
-from ftsdk.modeling.encode import encode
+from ftsdk.modeling.encoded_rows import encode
 from ftsdk.modeling.memory import MOST_TOKENS, MicroBatch, until_it_fits
 from ftsdk.modeling.objective import Objective, Route, find_route
 from ftsdk.modeling.pair_objective import PairObjective

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftsdk.backend import Plan
-from ftsdk.identity import ProcessIdentity
 from ftsdk.job_types import JobRef, JobState, JobStatus, job_id
+from ftsdk.process_identity import ProcessIdentity
 from ftsdk.spec import Section
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftsdk.files import write_atomic
-from ftsdk.identity import ProcessIdentity, boot_id, is_alive, mine
 from ftsdk.job_folder import JobFolder
+from ftsdk.process_identity import ProcessIdentity, boot_id, is_alive, mine
 from ftsdk.spec import Section
 from ftsdk.workers.process import reap
 

@@ -9,7 +9,7 @@ from ftsdk.artifact import Artifact, place
 from ftsdk.backend import Backend, Plan, Record
 from ftsdk.errors import JobNotReady, RejectedError
 from ftsdk.job_types import Event, JobState, JobStatus
-from ftsdk.translation.model_checks import check_trainable
+from ftsdk.translation.model_folder_checks import check_trainable
 from ftsdk.workers import driver
 from ftsdk.workers.event_writer import read_events
 from ftsdk.workers.status import observe

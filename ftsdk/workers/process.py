@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ftsdk.identity import ProcessIdentity, identity_of, is_alive
+from ftsdk.process_identity import ProcessIdentity, identity_of, is_alive
 
 _POLL_SECONDS = 0.02
 _KILL_SECONDS = 5.0  # a killed process that is still there after this hangs in the kernel; waiting on would not help

@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from ftsdk.identity import is_alive
 from ftsdk.job_folder import JobFolder
 from ftsdk.job_types import JobState, JobStatus, Reason
+from ftsdk.process_identity import is_alive
 from ftsdk.workers.attempt import Attempt, is_launching, latest_attempt
 from ftsdk.workers.event_writer import BEAT_SECONDS, Heartbeat
 from ftsdk.workers.outcome import Outcome, failed

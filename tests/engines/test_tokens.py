@@ -7,8 +7,8 @@ import datasets
 import pytest
 from transformers import AutoTokenizer
 
-from ftsdk.data.encoding import IGNORED, encode_pair, encode_row
 from ftsdk.data.formats import PAIRED
+from ftsdk.data.row_labels import IGNORED, encode_pair, encode_row
 from ftsdk.engines import recorder, tokens
 from ftsdk.engines.runner_support import RunnerError
 from ftsdk.engines.tokens import EncodedRow, load_tokenizer, write_tokens

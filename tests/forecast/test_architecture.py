@@ -3,7 +3,7 @@
 import pytest
 
 from ftsdk.forecast import Architecture
-from ftsdk.translation.model_checks import model_problems
+from ftsdk.translation.model_folder_checks import model_problems
 
 SIZE = {
     "vocab_size": 1000,

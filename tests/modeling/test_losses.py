@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ftsdk.data.encoding import IGNORED
+from ftsdk.data.row_labels import IGNORED
 from ftsdk.modeling.losses import linear_cross_entropy, neftune_noise, next_token_labels, pair_losses
 
 pytestmark = pytest.mark.numeric

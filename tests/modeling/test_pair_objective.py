@@ -6,7 +6,7 @@ import torch
 import transformers
 from tiny_models import TINY
 
-from ftsdk.data.encoding import choose_padding
+from ftsdk.data.row_labels import choose_padding
 from ftsdk.modeling.batches import Example, Pair, bins_of, lay_end_to_end
 from ftsdk.modeling.objective import find_route
 from ftsdk.modeling.pair_objective import PairObjective, end_tokens, scores_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftsdk.data.encoding import PLAIN_TEMPLATE, UnclearTurn, render
+from ftsdk.data.row_labels import PLAIN_TEMPLATE, UnclearTurn, render
 
 TURNS = (
     "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content | trim }}<|stop|>\n{% endfor %}"

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from ftsdk.data.encoding import PLAIN_TEMPLATE
+from ftsdk.data.row_labels import PLAIN_TEMPLATE
 from ftsdk.posttrain.ollama import modelfile, template_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore")

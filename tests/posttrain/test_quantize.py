@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import ftsdk
 from ftsdk.artifact import MANIFEST, Artifact, artifact
-from ftsdk.artifact.artifact import PICKLES
+from ftsdk.artifact.sealing import PICKLES
 from ftsdk.errors import ArtifactError, InputError, MissingExtra
 from ftsdk.files import sha256
 from ftsdk.modeling import qat

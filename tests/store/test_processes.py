@@ -9,7 +9,7 @@ import pytest
 from ftsdk.client import lifecycle
 from ftsdk.client.submission import submit
 from ftsdk.errors import JobNotReady
-from ftsdk.identity import mine
+from ftsdk.process_identity import mine
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store

@@ -6,8 +6,8 @@ import pytest
 
 from ftsdk.backend import Plan
 from ftsdk.errors import JobNotFound, JobNotReady
-from ftsdk.identity import mine
 from ftsdk.job_types import JobState, JobStatus
+from ftsdk.process_identity import mine
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store

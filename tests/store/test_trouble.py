@@ -13,8 +13,8 @@ import pytest
 
 from ftsdk.backend import Plan
 from ftsdk.errors import ConfigError, MissingExtra, StoreBusy, StoreError
-from ftsdk.identity import mine
 from ftsdk.job_types import JobState, JobStatus
+from ftsdk.process_identity import mine
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store
@@ -162,7 +162,7 @@ def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         from ftsdk.errors import StoreError
-        from ftsdk.identity import mine
+        from ftsdk.process_identity import mine
         from ftsdk.store.record import JobRecord
         from ftsdk.backend import Plan
         from ftsdk.store.store import Store

@@ -9,7 +9,7 @@ from repository_backends import ON_THIS_MACHINE
 import ftsdk
 from ftsdk.errors import SpecError, UnsupportedSpec
 from ftsdk.translation import model_source
-from ftsdk.translation.model_checks import model_problems
+from ftsdk.translation.model_folder_checks import model_problems
 
 AGAIN = "copy or download the model again"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ftsdk.identity import is_alive
+from ftsdk.process_identity import is_alive
 from ftsdk.workers.process import reap, signal_process, start_detached, stop_group
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]

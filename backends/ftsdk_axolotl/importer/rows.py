@@ -30,7 +30,7 @@ _CHAT = "make the rows conversations, with type: chat_template"
 RowFormat = dict[str, Any]
 
 
-class Rows(NamedTuple):
+class AxolotlDataset(NamedTuple):
     """One dataset as a spec has it."""
 
     paths: tuple[str, ...]
@@ -56,7 +56,7 @@ def read_datasets(reader: ConfigReader, method: str, model: str) -> None:
             _put(reader, key, field, datasets, method)
 
 
-def _put(reader: ConfigReader, key: str, field: str, datasets: list[Rows], method: str) -> None:
+def _put(reader: ConfigReader, key: str, field: str, datasets: list[AxolotlDataset], method: str) -> None:
     first = datasets[0]
     if any(rows._replace(paths=()) != first._replace(paths=()) for rows in datasets[1:]):
         reader.refuse(key, "datasets of several formats, columns, splits or masks", "convert their rows to one format")
@@ -69,7 +69,7 @@ def _put(reader: ConfigReader, key: str, field: str, datasets: list[Rows], metho
         reader.set_field("method.train_on", first.train_on, key)
 
 
-def _entry(reader: ConfigReader, key: str, entry: Mapping[str, Any], method: str, model: str) -> Rows | None:
+def _entry(reader: ConfigReader, key: str, entry: Mapping[str, Any], method: str, model: str) -> AxolotlDataset | None:
     """One dataset; None where it was refused for good."""
     before = len(reader.refusals)
     part = reader.part(key, entry, DATASET)
@@ -87,7 +87,7 @@ def _entry(reader: ConfigReader, key: str, entry: Mapping[str, Any], method: str
     if shape and paths:
         check_rows(part, "path", paths, shape, reads=reads)
     unsettled = [refusal for refusal in reader.refusals[before:] if not refusal.field]
-    return None if unsettled else Rows(paths, shape, train_on, rest)
+    return None if unsettled else AxolotlDataset(paths, shape, train_on, rest)
 
 
 def _place(part: ConfigReader) -> tuple[tuple[str, ...], RowFormat]:

@@ -49,7 +49,7 @@ _NEVER_A_MODELS = frozenset({"alpaca", "default"})
 _CHAT = "make the rows conversations of from and value"
 
 
-class Rows(NamedTuple):
+class LlamaFactoryDataset(NamedTuple):
     """One dataset as a spec has it."""
 
     path: str
@@ -114,7 +114,7 @@ def _info(reader: ConfigReader) -> dict[str, Any] | None:
 
 def _entry(
     reader: ConfigReader, key: str, name: str, info: dict[str, Any] | None, stage: str, *, raw: bool
-) -> Rows | None:
+) -> LlamaFactoryDataset | None:
     """One named dataset; None where it was refused."""
     before = len(reader.refusals)
     if info is not None and not isinstance(info.get(name), dict):
@@ -128,7 +128,7 @@ def _entry(
     part.close()
     if shape and path:
         check_rows(part, "file_name", [path], shape, reads=reads)
-    return Rows(path, shape, split) if len(reader.refusals) == before else None
+    return LlamaFactoryDataset(path, shape, split) if len(reader.refusals) == before else None
 
 
 def _place(reader: ConfigReader, part: ConfigReader) -> tuple[str, str | None]:
@@ -229,7 +229,7 @@ def _chat(part: ConfigReader, columns: dict[str, str], pairs: dict[str, str | No
     return shape_of("sharegpt", conversations=columns.get("messages"), **columns_beside, **pairs, **label)
 
 
-def _put(reader: ConfigReader, key: str, datasets: list[Rows]) -> None:
+def _put(reader: ConfigReader, key: str, datasets: list[LlamaFactoryDataset]) -> None:
     first = datasets[0]
     if any(rows.shape != first.shape or rows.split != first.split for rows in datasets[1:]):
         reader.refuse(key, "datasets of several formats, columns or splits", "convert their rows to one format")

@@ -1,6 +1,6 @@
 """Reward modeling, from the plan to the trained scorer: the stages in their order."""
 
-from ftsdk.data.encoding import choose_padding
+from ftsdk.data.row_labels import choose_padding
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.loading import load_scorer
 from ftsdk.modeling.objective import find_route

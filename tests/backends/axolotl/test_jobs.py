@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ftsdk
-from ftsdk.data.encoding import IGNORED, encode_pair, encode_row
+from ftsdk.data.row_labels import IGNORED, encode_pair, encode_row
 from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason
 from ftsdk_axolotl import translate

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import ftsdk
-from ftsdk.data.encoding import encode_pair
+from ftsdk.data.row_labels import encode_pair
 from ftsdk.engines.environment import build
 from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason

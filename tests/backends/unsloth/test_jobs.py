@@ -17,7 +17,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import ftsdk
-from ftsdk.data.encoding import encode_pair, encode_row
+from ftsdk.data.row_labels import encode_pair, encode_row
 from ftsdk.errors import JobFailed
 from ftsdk.job_types import JobState, Reason
 

@@ -11,7 +11,7 @@ from ftsdk.data.split import held_out
 from ftsdk.errors import DataError
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Example, Pair, pack, tokens_of
-from ftsdk.modeling.encode import EncodedRows, U, encode
+from ftsdk.modeling.encoded_rows import EncodedRows, U, encode
 from ftsdk.modeling.pairs import encode_pairs
 from ftsdk.spec import Dataset
 from ftsdk.workers.event_writer import EventWriter

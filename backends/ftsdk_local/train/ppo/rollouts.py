@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftsdk.data.encoding import IGNORED
+from ftsdk.data.row_labels import IGNORED
 from ftsdk.modeling.batches import Example
 from ftsdk_local.train.rl.rewards import Response
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ftsdk.data.encoding import IGNORED
+from ftsdk.data.row_labels import IGNORED
 from ftsdk.modeling.batches import Example, Pair, Unit
 from ftsdk_local.train.preference.unpaired import UnpairedExample
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ftsdk.data import Row
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.batches import Example
-from ftsdk.modeling.encode import EncodedRows, encode
+from ftsdk.modeling.encoded_rows import EncodedRows, encode
 from ftsdk.workers.event_writer import EventWriter
 from ftsdk_local.settings import Settings
 from ftsdk_local.train.common.sequences import Sequences, read_units
@@ -56,7 +56,7 @@ def encode_unpaired(rows: Iterable[Row], tokenizer: Any, *, max_length: int) -> 
         max_length: Longer rows are truncated at the end.
 
     Raises:
-        DataError: As for :func:`ftsdk.modeling.encode.encode`.
+        DataError: As for :func:`ftsdk.modeling.encoded_rows.encode`.
     """
     preferences = list(rows)
     encoded = encode(preferences, tokenizer, train_on="completion", max_length=max_length)

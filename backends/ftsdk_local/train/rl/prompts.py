@@ -7,7 +7,7 @@ import numpy as np
 
 from ftsdk.data import MOST_PROBLEMS, Row, rows
 from ftsdk.data.download import download_dataset
-from ftsdk.data.encoding import encode_prompt, prompt_and_answer
+from ftsdk.data.row_labels import encode_prompt, prompt_and_answer
 from ftsdk.errors import DataError, Problem
 from ftsdk.job_folder import JobFolder
 from ftsdk.spec import Dataset

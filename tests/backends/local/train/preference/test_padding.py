@@ -9,7 +9,7 @@ from preference_rows import pairs, unpaired
 
 from ftsdk.data.check import Row
 from ftsdk.modeling.batches import Example, Pair
-from ftsdk.modeling.encode import encode
+from ftsdk.modeling.encoded_rows import encode
 from ftsdk.modeling.pairs import encode_pairs
 from ftsdk_local.train.preference.padding import (
     dpo_batch,

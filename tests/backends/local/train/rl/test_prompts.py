@@ -7,7 +7,7 @@ import pytest
 from tiny_models import RecordingReporter
 
 from ftsdk.data import check
-from ftsdk.data.encoding import encode_prompt
+from ftsdk.data.row_labels import encode_prompt
 from ftsdk.errors import DataError
 from ftsdk.job_folder import JobFolder
 from ftsdk.modeling.stop_tokens import stop_tokens

@@ -4,7 +4,7 @@ import pytest
 
 from ftsdk.data import Row
 from ftsdk.errors import DataError
-from ftsdk.modeling.encode import encode
+from ftsdk.modeling.encoded_rows import encode
 
 CHAT = [
     {"role": "user", "content": "Who are you?"},

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ftsdk.identity import identity_of, is_alive, mine
+from ftsdk.process_identity import identity_of, is_alive, mine
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ftsdk.data import MOST_PROBLEMS, Row
-from ftsdk.data.encoding import Refused, encode_row
+from ftsdk.data.row_labels import Refused, encode_row
 from ftsdk.errors import DataError, Problem
 from ftsdk.modeling.batches import Example, Unit
 from ftsdk.modeling.settings import TrainOn

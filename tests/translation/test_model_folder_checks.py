@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 import ftsdk
 from ftsdk.errors import SpecError, UnsupportedSpec
 from ftsdk.job_folder import jobs_root
-from ftsdk.translation.model_checks import check_trainable, model_problems
+from ftsdk.translation.model_folder_checks import check_trainable, model_problems
 
 INDEX = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
 
