@@ -23,7 +23,7 @@ def job_spec(rows: str, model: str = MODEL) -> ftsdk.JobSpec:
         method=ftsdk.SFT(train_on="assistant"),
         adapter=ftsdk.LoRA(r=16, alpha=32),
         training=ftsdk.Training(num_train_epochs=3, learning_rate=2e-4, global_batch_size=16, max_length=1024),
-        compute=ftsdk.Compute(quantization="nf4"),  # for the card; Together sets it aside, and the plan says so
+        compute=ftsdk.Compute(quantization="nf4"),  # for the card; Together ignores it, and the plan notes that
         backend_options={"together": {"price_limit": 20.0}},
     )
 

@@ -97,8 +97,8 @@ class Plan(Section):
         sections = {
             "sent": json.dumps(self.native, indent=2).splitlines(),
             "honoured": [f"{field} -> {native}" for field, native in self.honoured.items()],
-            "set aside": [f"{note.field}: {note.text}" for note in self.set_aside],
-            "the backend's own": [f"{note.field}: {note.text}" for note in self.backends_own],
+            "ignored advice": [f"{note.field}: {note.text}" for note in self.set_aside],
+            "decided by the backend": [f"{note.field}: {note.text}" for note in self.backends_own],
             "data": [f"{self.data.rows} rows, {self.data.format}"] if self.data else [],
             "memory": [f"{gib(self.memory.total)} at the peak, by forecast"] if self.memory else [],
             "price": [] if self.price is None else [f"${self.price:,.2f}" if self.price else "free"],

@@ -150,7 +150,7 @@ def test_no_import_circles() -> None:
     assert set(graph) == set(order)
 
 
-def test_backends_stand_on_the_contract() -> None:
+def test_backends_import_packages_for_backends_alone() -> None:
     """Our backends import the packages that are for backends, and no other."""
     modules = {name for module, tree in MODULES.items() if module.startswith("ftsdk_") for name in _imports(tree)}
     packages = {name.split(".")[1] for name in modules if name.startswith("ftsdk.")}
@@ -158,7 +158,7 @@ def test_backends_stand_on_the_contract() -> None:
     assert set() == packages - FOR_BACKENDS - LOWEST
 
 
-def test_heavy_libraries_stay_in_their_rooms() -> None:
+def test_heavy_libraries_stay_in_their_packages() -> None:
     """Only training, post-training and the calls of a service import the libraries that take long to load."""
     users = {name for name, tree in MODULES.items() if {n.split(".")[0] for n in _imports(tree)} & HEAVY}
 
@@ -187,7 +187,7 @@ def test_nothing_loads_a_pickle_or_starts_a_shell() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_public_things_say_what_they_are_for(name: str) -> None:
+def test_public_things_have_a_docstring(name: str) -> None:
     """Every module, public class and public function has a docstring."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     public = [node for node in MODULES[name].body if isinstance(node, kinds) and not node.name.startswith("_")]

@@ -71,7 +71,7 @@ def test_the_nearest_project_file_counts_alone(project):
     assert "deep" == resolve(None, None, project / "deep" / "down").backend
 
 
-def test_pyproject_may_say_it(project):
+def test_pyproject_may_name_the_backend(project):
     """``[tool.ftsdk]`` counts like ``ftsdk.toml``; a pyproject without it is ignored."""
     (project / "pyproject.toml").write_text('[tool.ftsdk]\nbackend = "pyproject"')
     (project / "deep" / "pyproject.toml").write_text("[tool.other]\nx = 1")

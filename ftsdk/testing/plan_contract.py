@@ -99,8 +99,8 @@ class PlanContract:
         without, with_it = case.contrast(spec)
         outcome = _outcome(backend, with_it, case.field)
 
-        assert outcome in ("kept", "refused", "set aside"), f"{case.field} was dropped silently"
-        assert outcome != "set aside" or case.is_advice
+        assert outcome in ("kept", "refused", "ignored"), f"{case.field} was dropped silently"
+        assert outcome != "ignored" or case.is_advice
         if outcome == "kept" and not case.is_advice:
             plan = plan_of(backend, without)
             always = _covers([note.field for note in plan.backends_own], case.field)
@@ -131,12 +131,12 @@ def _names(fields: list[str], section: str) -> bool:
 
 
 def _outcome(backend: Backend, spec: JobSpec, field: str) -> str:
-    """How a field is handled: refused, set aside, kept, or dropped."""
+    """How a field is handled: refused, ignored, kept, or dropped."""
     if refused := _refused(backend, spec):
         return "refused" if _covers(refused, field) else "dropped"
     plan = plan_of(backend, spec)
     if _covers([note.field for note in plan.set_aside], field):
-        return "set aside"
+        return "ignored"
     return "kept" if _covers(list(plan.honoured), field) else "dropped"
 
 

@@ -175,7 +175,7 @@ def test_a_file_is_no_place(sealed, tmp_path):
     assert "mine" == (tmp_path / "out").read_text()
 
 
-def test_damaged_goods_are_not_placed(sealed: Path, tmp_path: Path) -> None:
+def test_a_damaged_artifact_is_not_placed(sealed: Path, tmp_path: Path) -> None:
     """An artifact that changed after it was sealed does not arrive."""
     (sealed / "checkpoints" / "notes.txt").write_text("hellO", encoding="utf-8")
 

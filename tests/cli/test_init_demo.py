@@ -50,7 +50,7 @@ def test_init_overwrites_nothing(cli, tmp_path, name):
     assert [name] == [path.name for path in tmp_path.glob("*.*l*")]
 
 
-def test_init_says_why_it_cannot_write(cli, tmp_path):
+def test_init_reports_why_it_cannot_write(cli, tmp_path):
     """A folder that cannot be made is an error with the reason."""
     (tmp_path / "file").touch()
 

@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_the_job_alone(cli, submitted, monkeypatch):
     assert "running" == json.loads(cli("status", ref, "--json").stdout)["state"]
 
 
-def test_a_real_process_keeps_the_promises_too(ftsdk_home, write_spec):
+def test_the_installed_command_submits_and_exits_0(ftsdk_home, write_spec):
     """The installed command submits, prints one document and exits 0."""
     arguments = ["ftsdk", "submit", str(write_spec()), "--follow", "--json"]
 

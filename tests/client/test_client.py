@@ -260,7 +260,7 @@ def test_wait_polls_more_rarely_while_nothing_changes(spec, monkeypatch):
     assert (1.0, 10.0, sorted(pauses)) == (pauses[0], max(pauses), pauses)
 
 
-def test_wait_polls_as_often_as_the_backend_says(spec, monkeypatch):
+def test_wait_polls_as_often_as_the_backend_requires(spec, monkeypatch):
     """The first pause is the backend's own: a local folder can be polled more often than a service."""
     job, pauses = ftsdk.submit(spec(queue_seconds=1000)), []
 

@@ -138,7 +138,7 @@ def test_refusal_names_backends_that_can(spec, installed, monkeypatch):
     assert (("other",), "adapter.r") == (caught.value.backends_that_can, caught.value.problems[0].where)
 
 
-def test_strict_refuses_advice_that_is_set_aside(spec):
+def test_strict_plan_refuses_ignored_advice(spec):
     """With ``strict``, advice that would be ignored is refused."""
     picky = spec(compute=ftsdk.Compute(attention="eager"))
 

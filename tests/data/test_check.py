@@ -72,7 +72,7 @@ def test_a_relative_path_is_hashed_under_its_whole_name(tmp_path: Path, monkeypa
         ("kto", [{"prompt": n, "completion": n, "label": True} for n in "ab"], "all rows have the same label"),
     ],
 )
-def test_what_is_worth_a_look_is_counted(method: str, values: list[Any], warning: str, tmp_path: Path) -> None:
+def test_likely_mistakes_are_counted(method: str, values: list[Any], warning: str, tmp_path: Path) -> None:
     """What is valid but likely a mistake becomes a warning with a count."""
     report = check(Dataset(path=_file(tmp_path, *values)), method)
 

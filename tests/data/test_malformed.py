@@ -239,7 +239,7 @@ CASES = [*JSON_LINES, *BYTES, *ARRAYS, *MESSAGES, *FORMATS]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file.partition('.')[2]}: {case.name}")
-def test_a_flaw_is_named_with_file_line_and_cause(case: Malformed, tmp_path: Path) -> None:
+def test_a_malformed_file_is_named_with_file_line_and_cause(case: Malformed, tmp_path: Path) -> None:
     """Each malformed file is refused, and the first problem names file, line and cause."""
     file = tmp_path / case.file
     file.write_bytes(case.content)

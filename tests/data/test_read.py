@@ -79,7 +79,7 @@ def test_a_column_counts_the_indent(tmp_path: Path) -> None:
     assert f"{tmp_path / 'rows.jsonl'}:2:13" == caught.value.problems[0].where
 
 
-def test_reading_goes_on_behind_a_bad_row(tmp_path: Path) -> None:
+def test_reading_continues_after_a_bad_row(tmp_path: Path) -> None:
     """A bad line does not affect another line."""
     file = tmp_path / "rows.jsonl"
     file.write_bytes(ROW + b"\n{\n" + ROW + b"\n7\n")

@@ -95,7 +95,7 @@ def test_it_is_made_from_the_lock_file(built):
         version_in(Path(sys.executable))
 
 
-def test_torch_brings_what_its_build_needs(environment, tmp_path):
+def test_torch_is_installed_with_cuda_libraries(environment, tmp_path):
     """On a machine with a card, PyTorch comes with CUDA's libraries, which no lock file for all machines can name."""
     wheel(tmp_path / "wheels", "torch", "9.0", "cudalib", "mathlib")
     wheel(tmp_path / "wheels", "cudalib", "13.0")
@@ -145,7 +145,7 @@ def test_many_at_once_make_one(environment):
     assert 1 == sum(line.startswith("Successfully") for line in lines)
 
 
-def test_a_failed_installation_says_why(environment, tmp_path):
+def test_a_failed_installation_reports_its_cause(environment, tmp_path):
     """The installer's last line is the message, and there is no environment."""
     environment.lock.write_text("engine==9.9\n")
 
@@ -155,7 +155,7 @@ def test_a_failed_installation_says_why(environment, tmp_path):
     assert not environment.is_ready
 
 
-def test_a_full_disk_is_seen_before(environment):
+def test_a_full_disk_is_reported_before_an_installation(environment):
     """An installation for which there is no space is not begun."""
     huge = EngineEnvironment(environment.name, environment.package, environment.lock, environment.python, size=10**18)
 

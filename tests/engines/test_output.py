@@ -54,7 +54,7 @@ def test_one_without_a_part_goes(output, name):
     assert output / "checkpoint-10" == drop_torn_checkpoints(output)
 
 
-def test_nothing_to_go_on_from(output):
+def test_a_folder_without_a_checkpoint_is_removed(output):
     """Engines refuse a folder that is not empty and has no checkpoint: it goes."""
     for folder in output.iterdir():
         (folder / "optimizer.pt").unlink()

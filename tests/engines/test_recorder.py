@@ -92,7 +92,7 @@ def test_evaluation_is_no_training(record):
     assert 4 == len([line for line in of(lines, "values") if "eval_loss" in line["values"]])
 
 
-def test_a_wish_to_stop(record):
+def test_a_stop_request_saves_a_checkpoint(record):
     """The step is finished, a checkpoint saved, and the training ended: nothing is lost."""
     lines, _ = record(Sends())
 
@@ -118,7 +118,7 @@ class Reporter:
         return lambda *defaults: self.calls.append((name, *defaults))
 
 
-def test_the_worker_tells_it(tmp_path):
+def test_the_worker_reports_each_line_once(tmp_path):
     """Each complete line once; what an earlier attempt wrote was reported then."""
     path = tmp_path / "record.jsonl"
     path.write_text('{"step": 1, "total": 4}\n')

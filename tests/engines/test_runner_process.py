@@ -49,7 +49,7 @@ def test_its_exit_status_is_given(tmp_path):
     assert [3, 9] == [run(code, tmp_path)[0] for code in ends]
 
 
-def test_it_can_obey(tmp_path):
+def test_it_can_save_when_stopped(tmp_path):
     """Asked to stop, it gets the signal, and has time to save."""
     stop = Stop()
 

@@ -81,7 +81,7 @@ def test_no_change_is_offered_where_none_helps():
 
 
 @given(st.integers(5, 80), st.integers(1, 16), st.sampled_from([None, "nf4"]), st.sampled_from([512, 4096, 20000]))
-def test_what_is_promised_holds(gib, rows, quantization, length):
+def test_a_change_fits_as_forecast(gib, rows, quantization, length):
     """A spec with the change has the forecast total, and fits."""
     spec, inputs = job(rows, compute={"quantization": quantization}, training={"max_length": length})
 

@@ -26,7 +26,7 @@ def test_the_tables_are_up_to_date(script):
     assert script["page"](page) == page
 
 
-def test_the_goal(script):
+def test_the_forecast_is_within_its_tolerance(script):
     """Within 2 % in the median and 5 % at worst, on published points and on our own."""
     sources = {point.row["source"] for point in exact(script)}
     for source in sources:

@@ -271,7 +271,7 @@ def test_a_task_of_another_tool_is_refused():
         container.ContainerTask.from_json('{"repo": "me/job"}')
 
 
-def test_its_place_is_where_it_lies():
+def test_its_path_is_the_mount_point():
     """The plan's paths begin where a Job mounts its repository."""
     assert container.MOUNT == "/ftsdk/"
     assert Path(container.__file__).name == "container.py"

@@ -130,7 +130,7 @@ def test_an_evaluation_on_the_card(service, artifact, evaluation):
     assert b"secret question" not in tree["evaluation.json"]
 
 
-def test_what_lies_there_verifies(service, artifact, evaluation, tmp_path):
+def test_a_published_artifact_verifies(service, artifact, evaluation, tmp_path):
     """Downloaded again, it is the same artifact; the local one has not changed."""
     before = artifact.manifest
     artifact.push_to_hub("me/tuned", evaluation=evaluation)

@@ -74,7 +74,7 @@ def test_all_that_is_not_supported_comes_at_once(refusals):
     assert "in silence" in problems["lerning_rate"]
 
 
-def test_what_is_off_is_no_matter(import_text):
+def test_a_key_with_the_default_gives_no_note(import_text):
     """A blank key, and one with the tool's default, give no note."""
     imported = import_text(
         AXOLOTL + "deepspeed:\ngroup_by_length: false\nshuffle_merged_datasets: true\nwandb_entity:\n"

@@ -48,7 +48,7 @@ def test_every_old_name_is_there(module: str) -> None:
     assert [f"{module}.{name}" for name in names] == owned
 
 
-def test_an_old_module_lies_in_its_package() -> None:
+def test_an_old_module_is_an_attribute_of_its_package() -> None:
     """An old module is an attribute of the package that it was in, as an import leaves it."""
     import ftsdk.kit.engines.house
 

@@ -54,7 +54,7 @@ def test_out_of_memory_is_recognized(error, verdict):
 
 
 @ON_LINUX
-def test_a_limit_below_the_libraries_is_told():
+def test_a_limit_below_the_libraries_is_an_error():
     """A limit that the imported libraries have passed already ends the job with the least that would do."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
 
@@ -81,7 +81,7 @@ torch.empty(int({gibibytes} * 2**30), dtype=torch.uint8)
     assert (fits, not fits) == (run.returncode == 0, "can't allocate memory" in run.stderr)
 
 
-def test_a_model_that_does_not_fit_is_told():
+def test_a_model_that_does_not_fit_is_reported():
     """Memory that runs out while weights are loaded is no puzzle of the engine."""
     with pytest.raises(WorkerError, match="model: org/huge does not fit") as caught, explain_load_errors("org/huge"):
         raise RuntimeError(CPU_MESSAGE)

@@ -59,12 +59,12 @@ def test_plain_architecture_takes_the_lean_way():
     assert route == (ROW_BY_ROW, True, True)
 
 
-def test_capped_logits_are_found_out():
+def test_capped_logits_are_detected():
     """A head that does more than multiply is left to the model."""
     assert not find_route(tiny("Gemma2", final_logit_softcapping=5.0), rows(9, 12)).bare_head
 
 
-def test_mixing_neighbours_is_found_out():
+def test_mixing_neighbours_is_detected():
     """A model that carries state from row to row gets each row alone."""
     assert not find_route(tiny("Mamba", num_hidden_layers=2), rows(9, 12)).end_to_end
 

@@ -75,7 +75,7 @@ def test_a_bin_holds_whole_pairs():
     )
 
 
-def test_what_is_told_of_a_pair():
+def test_metrics_of_a_pair():
     """Loss, accuracy, margin and mean score are those of the two scores."""
     model, pair = scorer("Llama"), rows(12, 7)
     route = find_route(model, pair)

@@ -108,7 +108,7 @@ def with_outliers(model):
     return model
 
 
-def test_it_bears_quantization_better(model, tiny_model):
+def test_it_loses_less_by_quantization(model, tiny_model):
     """Quantized to 4 bits, what learned with rounding has less than half the loss of what did not, and lost less."""
     start = with_outliers(model)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)

@@ -198,7 +198,7 @@ def test_a_reward_model_is_merged_with_its_head(base, adapter, tmp_path):
         artifact.generate(["hello"])
 
 
-def test_a_trained_reward_model_goes_on_as_a_whole_one(train, tmp_path):
+def test_a_trained_reward_model_is_merged(train, tmp_path):
     """A reward model that was trained on nf4 can be merged, and its manifest names the method."""
     tuned = train(method="reward_modeling", dataset=written(tmp_path / "pairs.jsonl", pairs()))
 
@@ -355,7 +355,7 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("harm", TROUBLE, ids=lambda harm: harm.__name__)
-def test_trouble_is_reported_and_leaves_nothing(base, adapter, tmp_path, harm):
+def test_an_error_is_reported_and_leaves_nothing(base, adapter, tmp_path, harm):
     """Whatever is wrong with adapter or base is reported, and nothing is left at the target."""
     base_folder = base()
     tuned = adapter(base_folder)

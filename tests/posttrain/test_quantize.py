@@ -215,7 +215,7 @@ def test_an_adapter_is_merged_first(base, adapter, tmp_path):
     ("kind", "message"),
     [("int5", "one of: int8, int8-dynamic"), ("gguf", "convert_hf_to_gguf.py"), ("gguf-q4_k_m", "llama-quantize")],
 )
-def test_other_kinds_are_refused_with_the_way_on(tiny_model, tmp_path, kind, message):
+def test_other_kinds_are_refused_with_the_next_step(tiny_model, tmp_path, kind, message):
     """An unknown kind is refused with the known ones; GGUF with llama.cpp's own commands."""
     with pytest.raises(InputError, match=message):
         ftsdk.quantize(tiny_model, kind, tmp_path / "out")

@@ -47,7 +47,7 @@ def idempotent_create(facts, on_ambiguous):
 
 
 @pytest.mark.parametrize(("facts", "job_id"), [({}, None), ({"creation": "refused"}, None), ({"job": "ft-1"}, "ft-1")])
-def test_certain_facts_need_no_look(facts, job_id):
+def test_certain_facts_need_no_list(facts, job_id):
     """Where the facts are certain, the service's list decides nothing."""
     assert job_id == idempotent_create(facts, "park").find(lambda: pytest.fail("the list was read"))
 
@@ -62,7 +62,7 @@ def test_a_creation_without_an_answer_is_parked(text, on_ambiguous):
         idempotent_create({"creation": text}, on_ambiguous).find(lambda: None)
 
 
-def test_recreate_looks_and_then_allows_a_second_creation():
+def test_recreate_checks_and_then_allows_a_second_creation():
     """With the user's consent, a creation that never showed up may be sent again; one that shows up may not."""
     creation = idempotent_create({"creation": "sent at 1764385200.125"}, "recreate")
 

@@ -159,7 +159,7 @@ def test_outages_pass(clock: SimpleNamespace) -> None:
     assert JobState.SUCCEEDED == backend.status(job).state
 
 
-def test_costs_what_it_says(clock: SimpleNamespace) -> None:
+def test_costs_its_price(clock: SimpleNamespace) -> None:
     """The price is in the plan, and the cost grows with the steps."""
     job = submit(price=3.0, run_seconds=10)
     clock.now += 5

@@ -40,7 +40,7 @@ def test_a_cancelled_job_can_be_resumed(bench):
     assert JobState.RUNNING == bench.wait(job, JobState.RUNNING).state
 
 
-def test_a_job_that_does_not_listen_is_killed(bench):
+def test_a_job_that_ignores_a_stop_request_is_killed(bench):
     """After the grace time the worker ends its whole group, though no other process is there to do so."""
     job = bench.submit("deaf", grace_seconds=1)
     bench.wait(job, JobState.RUNNING)

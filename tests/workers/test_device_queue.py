@@ -50,7 +50,7 @@ def test_the_queue_is_first_come_first_served(bench, ftsdk_home):
     assert ([ok, failed, ok, cancelled, ok], [jobs[0], jobs[2], jobs[4]]) == (states, order(ftsdk_home))
 
 
-def test_a_killed_holder_hands_on(bench, ftsdk_home):
+def test_a_killed_job_frees_the_device(bench, ftsdk_home):
     """The next job starts as soon as the one at the device is killed."""
     first, second = hold(bench, ftsdk_home, 1)
 

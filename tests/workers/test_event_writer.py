@@ -42,7 +42,7 @@ def test_events_are_read_as_they_were_written(folder, reporter):
     assert ["state", "metrics", "log", "warning", "checkpoint", "sample"] == kinds
 
 
-def test_a_cursor_goes_on_behind_its_event(folder, reporter):
+def test_a_cursor_is_after_its_event(folder, reporter):
     """Reading after an event's cursor gives the later events and no other."""
     for n in range(3):
         reporter.log(f"{n} äöü\n")

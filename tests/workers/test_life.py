@@ -197,7 +197,7 @@ def test_a_number_used_again_is_not_the_worker(bench):
     assert (Reason.WORKER_LOST, True) == (bench.status(job).reason, psutil.pid_exists(recorded.pid))
 
 
-def test_a_restart_of_the_machine_is_seen(bench):
+def test_a_restart_of_the_machine_is_detected(bench):
     """A worker from before the machine's last start is lost, even if its number and start time fit."""
     job = bench.submit("obedient")
     bench.wait(job, JobState.RUNNING)

@@ -145,7 +145,7 @@ def test_a_group_is_asked_first(start, tmp_path):
     assert (False, True) == (is_alive(identity), time.monotonic() - begin < 10)
 
 
-def test_a_group_that_does_not_obey_is_killed(start, tmp_path):
+def test_a_group_that_ignores_sigterm_is_killed(start, tmp_path):
     """After the time to obey comes the end."""
     identity = start(STUBBORN)
     wait_up(tmp_path)

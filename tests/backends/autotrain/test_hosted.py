@@ -76,7 +76,7 @@ def until(job, state):
     return status
 
 
-def test_what_a_space_is(service, backend, spec):
+def test_a_space_is_private_and_started_by_one_commit(service, backend, spec):
     """It is created as private, with secrets, hardware and sleep time, in one request, and started by one commit."""
     job = ftsdk.submit(spec(compute={"timeout": "1h"}))
     body = next(r.body for r in service.requests if r.path == "/api/repos/create" and r.body.get("sdk"))
@@ -276,7 +276,7 @@ def test_a_cancel_that_cannot_be_recorded(service, backend, spec):
     assert ("RUNNING", JobState.CANCELLED) == (stage, job.status().state)
 
 
-def test_an_interrupted_start_goes_on(service, backend, spec):
+def test_an_interrupted_start_is_continued(service, backend, spec):
     """A Space that was created and never started is started by the next try, under the same name."""
     service.fail("POST", f"{SPACE}/commit/main", Fault("status", 503), times=3)
     with pytest.raises(UnreachableError):

@@ -147,7 +147,7 @@ def test_too_few_rows(autotrain_spec):
     ],
     ids=["quantization without a card", "a column that is not there", "a misspelt parameter"],
 )
-def test_its_exit_status_is_not_believed(autotrain_spec, autotrain_python, tmp_path, change, expected):
+def test_its_exit_status_is_not_trusted(autotrain_spec, autotrain_python, tmp_path, change, expected):
     """AutoTrain fails, or trains with other values than requested, and exits with 0; the runner exits with 1."""
     (section, name, value), (reason, evidence) = change, expected
     plan = ftsdk.plan(autotrain_spec()).model_copy(deep=True)

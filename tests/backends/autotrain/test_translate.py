@@ -173,7 +173,7 @@ def test_models_that_are_too_new(tmp_path, config, problem):
     assert problem in refused({"model": str(tmp_path)})["model"]
 
 
-def test_a_model_of_its_time(tiny_model, tmp_path):
+def test_a_model_of_transformers_4_is_supported(tiny_model, tmp_path):
     """A model as Transformers 4 wrote it is supported."""
     model = older_model(tiny_model, tmp_path / "older")
 

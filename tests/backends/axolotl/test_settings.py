@@ -47,7 +47,7 @@ def reported_differences(config=None, **changes):
     return differences({**CONFIG, **(config or {})}, {"warmup_steps": 1.0}, *taken(**changes))
 
 
-def test_all_as_it_was_told():
+def test_equal_settings_have_no_difference():
     """There is no difference; keys that Axolotl adds by default are no difference."""
     assert [] == reported_differences()
 

@@ -176,7 +176,7 @@ def test_files_of_this_machine_are_uploaded(tiny_model, tmp_path):
         assert path.removeprefix("/ftsdk/job/") in files
 
 
-def test_a_folder_by_another_way(tiny_model, tmp_path, monkeypatch):
+def test_a_relative_folder_is_uploaded_under_its_name(tiny_model, tmp_path, monkeypatch):
     """A relative path is uploaded under the folder's own name."""
     (tmp_path / "mine" / "sub").mkdir(parents=True)
     (tmp_path / "mine" / "config.json").write_text(json.dumps(LLAMA_3_8B))

@@ -99,7 +99,7 @@ def test_unpaired_answers(factory_spec, tmp_path):
 
 
 @pytest.mark.usefixtures("ppo_python")
-def test_too_few_prompts_are_told(factory_spec, base):
+def test_too_few_prompts_are_an_error(factory_spec, base):
     """LLaMA-Factory leaves out what does not fill a step: with fewer prompts than that it would train on none."""
     method = {"type": "ppo", "reward": "org/scorer", "max_new_tokens": 8}
     with pytest.raises(JobFailed) as caught:

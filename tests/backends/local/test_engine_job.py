@@ -185,7 +185,7 @@ def test_a_job_whose_time_is_up_keeps_its_work(make_spec):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")
-def test_a_row_that_cannot_fit_is_told(make_spec, tmp_path):
+def test_a_row_that_cannot_fit_is_reported(make_spec, tmp_path):
     """Where not even one row fits, the job fails with its length, the peak, and the change that helps."""
     write(tmp_path / "rows.jsonl", ["one two three " * 5000])
     spec = make_spec(

@@ -66,7 +66,7 @@ def test_an_adapter_is_taken_with_its_base(adapter):
     assert native["lora"]["target_modules"] == ["q_proj", "v_proj"]
 
 
-def test_our_own_artifact_says_what_was_meant(adapter):
+def test_our_own_artifact_has_its_target_modules_as_written(adapter):
     """A manifest keeps all-linear as it was written, so that repeating it is no contradiction."""
     folder = adapter()
     (folder / "ftsdk.json").write_text(json.dumps({"plan": {"lora": {"target_modules": "all-linear"}}}))
@@ -118,7 +118,7 @@ def test_a_folder_without_a_model_is_no_reward(tmp_path):
     assert "holds no model" in refusals(ppo, tmp_path)["method.reward"]
 
 
-def test_a_job_stands_for_its_artifact(adapter):
+def test_a_job_names_its_artifact(adapter):
     """A local job that has ended well can be named as the model, and as the reward."""
     folder = JobFolder(jobs_root() / "sft-abc123")
     artifact = adapter(task_type="SEQ_CLS")

@@ -113,7 +113,7 @@ def test_sampling_goes_without_dropout(method):
         translate.plan(JobSpec(**BASE, method={"type": method, "reward": "json:dumps"}, adapter={"dropout": 0.1}), CPU)
 
 
-def test_a_single_row_tells_kto_nothing():
+def test_kto_needs_more_than_a_single_row():
     """KTO compares the answers of a step with each other: a step of one row is refused."""
     with pytest.raises(UnsupportedSpec, match=r"training\.global_batch_size"):
         translate.plan(JobSpec(**BASE, method="kto", training={"global_batch_size": 1}), CPU)
@@ -153,7 +153,7 @@ def test_a_card_takes_what_a_cpu_does_not():
     assert translate.plan(spec, CARD).native["model"]["dtype"] == "float16"
 
 
-def test_more_devices_are_set_aside():
+def test_more_devices_are_ignored():
     """Devices are advice: the plan shows that one is used."""
     plan = translate.plan(JobSpec(**BASE, compute={"devices": 4}), CPU)
 

@@ -28,7 +28,7 @@ def test_a_training_runs(service, spec):
     assert (JobState.SUCCEEDED, 5, 5, 0.4) == (status.state, status.step, status.total_steps, status.metrics["loss"])
 
 
-def test_events_go_on_behind_a_cursor(service, backend, spec):
+def test_events_after_any_cursor_are_the_rest(service, backend, spec):
     """From any cursor, the rest comes, in order, nothing twice."""
     job = ftsdk.submit(spec())
     job.wait(timeout=10)
@@ -87,7 +87,7 @@ def test_odd_answers(service, backend, spec, odd):
     assert all(event.kind in ("state", "log", "metrics") for event in backend.events(native_id))
 
 
-def test_a_failure_says_why(service, spec):
+def test_a_failure_has_its_cause(service, spec):
     """Waiting raises with the reason, the evidence, and the smallest change that helps."""
     service.ends, service.error = "failed", "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"
     with pytest.raises(JobFailed) as caught:

@@ -23,7 +23,7 @@ def body_of(service):
     return next(r.body for r in service.requests if r.path.endswith("/trainings") and r.method == "POST")
 
 
-def test_what_leaves(service, spec):
+def test_the_trainer_gets_every_value(service, spec):
     """The trainer gets every value of the spec, the address of the rows, and nothing else."""
     ftsdk.submit(spec(training={"seed": 7, "max_length": 64}))
 

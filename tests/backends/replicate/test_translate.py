@@ -152,7 +152,7 @@ def test_units_are_not_guessed():
     assert (4, 1) == (inputs["train_batch_size"], inputs["gradient_accumulation_steps"])
 
 
-def test_rows_are_not_held_out_behind_your_back():
+def test_rows_are_held_out_only_by_the_spec():
     """The trainer's 50 rows stay in the training, and where rows are held out, they are the spec's."""
     blank = planned("llama-2023-10", facts=FACTS).native["create"]["input"]
     split = planned("llama-2023-10", {"val_size": 4}, facts=FACTS).native["create"]["input"]

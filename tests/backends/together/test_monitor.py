@@ -110,7 +110,7 @@ def test_events_and_metrics_in_order(backend, service):
     assert JobState.SUCCEEDED is events[-1].state
 
 
-def test_a_cursor_goes_on(backend, service):
+def test_events_after_a_cursor_are_those_missing(backend, service):
     """Behind any cursor comes exactly what is missing."""
     job_id = ended(service, "completed")
     events = list(backend.events(job_id))

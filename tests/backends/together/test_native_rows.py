@@ -35,7 +35,7 @@ def loss(messages):
 
 
 @pytest.mark.parametrize(("train_on", "expected"), [("assistant", ["b", "d"]), ("completion", ["d"])])
-def test_weights_say_where_the_loss_is(train_on, expected):
+def test_weights_mark_where_the_loss_is(train_on, expected):
     """Every answer has a weight: a reasoning model would learn from the last one alone."""
     messages = native({"messages": CHAT}, ASSISTANT._replace(train_on=train_on))["messages"]
 

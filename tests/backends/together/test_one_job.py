@@ -110,7 +110,7 @@ def test_a_hidden_list_parks(service, spec, code):
     assert 1 == service.creations
 
 
-def test_looking_never_creates(service, spec):
+def test_status_never_creates(service, spec):
     """However often a parked job is looked at or resumed, no second creation is sent."""
     service.fail(*CREATE, Fault("drop"))
     _, job = submit(spec())
@@ -132,7 +132,7 @@ def test_recreate_is_for_those_who_ask(service, spec):
     assert (None, 2, 1) == (error, service.creations, len(service.jobs))
 
 
-def test_recreate_looks_first(service, spec):
+def test_recreate_checks_first(service, spec):
     """Also with on_ambiguous=recreate, a job that shows up is not created again."""
     service.fail(*CREATE, Fault("lose"))
 

@@ -6,7 +6,7 @@ MESSAGES = [{"role": "user", "content": "Ahoy?"}, {"role": "assistant", "content
 
 
 def test_switch_backend(example, service, backend, tmp_path, capsys):
-    """The spec of the example becomes one job with an adapter; the plan says that quantization is set aside."""
+    """The spec of the example becomes one job with an adapter; the plan says that quantization is ignored."""
     path = tmp_path / "rows.jsonl"
     path.write_text((json.dumps({"messages": MESSAGES}) + "\n") * 40)
 

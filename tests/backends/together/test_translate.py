@@ -207,7 +207,7 @@ def test_keys_are_needed_and_named_only():
     assert {"wandb_key": "WANDB_API_KEY", "hf_api_token": "HF_TOKEN"} == planned(changes).native["keys"]
 
 
-def test_quantization_is_set_aside():
+def test_quantization_is_ignored():
     """Quantization is advice: the plan says that Together chooses, and does not call it QLoRA."""
     plan = planned({"compute": {"quantization": "nf4", "devices": 2}})
 
@@ -228,7 +228,7 @@ def test_text_rows_carry_loss_everywhere():
     assert {"method": "sft", "train_on_inputs": True} == create["training_method"]
 
 
-def test_without_limits_the_plan_says_so():
+def test_without_limits_the_plan_warns():
     """A plan that was made without a key warns that nothing was checked, and is marked."""
     plan = planned(context=translate.TogetherContext())
 

@@ -181,7 +181,7 @@ def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
     assert 6 == len(metrics(artifact, "loss"))
 
 
-def test_resume_goes_on_from_a_whole_checkpoint(unsloth_spec, ftsdk_home):
+def test_resume_continues_from_a_complete_checkpoint(unsloth_spec, ftsdk_home):
     """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
     job = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)

@@ -89,7 +89,7 @@ def test_advice_that_it_ignores_is_noted():
     ]
 
 
-def test_its_own_way_to_recompute_can_be_left():
+def test_its_own_checkpointing_can_be_turned_off():
     """PyTorch's way of recomputing activations, in both calls."""
     config = planned(gradient_checkpointing="torch").native["config"]
 
@@ -109,7 +109,7 @@ def test_what_comes_from_the_hub_is_pinned():
     assert ("org/base", True) == (loaded["model_name"], loaded["use_exact_model_name"])
 
 
-def test_nothing_is_told_to_anybody():
+def test_telemetry_is_turned_off():
     """The opt-outs of everything that Unsloth would send are in the plan."""
     environment = planned().native["environment"]
 

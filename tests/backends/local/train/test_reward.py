@@ -167,7 +167,7 @@ def test_before_training_every_pair_is_a_tie(reward_spec, train):
 
 
 @pytest.mark.parametrize("adapter", [{"r": 8}, None], ids=["lora", "full"])
-def test_the_card_tells_how_to_score(reward_spec, train, tiny_model, adapter):
+def test_the_card_has_code_for_scoring(reward_spec, train, tiny_model, adapter):
     """The card names the kind of model for the Hub, and its code gives a score."""
     artifact = train(reward_spec(adapter=adapter, training={"max_steps": 1})).artifact
     card = (artifact / "README.md").read_text()
@@ -180,7 +180,7 @@ def test_the_card_tells_how_to_score(reward_spec, train, tiny_model, adapter):
     assert (1,) == namespace["score"].shape
 
 
-def test_goes_on_from_a_fine_tuned_adapter(make_spec, reward_spec, train):
+def test_continues_from_a_fine_tuned_adapter(make_spec, reward_spec, train):
     """The LoRA weights of supervised fine-tuning are where the reward model begins; its head is new."""
     tuned = train(make_spec(compute=PLAIN), "tuned")
 
@@ -191,7 +191,7 @@ def test_goes_on_from_a_fine_tuned_adapter(make_spec, reward_spec, train):
     assert all(torch.allclose(before[name], after[name], atol=1e-8) for name in before)
 
 
-def test_goes_on_from_a_reward_model(reward_spec, train):
+def test_continues_from_a_reward_model(reward_spec, train):
     """A reward model that learns on keeps its head."""
     first = train(reward_spec(), "first")
 
@@ -277,7 +277,7 @@ def test_early_stopping_looks_at_the_held_out_loss(reward_spec, train):
     assert held_out[-1] == pytest.approx(min(held_out), rel=1e-6)
 
 
-def test_truncation_is_told(reward_spec, train):
+def test_truncation_gives_a_warning(reward_spec, train):
     """Rows that were cut are counted in a warning, with the length that would keep them."""
     folder = train(reward_spec(training={"max_length": 24, "max_steps": 1}))
 

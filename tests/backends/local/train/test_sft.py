@@ -87,7 +87,7 @@ def test_model_loads_in_plain_transformers(make_spec, train, tiny_model):
     assert not torch.equal(model.get_input_embeddings().weight, base.get_input_embeddings().weight)
 
 
-def test_artifact_holds_the_whole_story(make_spec, train):
+def test_artifact_has_every_file_beside_the_weights(make_spec, train):
     """Tokenizer, template, card, metrics, curve and manifest stand beside the weights."""
     folder = train(make_spec())
 
@@ -191,7 +191,7 @@ def test_early_stopping_keeps_the_best(make_spec, train):
     assert held_out[-1] == pytest.approx(min(held_out), rel=1e-6)
 
 
-def test_truncation_is_told(make_spec, train):
+def test_truncation_gives_a_warning(make_spec, train):
     """Rows that were cut are counted in a warning, with the length that would keep them."""
     folder = train(make_spec(training={"max_length": 24}))
 

@@ -33,7 +33,7 @@ def logits_of(model):
         return reference(input_ids=IDS).logits
 
 
-def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
+def test_an_adapter_to_continue_from_is_the_reference_without_dropout(model):
     """While the policy trains with dropout, its reference gives the same numbers twice, and not the base's."""
     configure_reference(model, settings(adapter_from="somewhere"))
 
@@ -44,7 +44,7 @@ def test_an_adapter_to_go_on_from_is_held_to_without_dropout(model):
 
 
 @pytest.mark.parametrize(("init", "is_kept"), [(True, False), ("gaussian", False), ("pissa", True), ("olora", True)])
-def test_a_new_adapter_is_held_to_its_base(model, init, is_kept):
+def test_a_new_adapter_has_its_base_as_reference(model, init, is_kept):
     """The base itself is the reference, except where the adapter has taken a part out of it."""
     configure_reference(model, settings(init=init))
 

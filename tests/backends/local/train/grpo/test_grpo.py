@@ -81,7 +81,7 @@ def test_where_nothing_is_rewarded_nothing_moves(toy, train):
 
 
 @pytest.mark.parametrize("method", [{}, {"beta": 0.1}])
-def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
+def test_a_stopped_run_resumes_to_the_bit(toy, train, method):
     """Stopped after a step and resumed, the metrics, the samples and the adapter are those of a run in one piece."""
     spec = toy(method=method, val_size=4, training={"eval_steps": 2, "max_steps": 4})
     uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=0)
@@ -117,7 +117,7 @@ def test_every_prompt_is_asked_before_one_is_asked_again(toy, changes, steps):
     assert (4 * steps, list(range(10)), False) == (len(order), sorted(order[:10]), order[:10] == order[10:20])
 
 
-def test_memory_that_runs_out_is_told(toy, train, monkeypatch):
+def test_memory_that_runs_out_is_reported(toy, train, monkeypatch):
     """The error names how many responses did not fit, and what to set."""
 
     def full(*_, **__):
@@ -130,7 +130,7 @@ def test_memory_that_runs_out_is_told(toy, train, monkeypatch):
     assert (Reason.OOM, True) == (caught.value.reason, "per_device_train_batch_size=8" in caught.value.hint)
 
 
-def test_from_an_adapter_it_is_held_to_it(toy, train):
+def test_an_adapter_to_continue_from_is_the_reference(toy, train):
     """Gone on from an adapter, the reference is that adapter: the first KL is exactly 0."""
     first = train(toy(training={"learning_rate": 1e-2}), "first")
 
@@ -158,7 +158,7 @@ def test_a_full_fine_tune(toy, train):
     assert (folder.artifact / "model.safetensors").is_file()
 
 
-def test_a_reward_that_breaks_is_told_with_its_place(toy, train):
+def test_a_reward_that_breaks_is_reported_with_its_place(toy, train):
     """The message names the function and the row."""
     with pytest.raises(WorkerError, match=r"returned nan for the prompt at .*prompts\.jsonl:"):
         train(toy(method={"reward": "toy_rewards:gives_nan"}))

@@ -42,7 +42,7 @@ def test_without_gradient_nothing_is_kept(inputs):
         assert not linear_log_probs(*inputs).log_probs_N.requires_grad
 
 
-def test_whole_logits_say_the_same(inputs):
+def test_logits_of_the_model_give_the_same_numbers(inputs):
     """A model whose head is more than a matrix is asked for its logits: the numbers mean the same."""
     hidden, head, tokens = inputs
 

@@ -85,16 +85,16 @@ def test_equal_numbers_whiten_to_nothing():
 
 @given(LENGTHS, st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
-def test_advantages_are_the_discounted_surprises(lengths, gamma, lam):
-    """The recursion gives the sum of (gamma lambda)^k times the surprise k tokens ahead (arXiv 1506.02438, eq. 16)."""
+def test_advantages_are_the_discounted_errors(lengths, gamma, lam):
+    """The recursion gives the sum of (gamma lambda)^k times the TD error k tokens ahead (arXiv 1506.02438, eq. 16)."""
     (rewards, mask), (values, _) = random_numbers(lengths, 1), random_numbers(lengths, 2)
 
     actual = advantages(rewards, values, gamma, lam) * mask
 
     for row, length in enumerate(lengths):
         ahead = [*values[row, 1:length].tolist(), 0.0]
-        surprise = [rewards[row, t].item() + gamma * ahead[t] - values[row, t].item() for t in range(length)]
-        expected = [sum((gamma * lam) ** (k - t) * surprise[k] for k in range(t, length)) for t in range(length)]
+        td_errors = [rewards[row, t].item() + gamma * ahead[t] - values[row, t].item() for t in range(length)]
+        expected = [sum((gamma * lam) ** (k - t) * td_errors[k] for k in range(t, length)) for t in range(length)]
         assert actual[row, :length].tolist() == pytest.approx(expected, abs=1e-9)
 
 
@@ -107,7 +107,7 @@ def test_with_lambda_1_the_return_is_the_rewards_to_come():
     assert torch.allclose(returns, rewards.flip(1).cumsum(1).flip(1) * mask)
 
 
-def test_with_lambda_0_the_advantage_is_one_surprise():
+def test_with_lambda_0_the_advantage_is_one_error():
     """With lambda 0 only the next value counts."""
     rewards, values = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 0.25]])
 

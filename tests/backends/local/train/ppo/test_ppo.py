@@ -109,7 +109,7 @@ def test_the_coefficient_follows_its_target(toy, train):
 
 
 @pytest.mark.parametrize("method", [{}, {"target_kl": 1.0, "kl_estimator": "k3", "whiten_rewards": True}])
-def test_a_stopped_run_goes_on_to_the_bit(toy, train, method):
+def test_a_stopped_run_resumes_to_the_bit(toy, train, method):
     """Stopped after two updates and resumed, the metrics and the adapter are those of a run in one piece."""
     spec = toy(method={**method, "num_mini_batches": 2}, training={"max_steps": 4, "global_batch_size": 8}, val_size=8)
     uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=1)
@@ -145,7 +145,7 @@ def test_every_kind_learns_and_resumes(toy, train, kind):
     assert all(torch.equal(tensor, weights_of(resumed)[name]) for name, tensor in weights_of(uninterrupted).items())
 
 
-def test_an_architecture_with_ways_of_its_own(toy, train, tmp_path):
+def test_an_architecture_with_a_forward_pass_of_its_own(toy, train, tmp_path):
     """A model that caps its attention and its logits is sampled and trained by its own forward pass."""
     spec = toy(training={"max_steps": 1, "global_batch_size": 4})
     capped = tiny("Gemma2", vocab_size=toy_task.WORDS, final_logit_softcapping=5.0, attn_logit_softcapping=5.0)
@@ -193,7 +193,7 @@ def test_the_artifact_is_the_policy_alone(toy, train):
     assert not [path for path in folder.artifact.iterdir() if path.is_dir()]
 
 
-def test_the_card_tells_the_reward(toy, train):
+def test_the_card_has_the_reward(toy, train):
     """PPO is assessed by its reward; its loss means nothing to a reader."""
     card = (train(toy(training={"max_steps": 1}, val_size=2)).artifact / "README.md").read_text()
 

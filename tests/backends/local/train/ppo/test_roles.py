@@ -106,7 +106,7 @@ def test_at_first_policy_and_reference_agree_to_the_bit(actor):
     assert torch.equal(log_probs(actor, POLICY), log_probs(actor, REFERENCE))
 
 
-def test_at_first_the_value_has_no_opinion(actor):
+def test_at_first_every_value_is_zero(actor):
     """Every value is 0 before anything is learned."""
     with actor.roles.active_adapter(VALUE):
         assert actor.values(lay_end_to_end([ROW])).abs().max() == 0

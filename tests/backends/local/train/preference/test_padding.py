@@ -89,7 +89,7 @@ def test_pairs_are_tokens_of_supervised_rows(tokenizer, rows):
     assert {tokenizer.eos_token_id} == {int(row.input_ids[-1]) for row in labelled}
 
 
-def test_judged_rows_keep_their_verdicts(tokenizer):
+def test_unpaired_rows_keep_their_labels(tokenizer):
     """Each row's label stands beside its tokens."""
     rows = unpaired()[:3]
 

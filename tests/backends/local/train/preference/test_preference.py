@@ -104,7 +104,7 @@ def test_bases_in_memory(preference_spec, train, monkeypatch, method):
 
 
 @pytest.mark.parametrize("method", COMPARING)
-def test_goes_on_from_an_adapter_and_is_held_to_it(preference_spec, train, tuned, method):
+def test_continues_from_an_adapter_with_it_as_reference(preference_spec, train, tuned, method):
     """The adapter to go on from is the reference: frozen, without dropout, in checkpoints but not in the artifact."""
     adapter = {"dropout": 0.3}
     folder = train(preference_spec(method, model=str(tuned), adapter=adapter, val_size=8))
@@ -224,14 +224,14 @@ def test_a_row_with_nothing_left_is_refused(preference_spec, train, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_truncation_is_told(preference_spec, train, method):
+def test_truncation_gives_a_warning(preference_spec, train, method):
     """Rows that were cut are counted in a warning, with the length that would keep them."""
     folder = train(preference_spec(method, training={"max_length": 28}))
 
     assert [text for text in messages_of(folder, "warning") if "were cut at 28 tokens" in text]
 
 
-def test_imbalance_is_told(preference_spec, train):
+def test_imbalance_gives_a_warning(preference_spec, train):
     """Where good rows outweigh bad ones there is a warning that names the weights to change."""
     folder = train(preference_spec("kto", unpaired()[:12] + unpaired()[12::2]))
 

@@ -46,7 +46,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "message"), WRONG.items(), ids=WRONG)
-def test_a_wrong_answer_is_told_with_its_place(responses, name, message):
+def test_a_wrong_answer_is_reported_with_its_place(responses, name, message):
     """The message names the function, what it did, and the row or the line."""
     with pytest.raises(WorkerError, match=message):
         reward_named(name)(responses)
@@ -72,7 +72,7 @@ def test_every_kind_of_number_is_taken(answer):
     assert check_scores("f", answer, ["a", "b"]) == [1.0, 2.5]
 
 
-def test_a_file_that_has_changed_is_told():
+def test_a_changed_reward_file_gives_a_warning():
     """The plan pins the function's file by its hash."""
     reporter = RecordingReporter()
 
