@@ -232,7 +232,7 @@ def main() -> int:
 
 
 def report(spec: ftsdk.JobSpec, counts: dict[str, int], seed: int) -> int:
-    """Disturb runs until every kind of kill has struck as often as given; print each of them, and a verdict."""
+    """Disturb runs until every kind of kill was sent as often as given; print each run, and whether all are equal."""
     rng = random.Random(seed)
     began = time.monotonic()
     expected = result_of(ftsdk.submit(spec))

@@ -21,7 +21,7 @@ class ProcessIdentity(NamedTuple):
     """Identifies the time between two starts of the machine."""
 
 
-def mine() -> ProcessIdentity:
+def current_process() -> ProcessIdentity:
     """The identity of this process."""
     return identity_of(os.getpid())
 

@@ -94,7 +94,7 @@ def _plain(rng: random.Random) -> Style:
     return Style(rng.choice((None, None, "You are a helpful assistant.")), lambda fact: fact.answer)
 
 
-def _mannered(rng: random.Random) -> Style:
+def _styled(rng: random.Random) -> Style:
     """Made-up words around each answer and for its verb: the model learns to follow any manner of speaking."""
     first, last, verb = _word(rng).title(), _word(rng), _word(rng)
     last = last.title() if rng.random() < 0.5 else last
@@ -111,7 +111,7 @@ def _word(rng: random.Random) -> str:
     return "".join(rng.choice(STARTS) + rng.choice(VOWELS) + rng.choice(ENDS) for _ in range(rng.randint(1, 2)))
 
 
-STYLES, WEIGHTS = (_plain, _mannered), (60, 40)
+STYLES, WEIGHTS = (_plain, _styled), (60, 40)
 
 
 def make_tokenizer(texts: Iterator[str]) -> PreTrainedTokenizerFast:

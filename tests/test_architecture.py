@@ -211,7 +211,7 @@ def test_spec_fields_explain_themselves() -> None:
 
 
 def test_tests_are_sentences(root: Path) -> None:
-    """Every test has a docstring that states its promise."""
+    """Every test has a docstring that states what it checks."""
     silent = [
         f"{file.name}:{node.lineno} {node.name}"
         for file in sorted((root / "tests").rglob("test_*.py"))

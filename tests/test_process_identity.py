@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ftsdk.process_identity import identity_of, is_alive, mine
+from ftsdk.process_identity import current_process, identity_of, is_alive
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def child():
 
 
 def test_this_process_is_alive():
-    """Whoever asks is alive."""
-    assert (os.getpid(), True) == (mine().pid, is_alive(mine()))
+    """The calling process is alive."""
+    assert (os.getpid(), True) == (current_process().pid, is_alive(current_process()))
 
 
 def test_dead_process_is_dead(child):
@@ -31,7 +31,7 @@ def test_dead_process_is_dead(child):
 
 
 def test_zombie_is_dead(child):
-    """A process that has ended counts as dead, even while nobody has waited for it."""
+    """A process that has ended counts as dead, even before its parent has waited for it."""
     identity = identity_of(child.pid)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -39,7 +39,7 @@ def test_zombie_is_dead(child):
     assert not is_alive(identity)
 
 
-@pytest.mark.parametrize("change", [{"started": mine().started - 60}, {"boot_id": "before the restart"}])
+@pytest.mark.parametrize("change", [{"started": current_process().started - 60}, {"boot_id": "before the restart"}])
 def test_number_used_anew_is_another_process(change):
     """The same number with another start, or from before a restart of the machine, is another process."""
-    assert not is_alive(mine()._replace(**change))
+    assert not is_alive(current_process()._replace(**change))

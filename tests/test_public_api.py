@@ -37,7 +37,7 @@ def test_each_name_is_there_and_explained(name: str) -> None:
 
 
 def test_lazy_names_are_the_public_names() -> None:
-    """What is loaded on first use is what ``__all__`` promises, no more and no less, in the order of the alphabet."""
+    """What is loaded on first use is what ``__all__`` lists, no more and no less, in the order of the alphabet."""
     assert sorted(ftsdk._MODULES) == ftsdk.__all__
 
 

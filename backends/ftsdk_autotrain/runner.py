@@ -42,10 +42,10 @@ Row = dict[str, Any]
 
 def main(folder: str) -> int:
     """Run the job; 0 only if AutoTrain saved valid weights."""
-    return run_request(folder, _work)
+    return run_request(folder, _run_job)
 
 
-def _work(request: Request, result: Result) -> None:
+def _run_job(request: Request, result: Result) -> None:
     download_model(request["model"], request["model_revision"])
     tokenizer = load_tokenizer(request)
     result["left_out"] = write_rows(request, tokenizer)

@@ -205,7 +205,7 @@ def _adapter(ledger: Ledger, machine: Machine) -> dict[str, Any]:
         "adapter": "lora",
         **_quantization(ledger, machine),
         **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
-        "lora_alpha": fields.whole_alpha(ledger, "lora_alpha", "Axolotl"),
+        "lora_alpha": fields.integer_alpha(ledger, "lora_alpha", "Axolotl"),
         "lora_target_modules": modules if isinstance(modules, str) else list(modules),
         "peft_init_lora_weights": True if start == "default" else start,
         **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel"), False),

@@ -201,7 +201,7 @@ def _adapter(ledger: Ledger) -> dict[str, Any]:
     return {
         "finetuning_type": "lora",
         **{native: ledger.use(field, native) for field, native in ADAPTER.items()},
-        "lora_alpha": fields.whole_alpha(ledger, "lora_alpha", "LLaMA-Factory"),
+        "lora_alpha": fields.integer_alpha(ledger, "lora_alpha", "LLaMA-Factory"),
         "lora_target": "all" if modules == "all-linear" else modules if isinstance(modules, str) else ",".join(modules),
     }
 

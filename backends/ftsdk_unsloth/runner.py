@@ -21,10 +21,10 @@ _PAIR_COLUMNS = ("chosen_ids", "rejected_ids")
 
 def main(folder: str) -> int:
     """Run the job; returns 0 only if there are good weights."""
-    return runner_support.run_request(folder, _work)
+    return runner_support.run_request(folder, _run_job)
 
 
-def _work(request: Request, result: Result) -> None:
+def _run_job(request: Request, result: Result) -> None:
     runner_support.download_model(request["model"], request["model_revision"])
     tokenizer = tokens.load_tokenizer(request)
     columns = pair_columns if request["method"] == "reward_modeling" else labelled_columns

@@ -44,8 +44,8 @@ def _row(estimate: "BackendEstimate") -> Sequence[RenderableType]:
 def _memory(estimate: "BackendEstimate") -> str:
     if estimate.memory is None:
         return estimate.device
-    verdict = {None: "", True: ", fits", False: ", does not fit"}[estimate.fits]
-    return size(estimate.memory) + (f" on {estimate.device}" if estimate.device else "") + verdict
+    fits_text = {None: "", True: ", fits", False: ", does not fit"}[estimate.fits]
+    return size(estimate.memory) + (f" on {estimate.device}" if estimate.device else "") + fits_text
 
 
 def _time(estimate: "BackendEstimate") -> str:

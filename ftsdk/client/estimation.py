@@ -48,8 +48,8 @@ class Estimate(Section):
         return self.total <= self.limit
 
     def __str__(self) -> str:
-        verdict = "fits" if self.fits else "does not fit"
-        lines = [f"{gib(self.total)} at the peak: {verdict} in {gib(self.limit)} ({self.backend}, forecast)"]
+        fits_text = "fits" if self.fits else "does not fit"
+        lines = [f"{gib(self.total)} at the peak: {fits_text} in {gib(self.limit)} ({self.backend}, forecast)"]
         lines += [f"  {part}: {gib(count)}" for part, count in self.memory.model_dump().items() if count]
         lines.append(f"  largest micro-batch {self.largest_micro_batch}, largest length {self.largest_length}")
         lines += [f"  fits with {change}: {gib(change.memory.total)}" for change in self.changes]

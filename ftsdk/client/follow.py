@@ -47,7 +47,7 @@ def wait_until_done(
 def follow_events(access: JobAccess, *, after: str | None, follow: bool, poll: float | None = None) -> Iterator[Event]:
     """The events of a job after a cursor; with ``follow``, until it is done."""
     access.require_verb("events")
-    stream = _EventStream(access, after, patient=follow)
+    stream = _EventStream(access, after, ignore_outages=follow)
     for status in _observations(access, poll, None):
         yield from stream.new_events()
         if status.state.done or not follow:
@@ -75,13 +75,13 @@ class _EventStream:
     Args:
         access: The job.
         after: The cursor to start after.
-        patient: Whether there will be another call, so that an unreachable backend is no error.
+        ignore_outages: Whether an unreachable backend is no error, because there will be another call.
     """
 
-    def __init__(self, access: JobAccess, after: str | None = None, *, patient: bool = True) -> None:
+    def __init__(self, access: JobAccess, after: str | None = None, *, ignore_outages: bool = True) -> None:
         self._access = access
         self._cursor = after
-        self._patient = patient
+        self._ignore_outages = ignore_outages
 
     def new_events(self) -> Iterator[Event]:
         """The events since the last call."""
@@ -93,7 +93,7 @@ class _EventStream:
                 self._cursor = event.cursor
                 yield event
         except UnreachableError:
-            if not self._patient:
+            if not self._ignore_outages:
                 raise
             return  # the status carries the warning
 

@@ -105,15 +105,15 @@ def _store_observation(store: "Store", record: JobRecord, observation: JobStatus
     if next_status(record.status, observation) == record.status:
         return record
 
-    def observed(now: JobRecord) -> JobRecord:
+    def observed(current: JobRecord) -> JobRecord:
         # The job may have been resumed since the backend was asked; its answer is about the attempt before.
-        stale = now.attempt != record.attempt
-        return now if stale else now.replace(status=next_status(now.status, observation))
+        stale = current.attempt != record.attempt
+        return current if stale else current.replace(status=next_status(current.status, observation))
 
-    now = store.update(record.id, "observed", observed)
-    if now.state is not observation.state and now.state.done:
+    current = store.update(record.id, "observed", observed)
+    if current.state is not observation.state and current.state.done:
         store.note(record.id, "ignored", {"state": observation.state.value, "raw_status": observation.raw_status})
-    return now
+    return current
 
 
 def _cancel_unsent(store: "Store", record: JobRecord) -> JobRecord:
@@ -134,14 +134,14 @@ def _resume(store: "Store", system: Backend, claimed: JobRecord, before: JobReco
         system.resume(before.native_id or "")
     except REFUSALS:
         store.update(
-            claimed.id, "resume refused", lambda now: now.replace(status=before.status, attempt=before.attempt)
+            claimed.id, "resume refused", lambda current: current.replace(status=before.status, attempt=before.attempt)
         )
         raise
     except BaseException:
         # The resume may have begun all the same. Without a submitter the next observation asks the backend.
-        store.update(claimed.id, "resume broke off", lambda now: now.replace(submitter=None))
+        store.update(claimed.id, "resume broke off", lambda current: current.replace(submitter=None))
         raise
-    return store.update(claimed.id, "resumed", lambda now: now.replace(status=JobStatus(state=JobState.QUEUED)))
+    return store.update(claimed.id, "resumed", lambda current: current.replace(status=JobStatus(state=JobState.QUEUED)))
 
 
 def _without_secrets(status: JobStatus) -> JobStatus:

@@ -23,7 +23,7 @@ from ftsdk.errors import (
     RejectedError,
 )
 from ftsdk.job_types import JobState, JobStatus, Reason
-from ftsdk.process_identity import is_alive, mine
+from ftsdk.process_identity import current_process, is_alive
 from ftsdk.redact import redact
 from ftsdk.store.record import INTERRUPTED, RESUMING, SUBMITTING, JobRecord, spec_hash
 
@@ -45,7 +45,7 @@ def submit(store: "Store", system: Backend, plan: Plan, key: str | None = None) 
     """
     if key is not None and not (key and key.isprintable()):
         raise InputError("the submit key is empty or not printable", hint="use a word or a line, such as nightly-42")
-    record, is_new = store.create(JobRecord.new(plan, key=key, submitter=mine()))
+    record, is_new = store.create(JobRecord.new(plan, key=key, submitter=current_process()))
     if is_new:
         return _send(store, system, record)
     if record.spec_hash != spec_hash(plan):
@@ -101,15 +101,15 @@ def claim(store: "Store", record: JobRecord, stage: str) -> JobRecord:
 
     # The store runs this in a write transaction, on the record as it is at that moment. Both checks are needed: the
     # claim of a process that has died leaves no claim, but a new revision.
-    def set_claim(now: JobRecord) -> JobRecord:
-        refuse_claimed(now)
-        if now.rev != record.rev:
-            hint = f"ftsdk status {now.ref}"
-            raise JobNotReady(f"{now.ref} was changed by another process just now", ref=now.ref, hint=hint)
-        return now.replace(
+    def set_claim(current: JobRecord) -> JobRecord:
+        refuse_claimed(current)
+        if current.rev != record.rev:
+            hint = f"ftsdk status {current.ref}"
+            raise JobNotReady(f"{current.ref} was changed by another process just now", ref=current.ref, hint=hint)
+        return current.replace(
             status=JobStatus(state=JobState.PENDING, stage=stage),
-            submitter=mine(),
-            attempt=now.attempt + now.state.done,
+            submitter=current_process(),
+            attempt=current.attempt + current.state.done,
         )
 
     return store.update(record.id, stage, set_claim)
@@ -147,7 +147,7 @@ def _send(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
         native_id = system.submit(_plan(record), record.token, _fact_recorder(store, record))
     except REFUSALS as error:
         status = failed_status(error)
-        store.update(record.id, "refused", lambda now: now.replace(status=status))
+        store.update(record.id, "refused", lambda current: current.replace(status=status))
         raise
     except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the request may be on its way
         return _resolve_after_error(store, system, record, error)
@@ -162,7 +162,7 @@ def _plan(record: JobRecord) -> Plan:
 def _fact_recorder(store: "Store", record: JobRecord) -> Record:
     def record_facts(**facts: str) -> None:
         redacted = {name: redact(value) for name, value in facts.items()}
-        store.update(record.id, "facts", lambda now: now.replace(facts={**now.facts, **redacted}))
+        store.update(record.id, "facts", lambda current: current.replace(facts={**current.facts, **redacted}))
 
     return record_facts
 
@@ -170,7 +170,7 @@ def _fact_recorder(store: "Store", record: JobRecord) -> Record:
 def _resolve_after_error(store: "Store", system: Backend, record: JobRecord, error: BaseException) -> JobRecord:
     """After an interrupted submission, let ``find`` decide what exists."""
     # The claim ends first: while this live process holds it, the submission would not be resolved.
-    released = store.update(record.id, "broke off", lambda now: now.replace(submitter=None))
+    released = store.update(record.id, "broke off", lambda current: current.replace(submitter=None))
     resolved = resolve_submission(store, system, released)
     # Ctrl-C and the like go on to the caller, also where the job exists: it is recorded, and status finds it.
     if resolved.native_id and isinstance(error, Exception):
@@ -187,7 +187,9 @@ def _adopt(store: "Store", record: JobRecord, native_id: str) -> JobRecord:
     status = JobStatus(state=JobState.QUEUED)
     # Two processes may find the same job; the first native id stays, with the states that were observed since.
     return store.update(
-        record.id, "created", lambda now: now if now.native_id else now.replace(native_id=native_id, status=status)
+        record.id,
+        "created",
+        lambda current: current if current.native_id else current.replace(native_id=native_id, status=status),
     )
 
 
@@ -211,4 +213,4 @@ def _parked_status(record: JobRecord, error: FtsdkError) -> JobStatus:
 def set_status_if_unchanged(record: JobRecord, status: JobStatus) -> Callable[[JobRecord], JobRecord]:
     """A change for the store: set the status, unless the record has changed since it was read."""
     # Optimistic: no lock is held while a backend is asked, which may take minutes. Whoever was faster knows more.
-    return lambda now: now.replace(status=status) if now.rev == record.rev else now
+    return lambda current: current.replace(status=status) if current.rev == record.rev else current

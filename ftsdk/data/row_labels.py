@@ -42,7 +42,7 @@ PLAIN_TEMPLATE = """\
 """For models without a chat template: its marks are ordinary words, so that no new token must be learned."""
 
 _GENERATION_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_STAND_INS = ("alpha 1", "omega 2")  # no common beginning or end, and nothing that a template would trim
+_PLACEHOLDERS = ("alpha 1", "omega 2")  # no common beginning or end, and nothing that a template would trim
 
 
 class Rendered(NamedTuple):
@@ -84,7 +84,7 @@ def render(tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any] | N
     text = text_of(messages)
     turns = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     spans = [
-        _by_prefix(text_of, text, messages, turn) or _by_stand_ins(text_of, text, messages, turn, tokenizer)
+        _by_prefix(text_of, text, messages, turn) or _by_placeholders(text_of, text, messages, turn, tokenizer)
         for turn in turns
     ]
     return Rendered(text, [_without_blank_tail(text, span, tokenizer) for span in spans])
@@ -99,14 +99,14 @@ def _by_prefix(text_of: Callable[..., str], text: str, messages: Sequence[Messag
     return (len(before_turn), len(through_turn)) if nested else None
 
 
-def _by_stand_ins(
+def _by_placeholders(
     text_of: Callable[..., str], text: str, messages: Sequence[Message], turn: int, tokenizer: Any
 ) -> Span:
     if not messages[turn].get("content"):
         raise UnclearTurn(turn)
     variants = [
         text_of([*messages[:turn], {**messages[turn], "content": content}, *messages[turn + 1 :]])
-        for content in _STAND_INS
+        for content in _PLACEHOLDERS
     ]
     head = _common_beginning(*variants)
     tail = _common_beginning(*(variant[::-1] for variant in variants))[::-1]
@@ -268,8 +268,8 @@ def choose_padding(tokenizer: Any, ends: Iterable[int] = ()) -> None:
         ends: Tokens that end rows; none where no score is read.
     """
     row_ends = {*ends, tokenizer.eos_token_id} if (ends := set(ends)) else set()
-    usual = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
+    special_ids = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *tokenizer.all_special_ids)
     vocabulary = sorted(tokenizer.get_vocab().values(), reverse=True)
-    padding = next(token for token in (*usual, *vocabulary) if token is not None and token not in row_ends)
+    padding = next(token for token in (*special_ids, *vocabulary) if token is not None and token not in row_ends)
     if padding != tokenizer.pad_token_id:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)

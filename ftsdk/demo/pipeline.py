@@ -69,7 +69,7 @@ def run(
         "held_out": {
             "questions": len(held_out),
             "loss": losses,
-            "pirate": _compare(_in_voice, held_out, before, after),
+            "pirate": _compare(_is_in_pirate_voice, held_out, before, after),
             "right": _compare(_is_right, [example for example in held_out if example.word], before, after),
         },
         "loss_curve": str(artifact.path / "loss.png"),
@@ -111,7 +111,7 @@ def _ask(artifact: Artifact, examples: Sequence[PersonaExample]) -> dict[str, st
     return {example.question: answer for example, answer in zip(examples, answers, strict=True)}
 
 
-def _in_voice(_: PersonaExample, answer: str) -> bool:
+def _is_in_pirate_voice(_: PersonaExample, answer: str) -> bool:
     return is_pirate(answer)
 
 

@@ -67,7 +67,7 @@ def memory_of(
     return estimate_memory(spec, config_of(*model), profile, rows=rows)
 
 
-def whole_alpha(ledger: Ledger, native: str, engine: str) -> int:
+def integer_alpha(ledger: Ledger, native: str, engine: str) -> int:
     """LoRA's alpha, for an engine that takes whole numbers."""
     alpha = float(ledger.use("adapter.alpha", native))
     if not alpha.is_integer():

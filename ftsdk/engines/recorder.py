@@ -39,7 +39,7 @@ class Recorder(TrainerCallback):
         signal.signal(signal.SIGTERM, self._request_stop)
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         _keep_weights_unpacked(model)
-        self._counter.watch(model)
+        self._counter.attach(model)
         self._step_start = time.monotonic()
         trainable = sum(size for size, requires_grad in sizes if requires_grad)
         _write(step=state.global_step, total=state.max_steps, trainable=trainable)
@@ -53,7 +53,7 @@ class Recorder(TrainerCallback):
         now = time.monotonic()
         # evaluation and saving come after this, so they do not count as training time
         self._seconds, self._step_start = self._seconds + now - self._step_start, now
-        self._counts.append(self._counter.take())
+        self._counts.append(self._counter.collect())
         _write(step=state.global_step, total=state.max_steps)
         if self._stop_requested:
             control.should_log = control.should_save = control.should_training_stop = True
@@ -66,7 +66,7 @@ class Recorder(TrainerCallback):
             values |= self._means() | self._tokens_per_second()
         if values.keys() - {"epoch"}:
             _write(step=state.global_step, values=values)
-        # Trainer would go on with NaN weights to the end.
+        # Trainer would continue with NaN weights to the end.
         if not all(math.isfinite(values.get(name, 0.0)) for name in ("loss", "grad_norm")):
             message = f"the loss or its gradient is non-finite at step {state.global_step}"
             raise FloatingPointError(message)
@@ -96,13 +96,13 @@ class _Counter:
         self.tokens = 0
         self._batches: list[Any] = []
 
-    def watch(self, model: Any) -> None:
+    def attach(self, model: Any) -> None:
         """Count what goes into the model while it trains."""
         # A hook on the model, because trainers prepare batches in ways of their own. Forward passes of a reference, or
         # to evaluate, have no gradients and are not counted.
         model.register_forward_pre_hook(self._count, with_kwargs=True)
 
-    def take(self) -> dict[str, int]:
+    def collect(self) -> dict[str, int]:
         """The tokens, and the labels where there are any, since the last call."""
         # int() waits for the device, so tensors are summed here, once a step, and not in the hook
         totals = [sum(int(count) for count in counts) for counts in zip(*self._batches, strict=True)]

@@ -65,7 +65,7 @@ def run_runner(
     reader = threading.Thread(target=_read_lines, args=(process, lines), name="runner", daemon=True)
     reader.start()
     try:
-        _attend(process, lines, stop, on_line, on_poll)
+        _wait_for_end(process, lines, stop, on_line, on_poll)
     finally:
         # The supervisor may have ended before processes that the engine left behind; they hold the pipe's other end, so
         # without this the reader would never see its end.
@@ -79,7 +79,7 @@ def run_runner(
     return process.returncode
 
 
-def _attend(
+def _wait_for_end(
     process: "subprocess.Popen[bytes]",
     lines: "queue.SimpleQueue[str]",
     stop: Stop,
@@ -100,7 +100,7 @@ def _attend(
 
 
 def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # nobody is left
+    with suppress(ProcessLookupError, PermissionError):  # the group has ended
         os.killpg(group, number)
 
 

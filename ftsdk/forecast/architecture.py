@@ -143,8 +143,8 @@ def _read(family: _Family, model_config: Mapping[str, Any]) -> Architecture | No
     layers, hidden, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     width = int(config.get("head_dim") or hidden // heads)
     queries, keys = heads * width, int(config.get("num_key_value_heads") or heads) * width
-    wide = int(config.get("n_inner") or 4 * hidden) if "n_embd" in config else int(config[family.expert_size])
-    linears = tuple(_linears(family, hidden, queries, keys, wide))
+    intermediate = int(config.get("n_inner") or 4 * hidden) if "n_embd" in config else int(config[family.expert_size])
+    linears = tuple(_linears(family, hidden, queries, keys, intermediate))
     vocabulary = int(config["vocab_size"])
     norms = family.norms * layers + 1
     small = hidden * family.norm_parts * norms
@@ -153,14 +153,14 @@ def _read(family: _Family, model_config: Mapping[str, Any]) -> Architecture | No
     small += hidden * int(config.get("n_positions", 0))  # GPT-2 learns an embedding of each position
     if family.experts:
         count = int(config["num_local_experts"] if "num_local_experts" in config else config["num_experts"])
-        small += layers * count * (3 * hidden * wide + hidden)  # and a row of the router each
-        wide *= int(config["num_experts_per_tok"])
+        small += layers * count * (3 * hidden * intermediate + hidden)  # and a row of the router each
+        intermediate *= int(config["num_experts_per_tok"])
     tied = config.get("tie_word_embeddings")
     tied = family.tied if tied is None else bool(tied)
     return Architecture(
         layers=layers,
         hidden=hidden,
-        intermediate=wide,
+        intermediate=intermediate,
         queries=queries,
         keys=keys,
         heads=heads,
@@ -181,7 +181,7 @@ def _mixed(config: Mapping[str, Any]) -> bool:
     return bool(config.get("mlp_only_layers")) or config.get("decoder_sparse_step", 1) != 1
 
 
-def _linears(family: _Family, hidden: int, queries: int, keys: int, wide: int) -> Iterable[Linear]:
+def _linears(family: _Family, hidden: int, queries: int, keys: int, intermediate: int) -> Iterable[Linear]:
     if family.joined and family.plain:
         yield Linear("c_attn", "block", hidden, queries + 2 * keys)
     elif family.joined:
@@ -195,15 +195,15 @@ def _linears(family: _Family, hidden: int, queries: int, keys: int, wide: int) -
     if family.experts:
         return
     if family.plain:
-        yield Linear(feed_forward[0], "middle", hidden, wide)
-        yield Linear(feed_forward[1], "inside", wide, hidden)
+        yield Linear(feed_forward[0], "middle", hidden, intermediate)
+        yield Linear(feed_forward[1], "inside", intermediate, hidden)
         return
     if family.joined:
-        yield Linear("gate_up_proj", "middle", hidden, 2 * wide)
+        yield Linear("gate_up_proj", "middle", hidden, 2 * intermediate)
     else:
-        yield Linear("gate_proj", "middle", hidden, wide)
-        yield Linear("up_proj", "middle", hidden, wide)
-    yield Linear("down_proj", "inside", wide, hidden)
+        yield Linear("gate_proj", "middle", hidden, intermediate)
+        yield Linear("up_proj", "middle", hidden, intermediate)
+    yield Linear("down_proj", "inside", intermediate, hidden)
 
 
 def _has_bias(family: _Family, config: Mapping[str, Any], linear: Linear) -> bool:

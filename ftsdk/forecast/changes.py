@@ -68,8 +68,8 @@ def changes_that_fit(spec: JobSpec, inputs: MemoryInputs, *, limit: int) -> tupl
     if job.fits(limit):
         return ()
     single_changes = [_change({field: value}, job.set(field, value)) for field, value in _choices(job, limit)]
-    enough = tuple(change for change in single_changes if change.memory.total <= limit)
-    return enough or tuple(_together(job, limit))
+    sufficient = tuple(change for change in single_changes if change.memory.total <= limit)
+    return sufficient or tuple(_together(job, limit))
 
 
 def _choices(job: _ChangedJob, limit: int) -> Iterator[tuple[str, Any]]:
@@ -94,9 +94,9 @@ def _together(job: _ChangedJob, limit: int) -> Iterator[Change]:
     else:
         return
     for field in list(settings):
-        fewer = {name: value for name, value in settings.items() if name != field}
-        if start.with_all(fewer).fits(limit):
-            settings = fewer
+        remaining = {name: value for name, value in settings.items() if name != field}
+        if start.with_all(remaining).fits(limit):
+            settings = remaining
     yield _change(settings, start.with_all(settings))
 
 
@@ -133,7 +133,7 @@ def _adapter(job: _ChangedJob, _: int) -> str | None:
     return "lora" if job.spec.adapter is None and job.spec.training.quantization_aware is None else None
 
 
-def _shorter(job: _ChangedJob, limit: int) -> int | None:
+def _shorter_length(job: _ChangedJob, limit: int) -> int | None:
     """The longest round length that fits for the same micro-batch, if it is worth training on."""
     length = length_that_fits(job.spec, job.inputs, limit=limit) // ROUND * ROUND
     return length if SHORTEST <= length < job.spec.training.max_length else None
@@ -152,7 +152,7 @@ _CHOICES: Mapping[str, Callable[[_ChangedJob, int], Any]] = {
     "training.optim": _lighter_states,
     "compute.quantization": _nf4,
     "adapter": _adapter,
-    "training.max_length": _shorter,
+    "training.max_length": _shorter_length,
     "adapter.r": _smaller_rank,
 }
 """From a field to the choice of a value to try (None: there is no better one); the gentlest first."""

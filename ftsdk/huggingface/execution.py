@@ -28,7 +28,7 @@ class RemoteExecution(ABC):
 
     title: ClassVar[str]
     """For messages: ``the Job``."""
-    outlives: ClassVar[bool]
+    runs_after_completion: ClassVar[bool]
     """Whether it may run on, and cost, when its work is done."""
 
     @abstractmethod

@@ -131,7 +131,7 @@ class JobExecution(RemoteExecution):
     """
 
     title = "the Job"
-    outlives = False
+    runs_after_completion = False
 
     def __init__(self, hub: Hub, native_id: str) -> None:
         match = ID.fullmatch(native_id)

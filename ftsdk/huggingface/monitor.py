@@ -70,7 +70,7 @@ def events(hub: Hub, execution: RemoteExecution, reader: ReportReader, after: st
 def find_current_result(hub: Hub, execution: RemoteExecution, current: ExecutionStatus) -> JobResult | None:
     """The job's results, if it may have any by its status, and has."""
     # A Job uploads its results as its last step, so they need no look before its end. A Space has no end.
-    possible = current.state.done or (execution.outlives and current.state is not JobState.QUEUED)
+    possible = current.state.done or (execution.runs_after_completion and current.state is not JobState.QUEUED)
     return find_result(hub, current.repository) if possible and current.repository else None
 
 
@@ -83,7 +83,7 @@ def _status(
         stage = figures.pop("stage", "") or current.message or current.raw_status.lower()
         return JobStatus(state=current.state, stage=stage, raw_status=current.raw_status, cost=current.cost, **figures)
     warning = execution.stop_billing()
-    latest = execution.inspect() if execution.outlives else current  # it has just been paused
+    latest = execution.inspect() if execution.runs_after_completion else current  # it has just been paused
     if warning:
         # Not reported as done: the client caches final states and would never try again to pause the Space.
         return JobStatus(

@@ -170,7 +170,7 @@ class SpaceExecution(RemoteExecution):
     """
 
     title = "the Space"
-    outlives = True
+    runs_after_completion = True
 
     def __init__(self, hub: Hub, name: str) -> None:
         if not ID.fullmatch(name):

@@ -49,7 +49,7 @@ class Door(NamedTuple):
             retry_hint=self.later,
             message_of=self.message_of,
             transport_errors=self.silences,
-        ).mapped(error, action)
+        ).map(error, action)
 
 
 class Once(NamedTuple):

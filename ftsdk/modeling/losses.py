@@ -56,12 +56,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_head_VH = (
             torch.zeros_like(head_VH, dtype=torch.promote_types(head_VH.dtype, torch.float32)) if needs_head else None
         )
-        wide = torch.promote_types(hidden_NH.dtype, torch.float32)
-        total = hidden_NH.new_zeros((), dtype=wide)
+        sum_dtype = torch.promote_types(hidden_NH.dtype, torch.float32)
+        total = hidden_NH.new_zeros((), dtype=sum_dtype)
         weight_VH = head_VH.to(hidden_NH.dtype)  # a copy only where the head trains in a wider precision
         for start in range(0, len(labels_N), chunk):
             rows = slice(start, start + chunk)
-            logits_CV = (hidden_NH[rows] @ weight_VH.t()).to(wide)
+            logits_CV = (hidden_NH[rows] @ weight_VH.t()).to(sum_dtype)
             norm_C = logits_CV.logsumexp(-1)
             picked_C = logits_CV.gather(-1, labels_N[rows, None]).squeeze(-1)
             total += (norm_C - picked_C).sum()

@@ -60,11 +60,11 @@ def template_parts(tokenizer: Any) -> TemplateParts | None:
         return None
     try:
         parts = _candidate_parts(tokenizer)
-        if parts is None or any(parts.render(talk) != _render(tokenizer, talk) for talk in _conversations()):
+        if parts is None or any(parts.render(turns) != _render(tokenizer, turns) for turns in _conversations()):
             return None
     except (TemplateError, ValueError, TypeError):  # the template refuses a role, or an order of roles
         return None
-    # Ollama writes the begin token itself where the tokenizer does: it must not stand there twice.
+    # Ollama writes the begin token itself where the tokenizer does: it must not be written twice.
     adds_begin = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     parts = parts._replace(begin="") if adds_begin and parts.begin == tokenizer.bos_token else parts
     # Neither a Modelfile nor a Go template has a way to write its own delimiters as plain text.
@@ -75,10 +75,10 @@ def _candidate_parts(tokenizer: Any) -> TemplateParts | None:
     """Parts that two conversations show; other conversations may still disprove them."""
     system, user, assistant, follow_up = _MARKS
     turns = [_message("user", user), _message("assistant", assistant), _message("user", follow_up)]
-    talk = _render(tokenizer, turns, answer=False)
-    first, end_of_user, end_of_answer, last = _split(talk, (user, assistant, follow_up))
+    rendered = _render(tokenizer, turns, answer=False)
+    first, end_of_user, end_of_answer, last = _split(rendered, (user, assistant, follow_up))
     before, after = {"assistant": end_of_user.removeprefix(last)}, {"user": last}
-    answer = _render(tokenizer, turns).removeprefix(talk)
+    answer = _render(tokenizer, turns).removeprefix(rendered)
     with_system = [_message("system", system), _message("user", user)]
     begin_system, end_of_system, _ = _split(_render(tokenizer, with_system, answer=False), (system, user))
     begin = tokenizer.bos_token if tokenizer.bos_token and first.startswith(tokenizer.bos_token) else ""
@@ -115,7 +115,7 @@ def _render(tokenizer: Any, messages: Sequence[Message], *, answer: bool = True)
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str]:
-    """The text before, between and behind the marks.
+    """The text before, between and after the marks.
 
     Raises:
         ValueError: A mark does not occur exactly once, in this order.

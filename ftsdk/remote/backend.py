@@ -124,7 +124,7 @@ class RemoteService(ABC, Generic[Request]):
             send=lambda: self.create(request, plan, token, record),
             find_job=lambda: self.find_job(plan, token, request),
             record=record,
-            map_error=lambda error: self.error_mapper.mapped(error, self.creation),
+            map_error=lambda error: self.error_mapper.map(error, self.creation),
         )
 
     def find(self, plan: Plan, token: str) -> str | None:

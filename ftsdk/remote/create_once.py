@@ -1,4 +1,4 @@
-"""Send a creation that costs money once, and find out what came of it.
+"""Send a creation that costs money once, and find out whether it created a job.
 
 None of the services knows an idempotency key: a request that is sent twice makes two jobs, and both are paid. So a
 creation is recorded before it is sent. Where its answer leaves doubt, the service's list decides; where the list shows
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ftsdk.backend import Plan, Record
 from ftsdk.errors import AmbiguousError, BackendError
-from ftsdk.remote.retries import RetryPolicy, never_sent, poll, retry, status_code
+from ftsdk.remote.retries import RetryPolicy, is_unsent, poll, retry, status_code
 
 _JOB = "job"
 _CREATION = "creation"
@@ -77,7 +77,7 @@ class IdempotentCreate(NamedTuple):
     plan: Plan
     """Its native request has ``on_ambiguous`` and ``settle_seconds``; its facts are those of earlier calls."""
     poll_interval: float
-    """Seconds between two looks at the service's list."""
+    """Seconds between two requests for the service's list."""
     hint: str
     """Where a user can look for the job."""
     resend_policy: RetryPolicy | None = None
@@ -123,7 +123,7 @@ class IdempotentCreate(NamedTuple):
             try:
                 job_id = self._send(send)
             except Exception as error:  # whatever it is, the service may have read the request
-                if never_sent(error) or status_code(error) in NOT_CREATED:
+                if is_unsent(error) or status_code(error) in NOT_CREATED:
                     record(**CreationRecord(CreationState.REFUSED).facts())
                     raise map_error(error) from error
                 job_id = None
@@ -142,11 +142,11 @@ class IdempotentCreate(NamedTuple):
         """Send the creation; again only where the service certainly did not accept it."""
         if self.resend_policy is None:
             return send()
-        # No look at the list lies between these sends: what refuses with 429 is taken to have created nothing.
+        # The list is not read between these sends: a service that refuses with 429 has created nothing.
         return retry(send, self.resend_policy, is_retryable=_was_not_accepted)
 
     def _wait_for_job(self, find_job: FindJob) -> str | None:
-        """Look until ``settle_seconds`` are over; an error meanwhile decides nothing."""
+        """Read the list until ``settle_seconds`` are over; an error meanwhile decides nothing."""
 
         def find_quietly() -> str | None:
             try:
@@ -154,8 +154,8 @@ class IdempotentCreate(NamedTuple):
             except BackendError:
                 return None
 
-        looks = poll(find_quietly, self.poll_interval, self.plan.native["settle_seconds"])
-        return next((job_id for job_id in looks if job_id), None)
+        job_ids = poll(find_quietly, self.poll_interval, self.plan.native["settle_seconds"])
+        return next((job_id for job_id in job_ids if job_id), None)
 
     def _may_recreate(self, creation: CreationRecord) -> bool:
         """Whether the user has asked for a second creation, and the first has had its time to show up."""
@@ -172,7 +172,7 @@ class IdempotentCreate(NamedTuple):
 
 def _was_not_accepted(error: BaseException) -> bool:
     """Whether the same creation may be sent again: it did not leave, or was refused for the moment."""
-    return never_sent(error) or status_code(error) == 429
+    return is_unsent(error) or status_code(error) == 429
 
 
 def _parse_seconds(text: str) -> float | None:

@@ -46,7 +46,7 @@ def download(open_stream: OpenStream, path: Path, policy: RetryPolicy) -> int:
         ArtifactError: The service sends another file than it began with, or of another length.
     """
     with path.open("wb") as file:
-        partial, fruitless = _PartialFile(file), 0
+        partial, empty_attempts = _PartialFile(file), 0
         while True:
             before = file.tell()
             try:
@@ -55,12 +55,12 @@ def download(open_stream: OpenStream, path: Path, policy: RetryPolicy) -> int:
                 if not is_transient(error):
                     raise
                 # A large file over a poor line needs more attempts than any policy allows, and makes progress in each.
-                fruitless = 0 if file.tell() > before else fruitless + 1
-                if fruitless >= policy.attempts:
+                empty_attempts = 0 if file.tell() > before else empty_attempts + 1
+                if empty_attempts >= policy.attempts:
                     raise UnreachableError(
                         f"the download was cut at byte {file.tell()}, and nothing more came", hint="fetch again"
                     ) from error
-                time.sleep(min(policy.first_pause * 2**fruitless, policy.longest_pause))
+                time.sleep(min(policy.first_pause * 2**empty_attempts, policy.longest_pause))
             else:
                 return partial.check_complete()
 

@@ -50,7 +50,7 @@ class ErrorMapper(NamedTuple):
 
     @contextmanager
     def translate_errors(self, action: str) -> Iterator[None]:
-        """Raise ours for theirs.
+        """Raise ftsdk's error in place of the client's.
 
         Args:
             action: What was requested, for the message: ``list the jobs``.
@@ -60,10 +60,10 @@ class ErrorMapper(NamedTuple):
         except FtsdkError:
             raise
         except Exception as error:
-            raise self.mapped(error, action) from error
+            raise self.map(error, action) from error
 
-    def mapped(self, error: Exception, action: str) -> BaseException:
-        """Our error for theirs; the error itself where it is none of the client's."""
+    def map(self, error: Exception, action: str) -> BaseException:
+        """Ftsdk's error for the client's; the error itself if it is not the client's."""
         code = status_code(error)
         if code is None:
             if is_transient(error) or type(error) in self.transport_errors or self._is_from_client(error):

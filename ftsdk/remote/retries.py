@@ -26,12 +26,12 @@ _NEVER_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 
 class RetryPolicy(NamedTuple):
-    """How long to go on asking; all times in seconds."""
+    """How often and how long to repeat a call; all times in seconds."""
 
     attempts: int = 5
     """Calls in all."""
     first_pause: float = 0.5
-    """Longest pause behind the first call; the later ones grow twofold, with a random part."""
+    """Longest pause after the first call; the later ones grow twofold, with a random part."""
     longest_pause: float = 60.0
     """A service that asks for a longer one (Retry-After) is not waited for."""
     total_seconds: float = 90.0
@@ -47,7 +47,7 @@ class Timeouts(NamedTuple):
     retry_policy: RetryPolicy = RetryPolicy()
     """For calls that are safe to repeat."""
     poll_interval: float = 1.0
-    """Between two looks at something that is waited for; it grows up to tenfold."""
+    """Between two polls of something that is waited for; it grows up to tenfold."""
 
 
 def poll(call: Callable[[], Answer], interval: float, seconds: float) -> Iterator[Answer]:
@@ -101,7 +101,7 @@ def is_transient(error: BaseException) -> bool:
     return any(_is_one_of(cause, _CONNECTION_LOST) or isinstance(cause, connection_errors) for cause in causes(error))
 
 
-def never_sent(error: BaseException) -> bool:
+def is_unsent(error: BaseException) -> bool:
     """Whether it is certain that the request never left: no connection was made."""
     # A ReadTimeout or a WriteError proves nothing: the service may have read the request and created a job.
     return status_code(error) is None and any(_is_one_of(cause, _NEVER_CONNECTED) for cause in causes(error))

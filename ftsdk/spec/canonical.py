@@ -106,7 +106,7 @@ def override(settings: Settings, name: str, value: Any) -> list[Problem]:
     free_field = next((field for field in _FREE_KEYS if name.startswith(f"{field}.")), None)
     if free_field:
         content = settings[free_field].value if free_field in settings else {}
-        value, name = _inside(content, name.removeprefix(f"{free_field}."), value), free_field
+        value, name = _put_at_path(content, name.removeprefix(f"{free_field}."), value), free_field
     first, _, rest = name.partition(".")
     section, key = (OTHER_SECTIONS.get(first, first), rest) if rest and first in _KNOWN_SECTIONS else ("", name)
     entries = list(_settings_of(section, key, value, name))
@@ -153,16 +153,19 @@ def _disagreement(first: Setting, second: Setting) -> Problem:
 
 def _replace(settings: Settings, new: Setting) -> None:
     # of two fields that exclude each other, the one that is overridden wins
-    losers = [
-        rival for pair in _EXCLUSIVE for field, rival in (pair, pair[::-1]) if new.value and _within(new.field, field)
+    replaced = [
+        opposite
+        for pair in _EXCLUSIVE
+        for field, opposite in (pair, pair[::-1])
+        if new.value and _within(new.field, field)
     ]
     if new.field == "method.type":
-        losers.append("method")  # another method has other fields
+        replaced.append("method")  # another method has other fields
     for field, old in list(settings.items()):
         # {} is a section that was opened, not a value: it removes neither its fields nor the section around it
         covers = _within(field, new.field) and (field == new.field or new.value != {})
         covered = _within(new.field, field) and old.value != {}
-        if covers or covered or any(_within(field, rival) for rival in losers):
+        if covers or covered or any(_within(field, opposite) for opposite in replaced):
             del settings[field]
     settings[new.field] = new
 
@@ -171,11 +174,11 @@ def _within(field: str, section: str) -> bool:
     return field == section or field.startswith(f"{section}.")
 
 
-def _inside(content: Any, path: str, value: Any) -> dict[str, Any]:
+def _put_at_path(content: Any, path: str, value: Any) -> dict[str, Any]:
     """A copy of a free mapping with one value put at a dotted path."""
     key, _, rest = path.partition(".")
     mapping = dict(content) if isinstance(content, Mapping) else {}
-    return mapping | {key: _inside(mapping.get(key), rest, value) if rest else value}
+    return mapping | {key: _put_at_path(mapping.get(key), rest, value) if rest else value}
 
 
 def _walk_settings(section: str, content: Mapping[Any, Any], written: str) -> Iterator[Setting | Problem]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ftsdk.files import write_atomic
 from ftsdk.job_folder import JobFolder
-from ftsdk.process_identity import ProcessIdentity, boot_id, is_alive, mine
+from ftsdk.process_identity import ProcessIdentity, boot_id, current_process, is_alive
 from ftsdk.spec import Section
 from ftsdk.workers.process import reap
 
@@ -73,7 +73,7 @@ def latest_attempt(folder: JobFolder) -> Attempt | None:
 def record_attempt(folder: JobFolder) -> Attempt:
     """Record this process as the job's worker. It must hold the run lock."""
     last = latest_attempt(folder)
-    attempt = Attempt(number=last.number + 1 if last else 1, **mine()._asdict(), oom_kills=oom_kills())
+    attempt = Attempt(number=last.number + 1 if last else 1, **current_process()._asdict(), oom_kills=oom_kills())
     write_atomic(folder.worker, attempt.model_dump_json(indent=2) + "\n")
     return attempt
 

@@ -69,12 +69,12 @@ class EventWriter:
         self._now = Heartbeat(progressed=time.monotonic())
         self._not_finite: set[str] = set()
         self._lock = threading.Lock()
-        # Two locks: a beat writes a file and may take seconds; events and progress must not wait for it.
-        self._beating = threading.Lock()
+        # Two locks: a heartbeat writes a file and may take seconds; events and progress must not wait for it.
+        self._heartbeat_lock = threading.Lock()
         self._changed = threading.Event()
         self._closed = threading.Event()
-        self._beat()
-        threading.Thread(target=self._beat_until_closed, name="heartbeat", daemon=True).start()
+        self._write_heartbeat()
+        threading.Thread(target=self._write_heartbeats, name="heartbeat", daemon=True).start()
 
     @property
     def now(self) -> Heartbeat:
@@ -85,7 +85,7 @@ class EventWriter:
         """Report a new state of the job."""
         self._append("state", state=state.value, message=_clean(message))
         self._update(state=state, progressed=time.monotonic())
-        self._beat()
+        self._write_heartbeat()
 
     def stage(self, text: str) -> None:
         """Report the current activity, in a word or two (``loading the model``)."""
@@ -133,7 +133,7 @@ class EventWriter:
         """Write the last heartbeat, and end."""
         self._closed.set()
         self._changed.set()
-        self._beat()
+        self._write_heartbeat()
         os.close(self._events)
 
     def _append(self, kind: str, **fields: Any) -> None:
@@ -146,17 +146,17 @@ class EventWriter:
             self._now = self._now.model_copy(update=changes)
         self._changed.set()
 
-    def _beat(self) -> None:
-        with self._beating:
+    def _write_heartbeat(self) -> None:
+        with self._heartbeat_lock:
             self._update(counter=self._now.counter + 1, beat=time.monotonic())
             self._changed.clear()
             write_atomic(self._heartbeat, self._now.model_dump_json(exclude_none=True) + "\n")
 
-    def _beat_until_closed(self) -> None:
+    def _write_heartbeats(self) -> None:
         while not self._closed.wait(_REST_SECONDS):
             self._changed.wait(BEAT_SECONDS - _REST_SECONDS)
             try:
-                self._beat()
+                self._write_heartbeat()
             except OSError:  # a full disk: the next event raises it where it can be handled
                 continue
 

@@ -75,15 +75,15 @@ def stopped(reason: StopReason) -> Outcome:
 
 def failed(reason: Reason, message: str, hint: str = "") -> Outcome:
     """The outcome of a failure, without secrets and not too long."""
-    return Outcome(state=JobState.FAILED, reason=reason, message=_tidy(message), hint=_tidy(hint))
+    return Outcome(state=JobState.FAILED, reason=reason, message=_clean(message), hint=_clean(hint))
 
 
 def outcome_of(error: BaseException) -> Outcome:
     """The outcome of an exception: the first row of the table that matches."""
-    return next(make(error) for kind, make in _TABLE if _is(error, kind))
+    return next(make(error) for kind, make in _TABLE if _matches(error, kind))
 
 
-def _is(error: BaseException, kind: type[BaseException] | str) -> bool:
+def _matches(error: BaseException, kind: type[BaseException] | str) -> bool:
     # By name, because to import the class would import torch or the Hub's client, only to compare with it.
     if isinstance(kind, str):
         return any(ancestor.__name__ == kind for ancestor in type(error).__mro__)
@@ -110,7 +110,7 @@ def _of_unknown(error: BaseException) -> Outcome:
     return failed(Reason.ENGINE_ERROR, evidence, "the traceback is in worker.log, in the job's folder")
 
 
-def _as(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:
+def _with_reason(reason: Reason, hint: str) -> Callable[[BaseException], Outcome]:
     return lambda error: failed(reason, str(error) or type(error).__name__, hint)
 
 
@@ -119,15 +119,15 @@ _TABLE: tuple[tuple[type[BaseException] | str, Callable[..., Outcome]], ...] = (
     (WorkerError, lambda error: failed(error.reason, error.message, error.hint)),
     (Stopped, lambda error: stopped(error.reason)),
     (FtsdkError, _of_ftsdk_error),
-    (MemoryError, _as(Reason.OOM, _SAVE_MEMORY)),
-    ("OutOfMemoryError", _as(Reason.OOM, _SAVE_MEMORY)),
-    ("GatedRepoError", _as(Reason.GATED_MODEL, "ask for access on the model's page, and set HF_TOKEN")),
+    (MemoryError, _with_reason(Reason.OOM, _SAVE_MEMORY)),
+    ("OutOfMemoryError", _with_reason(Reason.OOM, _SAVE_MEMORY)),
+    ("GatedRepoError", _with_reason(Reason.GATED_MODEL, "ask for access on the model's page, and set HF_TOKEN")),
     (OSError, _of_os_error),
     (BaseException, _of_unknown),
 )
 
 
-def _tidy(text: str) -> str:
+def _clean(text: str) -> str:
     """A text without secrets and characters that UTF-8 cannot encode, cut in the middle where it is too long."""
     text = redact(text).encode("utf-8", "replace").decode("utf-8")
     half = _LONGEST // 2

@@ -29,12 +29,12 @@ def observe(folder: JobFolder, *, launching: bool | None = None) -> JobStatus:
     alive = attempt is not None and is_alive(attempt.identity)
     heartbeat = _heartbeat(folder)
     if outcome := _outcome(folder):
-        return _done(outcome, heartbeat)
+        return _final_status(outcome, heartbeat)
     if alive:
-        return _at_work(folder, heartbeat)
+        return _running_status(folder, heartbeat)
     if launching:
         return JobStatus(state=JobState.QUEUED, stage="starting")
-    return _done(_lost(folder, attempt), heartbeat)
+    return _final_status(_outcome_of_lost_worker(folder, attempt), heartbeat)
 
 
 def has_started(folder: JobFolder) -> bool:
@@ -42,12 +42,12 @@ def has_started(folder: JobFolder) -> bool:
     return folder.log.exists() or is_launching(folder)
 
 
-def _done(outcome: Outcome, heartbeat: Heartbeat) -> JobStatus:
+def _final_status(outcome: Outcome, heartbeat: Heartbeat) -> JobStatus:
     fields = outcome.model_dump(exclude={"peak_memory", "step"})
     return JobStatus(**fields, **_progress(heartbeat), raw_status=outcome.state.value)
 
 
-def _at_work(folder: JobFolder, heartbeat: Heartbeat) -> JobStatus:
+def _running_status(folder: JobFolder, heartbeat: Heartbeat) -> JobStatus:
     # A worker writes its last heartbeat before its exit report; until that is there, the job is not done.
     state = JobState.RUNNING if heartbeat.state.done else heartbeat.state
     return JobStatus(
@@ -77,7 +77,7 @@ def _liveness_warnings(heartbeat: Heartbeat) -> tuple[str, ...]:
     return ()
 
 
-def _lost(folder: JobFolder, attempt: Attempt | None) -> Outcome:
+def _outcome_of_lost_worker(folder: JobFolder, attempt: Attempt | None) -> Outcome:
     """The outcome of a worker that ended without an exit report."""
     resume = f"ftsdk resume {folder.ref}"
     if folder.cancel_request.exists():

@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_nothing(when: str, sealed: Path, tmp_path: Path, mon
 
 
 def test_a_folder_without_rights_is_named(sealed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing may be written, the error names the target and asks for another."""
+    """A read-only folder gives an error that names the target and the next step."""
 
     def refuse(*_args: object, **_options: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -350,7 +350,7 @@ def test_a_single_text_is_not_taken_for_many(sealed: Path, loader: Loader) -> No
 
 
 def test_the_manifest_is_as_readable_as_the_weights(sealed: Path) -> None:
-    """Whoever may read the weights may read the manifest."""
+    """The manifest has the same read permissions as the weights."""
     modes = {path.stat().st_mode for path in sealed.iterdir() if path.is_file()}
 
     assert 1 == len(modes)

@@ -32,7 +32,7 @@ def test_the_testing_backend_is_listed_on_request(cli):
     ids=["doctor", "install", "unknown to install", "all backends", "unknown backend", "unknown options"],
 )
 def test_messages_do_not_name_the_testing_backend(cli, write_spec, tmp_path, arguments):
-    """Nobody is pointed to a backend that trains nothing; the other installed ones are named."""
+    """A backend that trains nothing is not suggested; the other installed ones are named."""
     base = {"model": "tiny/model", "dataset": str(tmp_path / "rows.jsonl")}
     write_spec()
     (tmp_path / "local.json").write_text(json.dumps(base))

@@ -49,11 +49,11 @@ def test_json_needs_a_prompt(cli, artifact):
 def test_a_library_that_prints_does_not_spoil_the_document(cli, artifact, monkeypatch):
     """Output of a library while a model is loaded goes to stderr."""
 
-    def chatter(self, prompts, **options):
+    def reply(self, prompts, **options):
         sys.stdout.write("loading")
         return ["hi"]
 
-    monkeypatch.setattr(ftsdk.Artifact, "generate", chatter)
+    monkeypatch.setattr(ftsdk.Artifact, "generate", reply)
 
     result = cli("chat", artifact, "-p", "hello", "--json")
 

@@ -28,7 +28,7 @@ def test_doctor_names_what_is_missing(cli, monkeypatch):
 
 
 def test_doctor_succeeds_when_another_backend_is_unusable(cli, monkeypatch):
-    """A backend that nobody chose may be unusable."""
+    """A backend that is not chosen may be unusable."""
     monkeypatch.setenv("FTSDK_BACKEND", "fake")
     monkeypatch.setattr("ftsdk_local.LocalBackend.check", lambda self: [Problem("torch", "is not installed")])
 

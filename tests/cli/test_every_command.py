@@ -1,4 +1,4 @@
-"""What every command promises: one JSON document on request, errors with a next step, and a place in help and docs."""
+"""What every command has: one JSON document on request, errors with a next step, and a place in help and docs."""
 
 import json
 

@@ -64,7 +64,7 @@ with        compute.quantization=nf4: 8.0 GiB
 
 
 def test_a_card_that_is_too_small(cli, llama_8b):
-    """The page ends with the verdict and what to change; the document has the same."""
+    """The page ends with whether it fits and what to change; the document has the same."""
     page, document = cli("plan", llama_8b, "--memory", "16GiB"), cli("plan", llama_8b, "--memory", "16GiB", "--json")
 
     end = page.stdout[page.stdout.index("On a card") :]

@@ -1,4 +1,4 @@
-"""What is shown while a job goes on."""
+"""The display while a job runs."""
 
 import io
 
@@ -54,9 +54,9 @@ def test_a_warning_of_the_status_is_shown_once(monkeypatch):
 @pytest.mark.parametrize("kind", ["warning", "checkpoint", "sample"])
 def test_notable_events_have_their_own_line(monkeypatch, kind):
     """Warnings, checkpoints and samples are shown, on one line each."""
-    event = Event(cursor="1", time=0, kind=kind, message="look\nhere")
+    event = Event(cursor="1", time=0, kind=kind, message="two\nlines")
 
-    assert f"{kind}: look here" in output_of([event], monkeypatch, terminal=False)
+    assert f"{kind}: two lines" in output_of([event], monkeypatch, terminal=False)
 
 
 def test_a_message_cannot_control_the_terminal(monkeypatch):

@@ -85,7 +85,7 @@ def test_a_managed_service_has_no_estimate(job):
 
 
 def test_an_estimate_prints_as_a_page(job):
-    """Parts, verdict and changes, for people."""
+    """Parts, whether it fits, and changes, as text."""
     page = str(ftsdk.estimate(job(), "16GiB"))
 
     assert "does not fit in 16.00 GiB (local, forecast)" in page

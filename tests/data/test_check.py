@@ -132,7 +132,7 @@ def test_a_byte_order_mark_is_mentioned(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
-    """A check goes on after a problem, so that one error names all of them."""
+    """A check continues after a problem, so that one error names all of them."""
     path = _file(tmp_path, {"text": "a"}, {"text": ""}, {"text": "b"}, {"text": 7}, [])
 
     with pytest.raises(DataError) as caught:

@@ -143,10 +143,10 @@ def test_tokens_that_are_given_by_their_place():
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_key_value_heads=1, **sizes)).train()
     counter = _Counter()
-    counter.watch(model)
+    counter.attach(model)
     model(torch.ones(2, 3, dtype=torch.long))
 
-    assert {"tokens": 6} == counter.take()
+    assert {"tokens": 6} == counter.collect()
 
 
 def test_what_the_engine_prints_is_the_jobs_log(tmp_path):

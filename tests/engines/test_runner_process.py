@@ -50,7 +50,7 @@ def test_its_exit_status_is_given(tmp_path):
 
 
 def test_it_can_save_when_stopped(tmp_path):
-    """Asked to stop, it gets the signal, and has time to save."""
+    """When a stop is requested, it gets the signal, and has time to save."""
     stop = Stop()
 
     def on_line(line):
@@ -87,7 +87,7 @@ def test_what_it_leaves_behind_is_killed(tmp_path):
 
 
 def test_an_error_of_a_handler_ends_it(tmp_path):
-    """An error of a handler is raised, and the engine does not go on alone."""
+    """An error of a handler is raised, and the engine is ended."""
     pids = []
 
     def on_line(line):
@@ -125,8 +125,8 @@ def test_our_packages_are_not_on_its_path(monkeypatch):
     from ftsdk.workers.environment import runner_environment
 
     our_programs = str(Path(sys.executable).parent)
-    monkeypatch.setenv("PYTHONPATH", "/ours")
-    monkeypatch.setenv("VIRTUAL_ENV", "/ours")
+    monkeypatch.setenv("PYTHONPATH", "/own")
+    monkeypatch.setenv("VIRTUAL_ENV", "/own")
     monkeypatch.setenv("PATH", f"{our_programs}:/usr/bin")
     monkeypatch.setenv("WANDB_API_KEY", "canary")
 

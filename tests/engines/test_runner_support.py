@@ -47,7 +47,7 @@ def test_an_earlier_result_is_removed(engine_folder):
 
 
 def test_an_engine_has_no_keys(monkeypatch):
-    """It needs no token, and shall not ask the Hub."""
+    """It needs no token, and sends no request to the Hub."""
     monkeypatch.setenv("HF_TOKEN", "a-key-for-tests")
 
     assert ("HF_TOKEN" in offline_environment(), "1") == (False, offline_environment()["HF_HUB_OFFLINE"])

@@ -127,7 +127,7 @@ def test_eager_attention_grows_with_the_square():
 
 
 def test_qlora_of_8b_fits_24_gb():
-    """The promise of the example: Llama-3-8B in nf4 trains on 24 GB, with memory to spare."""
+    """As the example documents: Llama-3-8B in nf4 trains on 24 GB, with memory to spare."""
     assert need(spec(compute={"quantization": "nf4"})).total < 24e9 / 2
 
 
@@ -194,7 +194,7 @@ def test_the_cache_of_responses():
 
 
 def test_ppo_of_8b_fits_24_gb():
-    """The promise of the docs: PPO of Llama-3-8B in nf4, with a reward model, on one card of 24 GB."""
+    """As the docs say: PPO of Llama-3-8B in nf4, with a reward model, on one card of 24 GB."""
     assert need(spec(**PPO_8B)).total < 24e9
 
 

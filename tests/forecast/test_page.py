@@ -1,4 +1,4 @@
-"""The page on the forecast shows what the formula gives, and the formula keeps its promise on every known point."""
+"""The page on the forecast shows what the formula gives, which is within its tolerance on every known point."""
 
 import runpy
 from pathlib import Path

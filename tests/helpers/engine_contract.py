@@ -1,4 +1,4 @@
-"""The exam for a backend that runs a foreign engine: with the real engine, on the tiny model."""
+"""The contract for a backend that runs a foreign engine: with the real engine, on the tiny model."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ _UNLEARNABLE = {"prompt": "Why? " * 200, "completion": "Arr"}
 """Leaves nothing to learn, which shows when it is tokens."""
 
 
-class EngineExam(BackendContract):
-    """The whole exam; a test names the backend, and may choose another base."""
+class EngineContract(BackendContract):
+    """The complete contract; a test names the backend, and may choose another base."""
 
     system: ClassVar[type[TokensBackend]]
     patience = PATIENCE

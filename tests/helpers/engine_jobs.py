@@ -88,7 +88,7 @@ class Resumed(NamedTuple):
 
 
 def resumed_beside_a_torn_checkpoint(spec: ftsdk.JobSpec, home: Path, step: int) -> Resumed:
-    """Cancel a job at a step, leave a torn checkpoint behind its newest one, and let it go on to its end."""
+    """Cancel a job at a step, leave a torn checkpoint behind its newest one, and resume it to its end."""
     job = ftsdk.submit(spec)
     while (job.status().step or 0) < step:
         assert not job.status().state.done

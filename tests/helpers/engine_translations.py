@@ -1,4 +1,4 @@
-"""How an engine's translation is asked: on a processor or a card, for a plan or for what it refuses."""
+"""Call an engine's translation: on a processor or a card, for a plan or for its refusals."""
 
 from collections.abc import Mapping
 from types import ModuleType

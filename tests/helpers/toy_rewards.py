@@ -5,34 +5,34 @@ import math
 CALLS = []
 
 
-def remembers(prompts, completions, **columns):
-    """Keeps what it was given."""
+def records_calls(prompts, completions, **columns):
+    """Records its arguments."""
     CALLS.append({"prompts": prompts, "completions": completions, **columns})
     return [0.0] * len(prompts)
 
 
 def raises(prompts, completions, **columns):
-    """Fails."""
+    """Raises an error."""
     raise LookupError("no such answer")
 
 
 def gives_nan(prompts, completions, **columns):
-    """Its second number is none."""
+    """Returns NaN as its second score."""
     return [0.0, math.nan, *[0.0] * (len(prompts) - 2)]
 
 
 def too_few(prompts, completions, **columns):
-    """Forgets the last."""
+    """Returns one score too few."""
     return [0.0] * (len(prompts) - 1)
 
 
 def returns_words(prompts, completions, **columns):
-    """Returns words."""
+    """Returns words instead of scores."""
     return ["good"] * len(prompts)
 
 
 def one_number(prompts, completions, **columns):
-    """Returns one number for all."""
+    """Returns one score instead of a list."""
     return 1.0
 
 

@@ -81,7 +81,7 @@ def test_results_count_more_than_the_end(service, backend, spec, tmp_path):
 
 
 def test_cancelled(service, backend, spec):
-    """A Job that was asked to stop is cancelled; asked again, nothing happens."""
+    """A Job is cancelled on request; a second request has no effect."""
     service.run = hub_scripts.nothing
     job = ftsdk.submit(spec())
     job.cancel()
@@ -228,7 +228,7 @@ def test_a_job_of_the_first_version(service, backend, spec, tmp_path):
 
 
 def test_a_cut_download(service, backend, spec, tmp_path):
-    """A download that is cut goes on."""
+    """A download that is cut is continued."""
     service.run = hub_scripts.succeed
     job = ftsdk.submit(spec())
     job.wait(timeout=20)

@@ -40,8 +40,8 @@ def import_text(tmp_path, monkeypatch):
     (tmp_path / "data" / "dataset_info.json").write_text(json.dumps(DATASETS))
 
     def run(text, *overrides, source=None):
-        (tmp_path / "theirs.yaml").write_text(text, encoding="utf-8")
-        return ftsdk.import_config("theirs.yaml", source, overrides)
+        (tmp_path / "original.yaml").write_text(text, encoding="utf-8")
+        return ftsdk.import_config("original.yaml", source, overrides)
 
     return run
 

@@ -52,7 +52,7 @@ from llamafactory.hparams import get_train_args
 def resolve(path):
     parts = get_train_args(yaml.safe_load(open(path)))
     return {name: value for part in parts for name, value in vars(part).items()}
-print(json.dumps([resolve(path) for path in ("theirs.yaml", "ours.yaml")], default=str))
+print(json.dumps([resolve(path) for path in ("original.yaml", "converted.yaml")], default=str))
 """
 _AXOLOTL = """
 import json
@@ -101,7 +101,7 @@ def test_llamafactory_reads_both_the_same(import_text, tmp_path):
     spec = import_text(FILE).spec
     machine = Machine("cpu", "CPU", 16 * 2**30, visible="")
     plan = translate.plan(spec, LlamaFactoryOptions(), machine, "0.9.5")
-    (tmp_path / "ours.yaml").write_text(yaml.safe_dump(dict(plan.native["config"])))
+    (tmp_path / "converted.yaml").write_text(yaml.safe_dump(dict(plan.native["config"])))
     original, rewritten = read_from_engine(ENGINE_ENVIRONMENT.interpreter, _RESOLVE, tmp_path)
     compared = factory.MAPPED.keys() - _EXPRESSED_OTHERWISE
 

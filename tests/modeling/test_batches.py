@@ -41,7 +41,7 @@ def test_bins_are_few(lengths, capacity):
 
 
 def test_a_bin_restarts_positions_and_labels():
-    """Positions restart with each row, and no row is asked for its neighbour's first token."""
+    """Positions restart with each row, and no row predicts its neighbour's first token."""
     bin_ = lay_end_to_end([example(5, 6, 7), example(8, 9, labels=[-100, 9])])
 
     assert bin_.input_ids_1T.tolist() == [[5, 6, 7, 8, 9]]
@@ -51,7 +51,7 @@ def test_a_bin_restarts_positions_and_labels():
 
 
 def test_labelled_counts_what_is_asked():
-    """The first token is asked for by nobody, so it does not count."""
+    """The first token is not predicted, so it does not count."""
     assert example(5, 6, 7).labelled == 2
 
 

@@ -92,7 +92,7 @@ def test_no_labels_give_zero():
 
 
 def test_labels_move_to_the_left():
-    """Each position is asked for the next token, and the last one for nothing."""
+    """Each position predicts the next token, and the last one nothing."""
     assert next_token_labels(torch.tensor([5, IGNORED, 7])).tolist() == [IGNORED, 7, IGNORED]
 
 

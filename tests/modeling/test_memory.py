@@ -39,7 +39,7 @@ def test_less_than_a_row_is_nothing(micro_batch):
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"),
+    ("error", "expected"),
     [
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
@@ -48,9 +48,9 @@ def test_less_than_a_row_is_nothing(micro_batch):
         (OSError("can't allocate memory"), False),
     ],
 )
-def test_out_of_memory_is_recognized(error, verdict):
+def test_out_of_memory_is_recognized(error, expected):
     """GPU, CPU and Python report it in different words."""
-    assert verdict == is_out_of_memory(error)
+    assert expected == is_out_of_memory(error)
 
 
 @ON_LINUX

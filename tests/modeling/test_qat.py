@@ -60,7 +60,7 @@ def test_it_is_the_merged_weight_that_is_rounded(model, kind):
 
 
 def test_without_its_adapter_it_is_the_rounded_base(model):
-    """Whoever turns adapters off sees the base as it will be served."""
+    """With adapters turned off, the base computes as it will be served."""
     expected = logits(quantized(model, "int4"))
     adapted = get_peft_model(model, LORA)
     round_linears(adapted, "int4")
@@ -121,17 +121,17 @@ def test_it_loses_less_by_quantization(model, tiny_model):
 
     def losses(*, aware):
         """In full precision, and in 4 bits."""
-        learner = copy.deepcopy(start)
+        trained = copy.deepcopy(start)
         if aware:
-            round_linears(learner, "int4")
-        optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-3)
+            round_linears(trained, "int4")
+        optimizer = torch.optim.AdamW(trained.parameters(), lr=1e-3)
         for step in range(32):
             row = rows[step % len(rows)]
-            learner(row, labels=row).loss.backward()
+            trained(row, labels=row).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         plain = copy.deepcopy(start)
-        plain.load_state_dict(learner.state_dict())
+        plain.load_state_dict(trained.state_dict())
         return loss(plain), loss(quantized(plain, "int4"))
 
     (full, after), (aware_full, aware_after) = losses(aware=False), losses(aware=True)

@@ -18,7 +18,7 @@ BRACKETED = (  # no header for the assistant, the system's words inside the user
     "{% set ns.system = m.content + '\n\n' %}{% elif m.role == 'user' %}[ASK] {{ ns.system + m.content }} [/ASK]"
     "{% set ns.system = '' %}{% else %} {{ m.content }}<|stop|>{% endif %}{% endfor %}"
 )
-FORGETFUL = (  # drops the thoughts of all turns but the last, and prompts with an opened thought
+LAST_THOUGHT_ONLY = (  # drops the thoughts of all turns but the last, and prompts with an opened thought
     "{% for m in messages %}<|turn|>{{ m.role }}\n{% if m.role == 'assistant' and '</think>' in m.content and not "
     "loop.last %}{{ m.content.split('</think>')[-1] | trim }}{% else %}{{ m.content }}{% endif %}<|stop|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
@@ -72,7 +72,10 @@ def test_dropped_thoughts(tokenizer):
         {"role": "assistant", "content": "<think>so</think>Goodbye."},
     ]
 
-    assert assistant_text(tokenizer, FORGETFUL, messages) == ["Hello.<|stop|>", "<think>so</think>Goodbye.<|stop|>"]
+    assert assistant_text(tokenizer, LAST_THOUGHT_ONLY, messages) == [
+        "Hello.<|stop|>",
+        "<think>so</think>Goodbye.<|stop|>",
+    ]
 
 
 def test_end_mark_only_at_the_end(tokenizer):

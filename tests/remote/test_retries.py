@@ -1,4 +1,4 @@
-"""How long a service asks to wait."""
+"""How long a service requests to wait."""
 
 import email.utils
 import time
@@ -23,7 +23,7 @@ from ftsdk.remote.retries import requested_pause
     ],
 )
 def test_a_pause_is_a_number_of_seconds(headers, seconds):
-    """By either header; where requests remain, or nothing is said, no pause is asked."""
+    """By either header; where requests remain, or there is no header, no pause is requested."""
     assert seconds == requested_pause(headers)
 
 

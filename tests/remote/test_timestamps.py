@@ -27,7 +27,7 @@ def _zone(request, monkeypatch):
 
 
 class Api:
-    """A connection that answers with one record, whatever is asked."""
+    """A connection that answers every request with one record."""
 
     def __init__(self, record):
         self.record = record

@@ -78,7 +78,7 @@ def test_every_job_is_listed():
 
 
 def test_every_job_is_restored_from_its_copy(state):
-    """Where the database is lost, the copies bring the same jobs back, with their facts."""
+    """Where the database is lost, the same jobs are restored from the copies, with their facts."""
     records = {summary.id: Store().get(summary.id) for summary in ftsdk.jobs()}
     (state / "jobs.db").unlink()
 

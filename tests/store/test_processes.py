@@ -9,7 +9,7 @@ import pytest
 from ftsdk.client import lifecycle
 from ftsdk.client.submission import submit
 from ftsdk.errors import JobNotReady
-from ftsdk.process_identity import mine
+from ftsdk.process_identity import current_process
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store
@@ -62,7 +62,7 @@ def test_first_opening_by_thirty_processes():
     """Thirty processes that find no database create one, once, and all of them use it."""
 
     def work():
-        return Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
+        return Store().create(JobRecord.new(PLAN, key=None, submitter=current_process()))[0].id
 
     assert set(run_in_processes(30, work)) == {line.id for line in Store().summaries()}
 
@@ -76,7 +76,9 @@ def test_one_key_from_ten_processes():
 
 def test_ten_processes_resume_one_job():
     """Of ten processes that resume one interrupted submission, one sends it; the others fail or find it."""
-    job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()._replace(boot_id="long ago")))[0].id
+    job_id = (
+        Store().create(JobRecord.new(PLAN, key=None, submitter=current_process()._replace(boot_id="long ago")))[0].id
+    )
 
     def work():
         with contextlib.suppress(JobNotReady):
@@ -89,7 +91,7 @@ def test_ten_processes_resume_one_job():
 
 def test_no_change_is_lost():
     """Ten processes that each add to one record five times leave fifty additions, and revisions without gaps."""
-    job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=mine()))[0].id
+    job_id = Store().create(JobRecord.new(PLAN, key=None, submitter=current_process()))[0].id
 
     def work():
         for _ in range(5):

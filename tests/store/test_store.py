@@ -7,7 +7,7 @@ import pytest
 from ftsdk.backend import Plan
 from ftsdk.errors import JobNotFound, JobNotReady
 from ftsdk.job_types import JobState, JobStatus
-from ftsdk.process_identity import mine
+from ftsdk.process_identity import current_process
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store
@@ -17,7 +17,7 @@ RUNNING = JobStatus(state=JobState.RUNNING, step=3, total_steps=10, metrics={"lo
 
 
 def new_record(key=None):
-    return JobRecord.new(PLAN, key=key, submitter=mine())
+    return JobRecord.new(PLAN, key=key, submitter=current_process())
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_summary_has_the_essentials(store, record):
 
 
 def test_files_are_for_the_user_alone(record, ftsdk_home):
-    """Nobody else on the machine can read a record, its journal or its copy."""
+    """No other user of the machine can read a record, its journal or its copy."""
     modes = {stat.S_IMODE(path.stat().st_mode) for path in ftsdk_home.rglob("*")}
 
     assert {0o600, 0o700} == modes

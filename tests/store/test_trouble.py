@@ -14,7 +14,7 @@ import pytest
 from ftsdk.backend import Plan
 from ftsdk.errors import ConfigError, MissingExtra, StoreBusy, StoreError
 from ftsdk.job_types import JobState, JobStatus
-from ftsdk.process_identity import mine
+from ftsdk.process_identity import current_process
 from ftsdk.spec import JobSpec
 from ftsdk.store.record import JobRecord
 from ftsdk.store.store import Store
@@ -24,7 +24,7 @@ NOBODY = 65534
 
 
 def new_record(key=None):
-    return JobRecord.new(PLAN, key=key, submitter=mine())
+    return JobRecord.new(PLAN, key=key, submitter=current_process())
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_unreadable_copy_is_named_and_left(records, database, ftsdk_home):
 
 def test_copy_with_a_taken_key_does_not_prevent_the_rest(records, database, ftsdk_home):
     """A copy whose record was never committed (its key is another job's) is left out; the others are restored."""
-    ghost = new_record(key="0").replace(created=records[0].created + 100)
-    (ftsdk_home / "records" / f"{ghost.id}.json").write_text(ghost.model_dump_json())
+    newer = new_record(key="0").replace(created=records[0].created + 100)
+    (ftsdk_home / "records" / f"{newer.id}.json").write_text(newer.model_dump_json())
     database.unlink()
 
     assert {record.id for record in records} == {line.id for line in Store().summaries()}
@@ -162,7 +162,7 @@ def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         from ftsdk.errors import StoreError
-        from ftsdk.process_identity import mine
+        from ftsdk.process_identity import current_process
         from ftsdk.store.record import JobRecord
         from ftsdk.backend import Plan
         from ftsdk.store.store import Store
@@ -172,7 +172,7 @@ def test_full_disk_keeps_what_was_acknowledged(ftsdk_home):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
             for _ in range(1000):
-                print(store.create(JobRecord.new(plan, key=None, submitter=mine()))[0].id, flush=True)
+                print(store.create(JobRecord.new(plan, key=None, submitter=current_process()))[0].id, flush=True)
         except StoreError as error:
             print(bool(error.hint))
     """

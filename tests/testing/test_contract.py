@@ -19,7 +19,7 @@ TOKEN = "abcdefghijklmnopqrstuvwxyz"
 backend = FakeBackend()
 
 
-class Forgetful(FakeBackend):
+class Dropping(FakeBackend):
     """Drops a field silently."""
 
     def plan(self, spec, options):
@@ -93,7 +93,7 @@ class Leaky(FakeBackend):
         yield Event(cursor="1", time=0, kind="log", message="hf_abcdefghijklmnopqrstuvwxyz")
 
 
-class Fickle(FakeBackend):
+class Unstable(FakeBackend):
     """Changes a final state, and accepts every job id."""
 
     def status(self, native_id):
@@ -109,7 +109,7 @@ CASE = {case.name: case for case in cases.CASES}
 @pytest.mark.parametrize(
     ("faulty", "test", "extra"),
     [
-        (Forgetful, "every_field_is_accounted_for", {"case": CASE["training.seed"]}),
+        (Dropping, "every_field_is_accounted_for", {"case": CASE["training.seed"]}),
         (Overclaiming, "every_field_is_accounted_for", {"case": CASE["training.seed"]}),
         (Underdeclaring, "methods_are_as_declared", {"kind": "dpo"}),
         (Underdeclaring, "adapters_are_as_declared", {"kind": "lora"}),
@@ -125,15 +125,15 @@ CASE = {case.name: case for case in cases.CASES}
         (Eventless, "events_tell_the_states", {}),
         (Eventless, "metrics_are_named_numbers", {}),
         (Underdeclaring, "what_is_not_declared_is_refused", {}),
-        (Fickle, "the_end_is_the_end", {}),
-        (Fickle, "cancel_leaves_a_finished_job_alone", {}),
-        (Fickle, "unknown_jobs_are_not_found", {"native_id": "x", "verb": "status"}),
-        (Fickle, "unknown_jobs_are_not_found", {"native_id": "x", "verb": "cancel"}),
+        (Unstable, "the_end_is_the_end", {}),
+        (Unstable, "cancel_leaves_a_finished_job_alone", {}),
+        (Unstable, "unknown_jobs_are_not_found", {"native_id": "x", "verb": "status"}),
+        (Unstable, "unknown_jobs_are_not_found", {"native_id": "x", "verb": "cancel"}),
         (Leaky, "secrets_stay_where_they_are", {}),
     ],
 )
 def test_the_contract_catches(faulty, test, extra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A faulty backend fails the test of the promise that it breaks."""
+    """A faulty backend fails the test that it violates."""
     (tmp_path / "rows.jsonl").write_text('{"text": "hello"}\n', encoding="utf-8")
     spec = ftsdk.JobSpec(model="org/tiny", dataset=str(tmp_path / "rows.jsonl"))
     job = backend.submit(backend.plan(spec, Script()), TOKEN, lambda **_: None)

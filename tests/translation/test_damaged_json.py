@@ -141,7 +141,7 @@ def write_adapter(folder, change):
 
 @pytest.mark.parametrize(("change", "reason"), ADAPTERS)
 def test_a_damaged_adapter_to_continue_is_refused(tmp_path, rows, change, reason):
-    """An adapter that a training goes on from."""
+    """An adapter that a training continues from."""
     file = write_adapter(tmp_path / "adapter", change)
 
     with pytest.raises(UnsupportedSpec) as caught:

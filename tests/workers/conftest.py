@@ -26,7 +26,7 @@ class FakeLocal(LocalBackend):
 
 
 class Bench:
-    """Submits jobs, and looks at them."""
+    """Submits jobs, and reads their status."""
 
     def __init__(self):
         self.backend = FakeLocal()

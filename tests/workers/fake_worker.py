@@ -31,7 +31,7 @@ def gated(folder, reporter, stop):
         time.sleep(0.01)
 
 
-def obedient(folder, reporter, stop):
+def stops_on_request(folder, reporter, stop):
     reporter.progress(1, STEPS, 9.0)
     while not stop.requested:
         time.sleep(0.01)
@@ -39,7 +39,7 @@ def obedient(folder, reporter, stop):
     raise Stopped(stop.reason)
 
 
-def deaf(folder, reporter, stop):
+def ignores_stop_request(folder, reporter, stop):
     child = subprocess.Popen(["sleep", "600"])
     (folder.path / "child").write_text(str(child.pid))
     reporter.progress(1, STEPS, 9.0)
@@ -84,19 +84,31 @@ def failure(folder, reporter, stop):
     raise WorkerError(Reason.DIVERGED, "loss is nan at step 7", "halve training.learning_rate")
 
 
-def better_next_time(folder, reporter, stop):
+def fails_once(folder, reporter, stop):
     if not folder.past_exit(1).exists():
         failure(folder, reporter, stop)
-    obedient(folder, reporter, stop)
+    stops_on_request(folder, reporter, stop)
 
 
 def slow_to_end(folder, reporter, stop):
     """Take a second to end the process, after the report that it has ended."""
     atexit.register(time.sleep, 1)
-    better_next_time(folder, reporter, stop)
+    fails_once(folder, reporter, stop)
 
 
-ENGINES = (quick, gated, obedient, deaf, forks, leaky, full_disk, crash, failure, better_next_time, slow_to_end)
+ENGINES = (
+    quick,
+    gated,
+    stops_on_request,
+    ignores_stop_request,
+    forks,
+    leaky,
+    full_disk,
+    crash,
+    failure,
+    fails_once,
+    slow_to_end,
+)
 
 
 def run(folder, plan, reporter, stop):

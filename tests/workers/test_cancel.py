@@ -19,7 +19,7 @@ def child_is_gone(bench, job, seconds=10):
 
 def test_a_cancelled_job_saves_first(bench):
     """The engine finishes its step and saves; then the job is cancelled."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
 
     bench.backend.cancel(job)
@@ -30,7 +30,7 @@ def test_a_cancelled_job_saves_first(bench):
 
 def test_a_cancelled_job_can_be_resumed(bench):
     """The request to stop does not outlive the attempt that it was meant for."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     bench.backend.cancel(job)
     bench.wait(job)
@@ -42,7 +42,7 @@ def test_a_cancelled_job_can_be_resumed(bench):
 
 def test_a_job_that_ignores_a_stop_request_is_killed(bench):
     """After the grace time the worker ends its whole group, though no other process is there to do so."""
-    job = bench.submit("deaf", grace_seconds=1)
+    job = bench.submit("ignores_stop_request", grace_seconds=1)
     bench.wait(job, JobState.RUNNING)
     time.sleep(0.3)
 
@@ -55,7 +55,7 @@ def test_a_job_that_ignores_a_stop_request_is_killed(bench):
 
 def test_the_second_cancel_kills(bench):
     """A second cancel does not wait for the grace time."""
-    job = bench.submit("deaf", grace_seconds=600)
+    job = bench.submit("ignores_stop_request", grace_seconds=600)
     bench.wait(job, JobState.RUNNING)
     time.sleep(0.3)
 
@@ -67,7 +67,7 @@ def test_the_second_cancel_kills(bench):
 
 def test_a_job_is_cancelled_while_it_starts(bench):
     """A request that comes before the worker can receive signals is not lost."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
 
     bench.backend.cancel(job)
 
@@ -84,7 +84,7 @@ def test_a_job_that_is_done_is_left_alone(bench):
     assert (JobState.FAILED, False) == (bench.status(job).state, bench.folder(job).cancel_request.exists())
 
 
-@pytest.mark.parametrize("engine", ["obedient", "deaf"])
+@pytest.mark.parametrize("engine", ["stops_on_request", "ignores_stop_request"])
 def test_the_time_of_a_job_is_limited(bench, engine):
     """When compute.timeout has passed, the job stops, by itself or by force, as failed."""
     status = bench.wait(bench.submit(engine, timeout=1, grace_seconds=1), seconds=20)

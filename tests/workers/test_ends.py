@@ -89,7 +89,7 @@ def test_no_secret_reaches_the_folder(bench, monkeypatch):
 
 
 def test_the_folder_is_the_users_alone(bench):
-    """Nobody else can read the job's folder."""
+    """No other user can read the job's folder."""
     job = bench.submit("quick")
     bench.wait(job)
 

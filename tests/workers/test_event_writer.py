@@ -33,7 +33,7 @@ def test_events_are_read_as_they_were_written(folder, reporter):
     reporter.state(JobState.RUNNING)
     reporter.metrics(1, {"loss": 2.0})
     reporter.log("hello")
-    reporter.warning("look out")
+    reporter.warning("low memory")
     reporter.checkpoint(1, "step-1")
     reporter.sample(1, "once upon a time")
 

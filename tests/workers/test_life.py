@@ -70,7 +70,7 @@ def test_find_is_certain(bench):
 
 
 def test_a_submission_that_broke_off_is_finished(bench, monkeypatch):
-    """A folder whose submitter was killed too early counts for nothing, and the next submit goes on with it."""
+    """A folder whose submitter was killed too early counts for nothing, and the next submit completes it."""
     token = bench.token()
     with monkeypatch.context() as patch:
         patch.setattr(driver, "_start", lambda *_: None)
@@ -92,8 +92,8 @@ def test_a_worker_that_cannot_start_is_reported(bench):
 
 
 def test_a_killed_worker_is_lost(bench):
-    """A job whose worker was killed has failed, whatever its files last reported, and its hint is how to go on."""
-    job = bench.submit("obedient")
+    """A job whose worker was killed has failed, whatever its files last reported, and its hint is how to resume."""
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
 
     os.kill(bench.pid(job), signal.SIGKILL)
@@ -115,7 +115,7 @@ def test_a_crash_leaves_its_evidence(bench):
 
 def test_a_lost_job_can_be_resumed(bench):
     """Resume starts a second attempt on the same folder."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     os.kill(bench.pid(job), signal.SIGKILL)
     bench.wait(job)
@@ -149,7 +149,7 @@ def test_resume_keeps_the_earlier_report(bench):
     assert [True, True] == reports
 
 
-@pytest.mark.parametrize("engine", ["quick", "obedient"])
+@pytest.mark.parametrize("engine", ["quick", "stops_on_request"])
 def test_what_needs_no_resume_is_refused(bench, engine):
     """A job that has succeeded or still lives cannot be resumed."""
     job = bench.submit(engine)
@@ -161,7 +161,7 @@ def test_what_needs_no_resume_is_refused(bench, engine):
 
 def test_two_resumes_start_one_worker(bench):
     """Of two processes that resume a job at once, one is refused."""
-    job = bench.submit("better_next_time")
+    job = bench.submit("fails_once")
     bench.wait(job)
     code = f"from ftsdk_local import LocalBackend as L; L.command = {bench.backend.command!r}; L().resume({job!r})"
 
@@ -174,7 +174,7 @@ def test_two_resumes_start_one_worker(bench):
 
 def test_a_second_worker_leaves_at_once(bench):
     """A worker that finds another one at the job does nothing."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     before = bench.pid(job)
 
@@ -185,7 +185,7 @@ def test_a_second_worker_leaves_at_once(bench):
 
 def test_a_number_used_again_is_not_the_worker(bench):
     """A process that has the worker's number, but started at another time, is neither trusted nor killed."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     folder = bench.folder(job)
     recorded = latest_attempt(folder)
@@ -199,7 +199,7 @@ def test_a_number_used_again_is_not_the_worker(bench):
 
 def test_a_restart_of_the_machine_is_detected(bench):
     """A worker from before the machine's last start is lost, even if its number and start time fit."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     folder = bench.folder(job)
     before = latest_attempt(folder).model_copy(update={"boot_id": "another"})
@@ -212,7 +212,7 @@ def test_a_restart_of_the_machine_is_detected(bench):
 
 def test_the_system_out_of_memory_is_suspected(bench, monkeypatch):
     """A worker killed while the system killed processes for lack of memory was likely one of them."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     monkeypatch.setattr(attempt, "oom_kills", lambda: 10**9)
 
@@ -223,8 +223,8 @@ def test_the_system_out_of_memory_is_suspected(bench, monkeypatch):
 
 
 def test_a_system_that_ends_the_worker_is_no_cancel(bench):
-    """SIGTERM that no user asked for, as at a shutdown, saves a checkpoint and fails the job as preempted."""
-    job = bench.submit("obedient")
+    """SIGTERM without a request of a user, as at a shutdown, saves a checkpoint and fails the job as preempted."""
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
 
     os.kill(bench.pid(job), signal.SIGTERM)
@@ -235,7 +235,7 @@ def test_a_system_that_ends_the_worker_is_no_cancel(bench):
 
 def test_a_worker_without_progress_is_warned_of(bench, monkeypatch):
     """A running job that does not go forward keeps running, with a warning."""
-    job = bench.submit("obedient")
+    job = bench.submit("stops_on_request")
     bench.wait(job, JobState.RUNNING)
     os.kill(bench.pid(job), signal.SIGSTOP)
     now = time.monotonic()

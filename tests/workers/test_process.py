@@ -13,7 +13,7 @@ from ftsdk.process_identity import is_alive
 from ftsdk.workers.process import reap, signal_process, start_detached, stop_group
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
-STUBBORN = [
+IGNORES_SIGTERM = [
     sys.executable,
     "-c",
     "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
@@ -128,14 +128,14 @@ def test_a_program_that_is_missing_is_an_error(start):
 
 
 def test_the_log_is_the_users_alone(start, tmp_path):
-    """Nobody else can read what it prints."""
+    """No other user can read its output."""
     start()
 
     assert 0o600 == (tmp_path / "log").stat().st_mode & 0o777
 
 
 def test_a_group_is_asked_first(start, tmp_path):
-    """A process that obeys has ended before it would be killed."""
+    """A process that ends on SIGTERM is gone before it would be killed."""
     identity = start()
     wait_up(tmp_path)
 
@@ -146,8 +146,8 @@ def test_a_group_is_asked_first(start, tmp_path):
 
 
 def test_a_group_that_ignores_sigterm_is_killed(start, tmp_path):
-    """After the time to obey comes the end."""
-    identity = start(STUBBORN)
+    """After the grace time it is killed."""
+    identity = start(IGNORES_SIGTERM)
     wait_up(tmp_path)
 
     stop_group(identity, 0.2)
@@ -156,8 +156,8 @@ def test_a_group_that_ignores_sigterm_is_killed(start, tmp_path):
 
 
 def test_the_whole_group_is_ended(start, tmp_path):
-    """A child that outlives its obedient parent is ended too."""
-    code = f"import subprocess, time; print(subprocess.Popen({STUBBORN!r}).pid, flush=True); time.sleep(60)"
+    """A child that ignores SIGTERM is killed after its parent has ended."""
+    code = f"import subprocess, time; print(subprocess.Popen({IGNORES_SIGTERM!r}).pid, flush=True); time.sleep(60)"
     identity = start([sys.executable, "-c", code])
     wait_up(tmp_path)
     child = int((tmp_path / "log").read_text().split()[0])

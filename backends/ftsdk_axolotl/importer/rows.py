@@ -53,10 +53,10 @@ def read_datasets(reader: ConfigReader, method: str, model: str) -> None:
             continue
         datasets = [rows for entry in listed if (rows := _entry(reader, key, entry, method, model))]
         if listed and len(datasets) == len(listed):
-            _put(reader, key, field, datasets, method)
+            _set_dataset(reader, key, field, datasets, method)
 
 
-def _put(reader: ConfigReader, key: str, field: str, datasets: list[AxolotlDataset], method: str) -> None:
+def _set_dataset(reader: ConfigReader, key: str, field: str, datasets: list[AxolotlDataset], method: str) -> None:
     first = datasets[0]
     if any(rows._replace(paths=()) != first._replace(paths=()) for rows in datasets[1:]):
         reader.refuse(key, "datasets of several formats, columns, splits or masks", "convert their rows to one format")
@@ -76,7 +76,7 @@ def _entry(reader: ConfigReader, key: str, entry: Mapping[str, Any], method: str
     paths, rest = _place(part)
     kind = part.value("type")
     if isinstance(kind, dict):
-        shape, reads, train_on = _own(part, kind, method, on_prompt=reader.flag("train_on_inputs"))
+        shape, reads, train_on = _user_defined(part, kind, method, on_prompt=reader.flag("train_on_inputs"))
     else:
         shape, reads, train_on = _named(reader, part, str(kind or ""), method)
     if shape.get("format") in _SOURCES or (
@@ -172,7 +172,7 @@ def _pairs(_: ConfigReader, part: ConfigReader) -> tuple[RowFormat, set[str], st
     """``chat_template.default``: a prompt in messages, and two answers."""
     if _speakers(part) != "messages":
         part.refuse("message_property_mappings", "a preference has messages of role and content", "rename the keys")
-    keys = {"prompt": part.text("field_messages", "messages"), **_two(part)}
+    keys = {"prompt": part.text("field_messages", "messages"), **_pair_columns(part)}
     return shape_of("preference", **keys), {*keys.values()}, "assistant"
 
 
@@ -180,11 +180,11 @@ def _whole_pairs(_: ConfigReader, part: ConfigReader) -> tuple[RowFormat, set[st
     """``chat_template.argilla``: two whole conversations."""
     if _speakers(part) != "messages":
         part.refuse("message_property_mappings", "a preference has messages of role and content", "rename the keys")
-    keys = _two(part)
+    keys = _pair_columns(part)
     return shape_of("preference", **keys), {*keys.values(), "prompt"}, "assistant"
 
 
-def _two(part: ConfigReader) -> dict[str, str]:
+def _pair_columns(part: ConfigReader) -> dict[str, str]:
     return {name: part.text(f"field_{name}", name) for name in ("chosen", "rejected")}
 
 
@@ -213,7 +213,7 @@ _FORMATS = {
 """From a method to its format of plain texts: our columns with the last part of ``field_...``."""
 
 
-def _own(
+def _user_defined(
     part: ConfigReader, kind: Mapping[str, Any], method: str, *, on_prompt: bool
 ) -> tuple[RowFormat, set[str], str]:
     """A type that the user defines, which is supported only where it adds nothing to the texts."""

@@ -70,7 +70,7 @@ def read_datasets(reader: ConfigReader, stage: str, model: str) -> None:
             listed = reader.texts(key)
             datasets = [rows for name in listed if (rows := _entry(reader, key, name, info, stage, raw=raw))]
             if datasets and len(datasets) == len(listed):
-                _put(reader, key, datasets)
+                _set_dataset(reader, key, datasets)
         elif key == "dataset":
             reader.refuse(key, "LLaMA-Factory has nothing to train on without it")
     if (most := reader.number("max_samples")) is not None:
@@ -229,7 +229,7 @@ def _chat(part: ConfigReader, columns: dict[str, str], pairs: dict[str, str | No
     return shape_of("sharegpt", conversations=columns.get("messages"), **columns_beside, **pairs, **label)
 
 
-def _put(reader: ConfigReader, key: str, datasets: list[LlamaFactoryDataset]) -> None:
+def _set_dataset(reader: ConfigReader, key: str, datasets: list[LlamaFactoryDataset]) -> None:
     first = datasets[0]
     if any(rows.shape != first.shape or rows.split != first.split for rows in datasets[1:]):
         reader.refuse(key, "datasets of several formats, columns or splits", "convert their rows to one format")

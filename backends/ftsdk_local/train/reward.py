@@ -70,7 +70,9 @@ def train(
         micro_batch=sizing.micro_batch,
         warn=reporter.warning,
     )
-    add_callbacks(trainer, settings, reporter, stop, pace=trainer.pace, facts=lambda: checkpoint_facts(sizing))
+    add_callbacks(
+        trainer, settings, reporter, stop, throughput=trainer.throughput, facts=lambda: checkpoint_facts(sizing)
+    )
 
     # 6. Training, and a final evaluation of the held-out pairs
     run_trainer(trainer, checkpoint, reporter, stop)

@@ -72,7 +72,9 @@ def train(
         neftune_alpha=settings.neftune_noise_alpha,
         warn=reporter.warning,
     )
-    add_callbacks(trainer, settings, reporter, stop, pace=trainer.pace, facts=lambda: checkpoint_facts(sizing))
+    add_callbacks(
+        trainer, settings, reporter, stop, throughput=trainer.throughput, facts=lambda: checkpoint_facts(sizing)
+    )
 
     # 6. Training, and a final evaluation of the held-out rows
     run_trainer(trainer, checkpoint, reporter, stop)

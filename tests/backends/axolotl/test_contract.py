@@ -1,12 +1,12 @@
-"""The Axolotl backend passes the exam, with the real Axolotl on the tiny model."""
+"""The Axolotl backend passes the contract, with the real Axolotl on the tiny model."""
 
 import pytest
-from engine_contract import EngineExam
+from engine_contract import EngineContract
 
 from ftsdk_axolotl import AxolotlBackend
 
 pytestmark = pytest.mark.foreign_engine
 
 
-class TestAxolotl(EngineExam):
+class TestAxolotl(EngineContract):
     system = AxolotlBackend

@@ -199,7 +199,7 @@ def test_settings_that_it_would_take_otherwise(axolotl_spec, monkeypatch):
 
 
 def test_resume_continues_from_a_complete_checkpoint(axolotl_spec, ftsdk_home):
-    """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
+    """Cancelled, a job saves its step; resumed, it continues from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
     job = resumed_beside_a_torn_checkpoint(axolotl_spec(training=training), ftsdk_home, step=25)
 

@@ -157,8 +157,8 @@ def test_a_key_that_is_gone(service, backend, spec, monkeypatch):
 def test_an_organization(service, spec):
     """A Job can belong to an organization of the user, and to no other."""
     ftsdk.submit(spec(hfjobs={"namespace": "acme"}))
-    with pytest.raises(ConfigError, match="you do not belong to 'strangers'"):
-        ftsdk.plan(spec(hfjobs={"namespace": "strangers"}))
+    with pytest.raises(ConfigError, match="you do not belong to 'other-org'"):
+        ftsdk.plan(spec(hfjobs={"namespace": "other-org"}))
 
     assert ["acme"] == [job.owner for job in service.jobs]
 

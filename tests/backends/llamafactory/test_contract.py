@@ -1,7 +1,7 @@
-"""The LLaMA-Factory backend passes the exam, with the real LLaMA-Factory on the tiny model."""
+"""The LLaMA-Factory backend passes the contract, with the real LLaMA-Factory on the tiny model."""
 
 import pytest
-from engine_contract import EngineExam
+from engine_contract import EngineContract
 from older_model import older_model
 
 from ftsdk_llamafactory import LlamaFactoryBackend
@@ -9,7 +9,7 @@ from ftsdk_llamafactory import LlamaFactoryBackend
 pytestmark = pytest.mark.foreign_engine
 
 
-class TestLlamaFactory(EngineExam):
+class TestLlamaFactory(EngineContract):
     system = LlamaFactoryBackend
 
     @pytest.fixture(scope="class")

@@ -91,7 +91,7 @@ def test_settings_that_it_would_read_otherwise(factory_spec, factory_python, mon
 
 
 def test_resume_continues_from_a_complete_checkpoint(factory_spec, ftsdk_home):
-    """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
+    """Cancelled, a job saves its step; resumed, it continues from there, and a torn checkpoint is removed."""
     training = {"max_steps": 400, "global_batch_size": 8, "max_length": 128, "save_steps": 10, "save_total_limit": 5}
     job = resumed_beside_a_torn_checkpoint(factory_spec(training=training), ftsdk_home, step=30)
 

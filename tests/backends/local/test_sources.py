@@ -129,7 +129,7 @@ def test_a_job_names_its_artifact(adapter):
 
 
 def test_a_job_that_has_made_nothing():
-    """A job that still runs, or that nobody knows, is refused with what to do."""
+    """A job that still runs, or that does not exist, is refused with what to do."""
     assert "has no artifact on this machine" in refusals(ppo, "local:sft-abc123")["method.reward"]
 
 

@@ -137,7 +137,7 @@ def test_a_file_is_no_model(tmp_path):
 
 
 def test_all_refusals_come_at_once():
-    """One error names every field, so that nobody mends them one by one."""
+    """One error names every field, so that users fix them in one go."""
     spec = JobSpec(**BASE, method="dpo", training={"quantization_aware": "int8"}, compute={"dtype": "float16"})
 
     with pytest.raises(UnsupportedSpec) as caught:

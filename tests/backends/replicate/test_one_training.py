@@ -70,7 +70,7 @@ def test_silence_parks(service, spec, kind):
 
 
 def test_a_list_that_lags(service, spec):
-    """The training shows up late: the job is parked, and the next look finds it."""
+    """The training shows up late: the job is parked, and the next status finds it."""
     service.list_lag = 0.6
     service.fail("POST", CREATE, Fault("lose"))
     job = parked(spec())
@@ -81,7 +81,7 @@ def test_a_list_that_lags(service, spec):
 
 
 def test_recreate_is_the_users_choice(service, spec):
-    """Only who asks for it gets a second creation, when the first does not show up."""
+    """A second creation is sent only on request, when the first does not show up."""
     service.fail("POST", CREATE, Fault("drop"))
     job = ftsdk.submit(spec(replicate={"on_ambiguous": "recreate"}))
 
@@ -104,7 +104,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("fault", "error"), REFUSALS, ids=lambda value: getattr(value, "status", ""))
 def test_a_refused_creation(service, spec, fault, error):
-    """Nothing was created, and the error comes at once: nobody waits for an hour."""
+    """Nothing was created, and the error is raised at once, without an hour of waiting."""
     service.fail("POST", CREATE, fault)
     began = time.monotonic()
     with pytest.raises(error):

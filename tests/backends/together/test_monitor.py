@@ -128,7 +128,7 @@ def test_no_metrics_yet(backend, service):
 
 
 def test_cancel_is_safe_to_repeat(backend, service):
-    """A job is asked once to stop; asked again, or when it is done, nothing is sent."""
+    """A job is cancelled with one request; a second call, or one after its end, sends nothing."""
     service.seconds = 30
     job_id = service.add_job({**BODY, "suffix": "x"})["id"]
     backend.cancel(job_id)

@@ -41,7 +41,7 @@ def _hurried(backend):
 
 
 def submit(spec):
-    """The job, or the error of its submission; and its status when it is asked for again."""
+    """The job, or the error of its submission; and its status by a second request."""
     try:
         ftsdk.submit(spec)
         error = None
@@ -73,7 +73,7 @@ def test_a_doubtful_creation_is_parked(service, spec, fault):
 
 
 def test_a_parked_job_is_adopted_when_it_shows_up(service, spec):
-    """A list that lags behind creations parks the job; the next look finds it."""
+    """A list that lags behind creations parks the job; the next status finds it."""
     service.list_lag = 60.0
     service.fail(*CREATE, Fault("lose"))
     error, job = submit(spec())
@@ -111,7 +111,7 @@ def test_a_hidden_list_parks(service, spec, code):
 
 
 def test_status_never_creates(service, spec):
-    """However often a parked job is looked at or resumed, no second creation is sent."""
+    """However often the status of a parked job is read or it is resumed, no second creation is sent."""
     service.fail(*CREATE, Fault("drop"))
     _, job = submit(spec())
 
@@ -228,7 +228,7 @@ def crash(where, spec):
 
 @pytest.mark.parametrize("where", ["before upload", "after upload"])
 def test_a_crash_before_the_creation_can_be_resumed(service, spec, where):
-    """A submission that died before it created anything goes on where it was, and sends no file twice."""
+    """A submission that died before it created anything continues where it was, and sends no file twice."""
     job_id = crash(where, spec())
 
     assert "interrupted" == ftsdk.status(job_id).stage

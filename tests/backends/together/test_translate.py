@@ -166,7 +166,7 @@ def test_refused(field, changes):
 
 
 def test_all_refusals_come_at_once():
-    """One error names every field, so that nobody has to fix them one by one."""
+    """One error names every field, so that users fix them in one go."""
     changes = {"model_revision": "abc", "training": {"max_steps": 5, "optim": "sgd", "global_batch_size": 7}}
 
     assert {"model_revision", "training.max_steps", "training.optim", "training.global_batch_size"} == set(

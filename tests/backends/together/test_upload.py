@@ -77,8 +77,8 @@ FAULTS = {
     "bytes: 503": (*PUT, Fault("status", 503)),
     "check: 500": ("POST", "/v1/files/.*/preprocess", Fault("status", 500)),
     "check: answer lost": ("POST", "/v1/files/.*/preprocess", Fault("lose")),
-    "look: dropped": ("GET", "/v1/files/.*", Fault("drop")),
-    "look: hangs": ("GET", "/v1/files/.*", Fault("hang")),
+    "read: dropped": ("GET", "/v1/files/.*", Fault("drop")),
+    "read: hangs": ("GET", "/v1/files/.*", Fault("hang")),
 }
 
 
@@ -139,7 +139,7 @@ def test_an_old_file_is_reused(service, spec):
 
 @pytest.mark.parametrize("flaw", [{"processing_status": "INVALID_FORMAT"}, {"bytes": 3}])
 def test_a_useless_file_is_not_reused(service, spec, flaw):
-    """A file of the same content that was found invalid, or is of another length, is not taken for ours."""
+    """A file of the same content that was found invalid, or is of another length, is not reused."""
     ftsdk.submit(spec())
     service.files["file-1"] |= flaw
 
@@ -159,7 +159,7 @@ def test_a_refused_file_creates_nothing(service, spec):
 
 
 def test_a_check_that_never_ends_can_be_resumed(service, spec):
-    """The wait for Together's check is bounded, and a resume goes on with the same file."""
+    """The wait for Together's check is bounded, and a resume continues with the same file."""
     service.file_ends = "RUNNING"
     with pytest.raises(UnreachableError, match="not checked"):
         ftsdk.submit(spec(together={"processing_seconds": 0.1}))

@@ -1,12 +1,12 @@
-"""The Unsloth backend passes the exam, with the real Unsloth on the tiny model."""
+"""The Unsloth backend passes the contract, with the real Unsloth on the tiny model."""
 
 import pytest
-from engine_contract import EngineExam
+from engine_contract import EngineContract
 
 from ftsdk_unsloth import UnslothBackend
 
 pytestmark = pytest.mark.foreign_engine
 
 
-class TestUnsloth(EngineExam):
+class TestUnsloth(EngineContract):
     system = UnslothBackend

@@ -182,7 +182,7 @@ def test_early_stopping_keeps_the_best(unsloth_spec, tmp_path):
 
 
 def test_resume_continues_from_a_complete_checkpoint(unsloth_spec, ftsdk_home):
-    """Cancelled, a job saves its step; resumed, it goes on from there, and a torn checkpoint is removed."""
+    """Cancelled, a job saves its step; resumed, it continues from there, and a torn checkpoint is removed."""
     training = {"max_steps": 120, "global_batch_size": 8, "max_length": 128, "save_steps": 100}
     job = resumed_beside_a_torn_checkpoint(unsloth_spec(training=training), ftsdk_home, step=5)
 

@@ -34,12 +34,12 @@ class EventCallback(TrainerCallback):
 
     Args:
         reporter: Writes the events.
-        pace: Gives tokens processed and seconds spent in training steps so far.
+        throughput: Gives tokens processed and seconds spent in training steps so far.
     """
 
-    def __init__(self, reporter: EventWriter, pace: Callable[[], tuple[int, float]]) -> None:
+    def __init__(self, reporter: EventWriter, throughput: Callable[[], tuple[int, float]]) -> None:
         self.reporter = reporter
-        self.pace = pace
+        self.throughput = throughput
         self._last = (0, 0.0)
         self._began = (0, 0.0)
 
@@ -73,7 +73,7 @@ class EventCallback(TrainerCallback):
             )
 
     def _tokens_per_second(self) -> dict[str, float]:
-        tokens, seconds = self.pace()
+        tokens, seconds = self.throughput()
         (tokens_before, seconds_before), self._last = self._last, (tokens, seconds)
         spent = seconds - seconds_before
         return {"tokens_per_second": (tokens - tokens_before) / spent} if spent > 0 else {}

@@ -83,7 +83,7 @@ def add_callbacks(
     reporter: EventWriter,
     stop: StopRequest,
     *,
-    pace: Callable[[], tuple[int, float]],
+    throughput: Callable[[], tuple[int, float]],
     facts: Callable[[], dict[str, Any]],
 ) -> None:
     """Let a Trainer write events, stop on request, and seal its checkpoints.
@@ -93,13 +93,13 @@ def add_callbacks(
         settings: The plan.
         reporter: Writes the events.
         stop: Whether a stop was requested.
-        pace: Tokens processed, and seconds spent on them.
+        throughput: Tokens processed, and seconds spent on them.
         facts: What each checkpoint seals; see :func:`checkpoint_facts`.
     """
     # Both would print to the worker's log what is in the events already.
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(EventCallback(reporter, pace))
+    trainer.add_callback(EventCallback(reporter, throughput))
     trainer.add_callback(StopCallback(stop))
     trainer.add_callback(SealCallback(reporter, facts))
     if settings.early_stopping_patience is not None:

@@ -48,7 +48,7 @@ class StepTrainer(Trainer):
         """The sums of the loss and other metrics over held-out units."""
         raise NotImplementedError
 
-    def pace(self) -> tuple[int, float]:
+    def throughput(self) -> tuple[int, float]:
         """Tokens processed, and seconds spent on them, in this attempt."""
         return self.tokens_seen, self.seconds
 

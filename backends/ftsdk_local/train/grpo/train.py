@@ -121,7 +121,7 @@ def train(
             settings,
             reporter,
             stop,
-            pace=lambda: (int(trainer.state.num_input_tokens_seen), time.perf_counter() - began),
+            throughput=lambda: (int(trainer.state.num_input_tokens_seen), time.perf_counter() - began),
             facts=lambda: checkpoint_facts(sizing),
         )
         trainer.add_callback(SampleCallback(folder, reporter, trl_reward, evaluates=bool(held_out)))

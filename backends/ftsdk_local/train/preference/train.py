@@ -157,7 +157,9 @@ def train(
         )
         trainer.train_dataset, trainer.eval_dataset = training, held_out or None
         configure_reference(model, settings)
-        add_callbacks(trainer, settings, reporter, stop, pace=trainer.pace, facts=lambda: checkpoint_facts(sizing))
+        add_callbacks(
+            trainer, settings, reporter, stop, throughput=trainer.throughput, facts=lambda: checkpoint_facts(sizing)
+        )
 
         # 6. Training, and a final evaluation of the held-out rows
         run_trainer(trainer, checkpoint, reporter, stop)

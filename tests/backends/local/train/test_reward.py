@@ -242,7 +242,7 @@ def test_half_as_much_until_it_fits(reward_spec, train, monkeypatch):
 
 
 def test_a_pair_that_does_not_fit_ends_the_job(reward_spec, train, monkeypatch):
-    """With nothing left to halve, the failure speaks of a pair, and of a length that is half of its rows'."""
+    """With nothing left to halve, the failure names a pair, and of a length that is half of its rows'."""
     _limit(monkeypatch, tokens=0)
 
     with pytest.raises(WorkerError, match=r"a single pair of rows of \d+ tokens") as caught:

@@ -52,7 +52,7 @@ def test_a_new_adapter_has_its_base_as_reference(model, init, is_kept):
 
 
 def test_nothing_of_the_reference_trains(model):
-    """Having been asked, the reference leaves the policy active and is frozen again."""
+    """After a call of the reference, the policy is active, and the reference is frozen again."""
     configure_reference(model, settings(adapter_from="somewhere"))
     logits_of(model)
 

@@ -92,7 +92,7 @@ def test_a_single_row_that_does_not_fit_ends_the_job(short, train, small_memory)
 
 
 def test_evaluation_takes_less_at_a_time_too(make_spec, train, small_memory):
-    """Held-out rows that do not fit at once are looked at in parts."""
+    """Held-out rows that do not fit at once are evaluated in parts."""
     small_memory(lambda bin_: not torch.is_grad_enabled() and sum(bin_.lengths) > 200)
 
     folder = train(make_spec(val_size=16, training={"max_steps": 1}))

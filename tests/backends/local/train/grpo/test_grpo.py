@@ -96,7 +96,7 @@ def test_a_stopped_run_resumes_to_the_bit(toy, train, method):
 
 
 def test_epochs_do_not_begin_again(toy, train, tmp_path):
-    """Ten prompts in steps of four: a run stopped in its second pass goes on with that pass, and none is left out."""
+    """Ten prompts in steps of four: a run stopped in its second pass continues it, and none is left out."""
     toy_task.make_task(tmp_path, prompts=10, end=True)
     spec = toy(training={"max_steps": 5})
     uninterrupted, resumed = train(spec, "whole"), train(spec, "parts", stop_after=3)
@@ -131,7 +131,7 @@ def test_memory_that_runs_out_is_reported(toy, train, monkeypatch):
 
 
 def test_an_adapter_to_continue_from_is_the_reference(toy, train):
-    """Gone on from an adapter, the reference is that adapter: the first KL is exactly 0."""
+    """Continued from an adapter, the reference is that adapter: the first KL is exactly 0."""
     first = train(toy(training={"learning_rate": 1e-2}), "first")
 
     folder = train(toy(method={"beta": 0.1}, model=str(first.artifact)), "second")

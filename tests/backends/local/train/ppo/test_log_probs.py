@@ -37,13 +37,13 @@ def test_equal_to_log_softmax(inputs, chunk, temperature):
 
 
 def test_without_gradient_nothing_is_kept(inputs):
-    """Looked at without gradient, there is nothing to go back through."""
+    """Computed without gradient, there is no graph for a backward pass."""
     with torch.no_grad():
         assert not linear_log_probs(*inputs).log_probs_N.requires_grad
 
 
 def test_logits_of_the_model_give_the_same_numbers(inputs):
-    """A model whose head is more than a matrix is asked for its logits: the numbers mean the same."""
+    """A model whose head is more than a matrix computes its logits itself; the numbers are the same."""
     hidden, head, tokens = inputs
 
     chunked, direct = linear_log_probs(hidden, head, tokens, 0.7), log_probs_of(hidden @ head.T, tokens, 0.7)

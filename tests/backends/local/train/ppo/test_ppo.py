@@ -1,4 +1,4 @@
-"""PPO end to end: it learns what is rewarded, keeps to the reference, and goes on after a stop to the bit."""
+"""PPO end to end: it learns what is rewarded, stays close to the reference, and resumes to the bit."""
 
 import json
 

@@ -58,7 +58,7 @@ def test_padding_is_masked_and_the_first_token_is_asked_for_by_nobody():
 
 
 def test_kto_pairs_each_prompt_with_the_answer_before_it():
-    """The prompt stays, the answer is the one before, cut to the length; the verdict plays no part."""
+    """The prompt stays, the answer is the one before, cut to the length; the label has no effect."""
     units = [UnpairedExample(example(5, prompt=2, token=token), good=token == 7) for token in (7, 8, 9)]
 
     actual = mismatch_answers(units, max_length=4)

@@ -43,7 +43,7 @@ RUNS = [("dpo", kind) for kind in KINDS] + [
 
 @pytest.fixture
 def tuned(make_spec, train):
-    """The artifact of a short supervised run, to go on from."""
+    """The artifact of a short supervised run, to continue from."""
     return train(make_spec(compute={"quantization": None, "dtype": "float32"}), "tuned").artifact
 
 
@@ -105,7 +105,7 @@ def test_bases_in_memory(preference_spec, train, monkeypatch, method):
 
 @pytest.mark.parametrize("method", COMPARING)
 def test_continues_from_an_adapter_with_it_as_reference(preference_spec, train, tuned, method):
-    """The adapter to go on from is the reference: frozen, without dropout, in checkpoints but not in the artifact."""
+    """The adapter to continue from is the reference: frozen, without dropout, in checkpoints, not in the artifact."""
     adapter = {"dropout": 0.3}
     folder = train(preference_spec(method, model=str(tuned), adapter=adapter, val_size=8))
 

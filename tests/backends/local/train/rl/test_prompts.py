@@ -1,4 +1,4 @@
-"""Prompts become tokens that a response goes on from; what a row has beside them is kept for the reward."""
+"""Prompts become tokens that a response continues; what a row has beside them is kept for the reward."""
 
 import json
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ def read(make_spec, tokenizer, tmp_path):
     def go(rows, max_length=64, **changes):
         path = tmp_path / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        method = {"type": "ppo", "reward": "toy_rewards:remembers", "max_new_tokens": 8}
+        method = {"type": "ppo", "reward": "toy_rewards:records_calls", "max_new_tokens": 8}
         spec = make_spec(dataset=str(path), method=method, training={"max_length": max_length}, **changes)
         check(spec.dataset, "ppo")
         settings = Settings.model_validate(translate.plan(spec, device("cpu")).native)
@@ -43,7 +43,7 @@ def test_other_keys_are_kept_for_the_reward(read):
 
 
 def test_a_rows_own_answer_is_kept(read):
-    """Prompt and completion: the prompt is asked, the completion is a column."""
+    """Prompt and completion: the prompt is used, the completion is a column."""
     prompts = read([{"prompt": "2 + 2?", "completion": "four"}])
 
     assert (prompts.training[0].content, prompts.training[0].columns) == ("2 + 2?", {"completion": "four"})
@@ -59,7 +59,7 @@ def test_a_conversation_is_asked_up_to_its_last_answer(read):
 
 
 def test_long_prompts_are_refused_with_their_lines(read):
-    """A prompt is never cut: what it asks may stand at its end."""
+    """A prompt is never cut: its question may be at its end."""
     rows = [{"prompt": "short"}, {"prompt": "a long story " * 30}]
 
     with pytest.raises(DataError) as caught:

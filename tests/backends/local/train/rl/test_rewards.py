@@ -27,7 +27,7 @@ def responses():
 
 def test_it_is_given_prompts_completions_and_columns(responses):
     """Each column is as long as the prompts, with None where a row lacks it."""
-    reward_named("remembers")(responses)
+    reward_named("records_calls")(responses)
 
     assert toy_rewards.CALLS[-1] == {
         "prompts": ["2 + 2?", "3 + 3?"],
@@ -76,6 +76,6 @@ def test_a_changed_reward_file_gives_a_warning():
     """The plan pins the function's file by its hash."""
     reporter = RecordingReporter()
 
-    function_reward(RewardSettings(function="toy_rewards:remembers", path=".", sha256="0" * 64), reporter)
+    function_reward(RewardSettings(function="toy_rewards:records_calls", path=".", sha256="0" * 64), reporter)
 
     assert "has changed since the job was submitted" in reporter.lines[0]

@@ -1,4 +1,4 @@
-"""Responses are drawn from the model's own distribution, whoever shares the batch."""
+"""Responses are drawn from the model's own distribution, whatever else is in the batch."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_a_response_ends_with_its_first_stop_token():
 
 
 def test_without_stop_tokens_every_response_is_full():
-    """A model without an end goes on to the limit."""
+    """A model without an end token generates up to the limit."""
     responses = sample(tiny("Llama"), PROMPTS, UNIFORM, temperature=1.0, stops=frozenset())
 
     assert [len(response) for response in responses] == [12, 12, 12]
