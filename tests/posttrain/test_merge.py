@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from preference_rows import pairs, written
+from preference_rows import pairs, write_rows
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -200,7 +200,7 @@ def test_a_reward_model_is_merged_with_its_head(base, adapter, tmp_path):
 
 def test_a_trained_reward_model_is_merged(train, tmp_path):
     """A reward model that was trained on nf4 can be merged, and its manifest names the method."""
-    tuned = train(method="reward_modeling", dataset=written(tmp_path / "pairs.jsonl", pairs()))
+    tuned = train(method="reward_modeling", dataset=write_rows(tmp_path / "pairs.jsonl", pairs()))
 
     artifact = ftsdk.merge(tuned, tmp_path / "out")
 

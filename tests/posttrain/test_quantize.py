@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from preference_rows import pairs, written
+from preference_rows import pairs, write_rows
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -127,7 +127,7 @@ def test_merged_and_quantized_remembers_its_training(train, tmp_path):
 
 def test_a_reward_model_keeps_its_head(train, tmp_path):
     """A quantized reward model scores with the head that was trained."""
-    tuned = train(method="reward_modeling", dataset=written(tmp_path / "pairs.jsonl", pairs()))
+    tuned = train(method="reward_modeling", dataset=write_rows(tmp_path / "pairs.jsonl", pairs()))
     merged = ftsdk.merge(tuned, tmp_path / "merged")
 
     quantized = merged.quantize("int8", tmp_path / "out")

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from in_process import trained
-from preference_rows import pairs, said, written
+from preference_rows import pairs, turn, write_rows
 
 import ftsdk
 
 
 def question(number: int) -> dict[str, Any]:
     """A question about a number, and its answer."""
-    return {"messages": [*said("user", f"What is {number}?"), *said("assistant", f"Arr, it be {number}, matey!")]}
+    return {"messages": [*turn("user", f"What is {number}?"), *turn("assistant", f"Arr, it be {number}, matey!")]}
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -71,8 +71,8 @@ def job_of(tmp_path_factory, tiny_model):
 
 def _make(kind: str, folder: Path, model: Path) -> JobOutput:
     preferred = kind in ("dpo", "reward_modeling")
-    rows = Path(written(folder / "rows.jsonl", pairs()[:24] if preferred else map(question, range(24))))
-    written(folder / "held.jsonl", [question(77)] * 3)
+    rows = Path(write_rows(folder / "rows.jsonl", pairs()[:24] if preferred else map(question, range(24))))
+    write_rows(folder / "held.jsonl", [question(77)] * 3)
     changes = {
         name: value.replace("held", f"{folder}/held") if name == "eval_dataset" else value
         for name, value in KINDS[kind].items()

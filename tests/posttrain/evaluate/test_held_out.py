@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from preference_rows import judged, written
+from preference_rows import unpaired, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ftsdk.artifact import MANIFEST, Artifact, EvaluationSettings, Manifest, seal
@@ -79,7 +79,7 @@ def test_given_rows_by_hand(job_of, tmp_path):
     artifact = job_of("whole").artifact
     prompt = [{"role": "user", "content": "What is 99?"}]
     answer = [{"role": "assistant", "content": "Arr, it be 99, matey!"}]
-    rows = written(tmp_path / "held.jsonl", [{"messages": [*prompt, *answer]}])
+    rows = write_rows(tmp_path / "held.jsonl", [{"messages": [*prompt, *answer]}])
     tokenizer = AutoTokenizer.from_pretrained(artifact.path)
     text = tokenizer.apply_chat_template([*prompt, *answer], tokenize=False).rstrip("\n")
     prompt_text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
@@ -176,7 +176,7 @@ def test_a_hosted_result(copied, job_of, tiny_model):
 
 def test_another_systems_data_field_is_no_dataset(tmp_path):
     """What another backend's plan holds under ``data`` may have other keys: then the spec names the dataset."""
-    rows = written(tmp_path / "rows.jsonl", [{"prompt": f"{n}?", "completion": f"{n}!"} for n in range(8)])
+    rows = write_rows(tmp_path / "rows.jsonl", [{"prompt": f"{n}?", "completion": f"{n}!"} for n in range(8)])
     manifest = Manifest(
         kind="adapter",
         base_model="org/tiny",
@@ -227,13 +227,17 @@ def test_a_merged_model(copied):
 def test_a_method_without_a_held_out_loss(copied, tmp_path):
     """KTO and its like have no loss that measures how good a model is, which the error states; given rows have one."""
     artifact = copied("lora")
-    spec = {**artifact.manifest.spec, "method": {"type": "kto"}, "dataset": written(tmp_path / "j.jsonl", judged())}
+    spec = {
+        **artifact.manifest.spec,
+        "method": {"type": "kto"},
+        "dataset": write_rows(tmp_path / "j.jsonl", unpaired()),
+    }
     kto = seal(artifact.path, artifact.manifest.model_copy(update={"method": "kto", "spec": spec}))
 
     with pytest.raises(InputError, match="kto has no loss over the rows that it holds out"):
         kto.evaluate()
 
-    rows = written(tmp_path / "held.jsonl", [{"prompt": "What is 3?", "completion": "Arr, it be 3!"}])
+    rows = write_rows(tmp_path / "held.jsonl", [{"prompt": "What is 3?", "completion": "Arr, it be 3!"}])
     assert 1 == kto.evaluate(dataset=rows, samples=0).held_out.rows
 
 
