@@ -225,7 +225,7 @@ def test_a_merged_model(copied):
 
 
 def test_a_method_without_a_held_out_loss(copied, tmp_path):
-    """KTO and its like have no loss that measures how good a model is, which the error states; given rows have one."""
+    """KTO and its like have no loss that measures how good a model is, and the error says so; given rows have one."""
     artifact = copied("lora")
     spec = {
         **artifact.manifest.spec,
