@@ -52,7 +52,7 @@ def moved(owner: str, name: str, target: str, *, stacklevel: int = 2) -> Any:
         AttributeError: The new module has no such name.
     """
     replacement = _load(target)
-    message = f"{owner}.{name} is deprecated and goes with the next release: use {target.replace(':', '.')}"
+    message = f"{owner}.{name} is deprecated and will be removed in the next release: use {target.replace(':', '.')}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)
     return replacement
 

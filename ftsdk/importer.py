@@ -1,4 +1,4 @@
-"""Deprecated: what importers stand on is in :mod:`ftsdk.importers.importer`."""
+"""Deprecated: the base of importers is in :mod:`ftsdk.importers.importer`."""
 
 import sys
 

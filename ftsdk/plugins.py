@@ -16,7 +16,7 @@ class PluginGroup(NamedTuple):
     noun: str
     """What one of them is, for messages."""
     not_found: type[FtsdkError]
-    """Raised for a name that nobody registers."""
+    """Raised for a name that no distribution registers."""
     unlisted: frozenset[str] = frozenset()
     """Names that lists for users leave out."""
 

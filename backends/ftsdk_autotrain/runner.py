@@ -211,7 +211,7 @@ def run_autotrain() -> None:
         for line in process.stdout:
             print(line, end="", flush=True)
             failed = failed or FAILED in line
-            if UNUSED in line:  # a warning only, and the training goes on with a default in its place
+            if UNUSED in line:  # a warning only, and the training continues with a default in its place
                 error = error or line.strip()
             elif failed and ("Error" in line or "error" in line or "Exception" in line) and line[:1].strip():
                 error = line.strip()

@@ -68,8 +68,8 @@ def check_model_version(folder: Path) -> None:
     from transformers import __version__
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    if __version__.startswith("4.") and (trouble := runner_support.version_mismatch(config, __version__)):
-        raise RunnerError("engine_error", trouble)
+    if __version__.startswith("4.") and (problem := runner_support.version_mismatch(config, __version__)):
+        raise RunnerError("engine_error", problem)
 
 
 def prepare(request: Request, rows: int, tokenizer: Any) -> None:

@@ -98,5 +98,5 @@ def _check_age(folder: Path) -> None:
     from transformers import __version__
 
     file = folder / "config.json"
-    if file.is_file() and (trouble := version_mismatch(json.loads(file.read_text("utf-8")), __version__)):
-        raise RunnerError("engine_error", f"method.reward: {trouble}")
+    if file.is_file() and (problem := version_mismatch(json.loads(file.read_text("utf-8")), __version__)):
+        raise RunnerError("engine_error", f"method.reward: {problem}")

@@ -125,7 +125,7 @@ def _config(ledger: Ledger, options: LlamaFactoryOptions, machine: Machine, mode
 
 
 _LIGER_ROWS = 1024  # its chunk is at least as small for vocabularies that are wider than the hidden width
-_NEVER = 1_000_000_000  # steps; nothing can go on from PPO's checkpoints
+_NEVER = 1_000_000_000  # steps; nothing can continue from PPO's checkpoints
 
 VARIABLES = {"DO_NOT_TRACK": "1", "USE_MODELSCOPE_HUB": "0", "USE_OPENMIND_HUB": "0", "FORCE_TORCHRUN": "0"}
 """One process; models only from where the plan names them."""
@@ -149,7 +149,7 @@ def _fixed(options: LlamaFactoryOptions) -> dict[str, Any]:
 
 
 def _config_under(folder: Path) -> dict[str, Any]:
-    """The config of the weights that a reward model stands on: an adapter's base, or its own."""
+    """The config of the weights that a reward model is based on: an adapter's base, or its own."""
     adapter = folder / ADAPTER_CONFIG
     settings = json.loads(adapter.read_text("utf-8")) if adapter.is_file() else {}
     return config_of(settings.get("base_model_name_or_path", str(folder)), settings.get("revision")) or {}

@@ -104,7 +104,7 @@ def _staging_folder(target: Path) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        # The lock file goes while the lock is still held: whoever waits on it sees afterwards that it has no name.
+        # The lock file is removed while the lock is held: a process that waits for it then sees that it has no name.
         (parent / "lock").unlink()
         with suppress(OSError):  # not empty: the next call has made its own lock file in it already
             parent.rmdir()

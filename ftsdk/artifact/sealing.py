@@ -36,7 +36,7 @@ def write_sealed(folder: Path, manifest: Manifest) -> Manifest:
     sealed = manifest.model_copy(update={"files": files})
     _check_layout(folder, sealed)
     write_atomic(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
-    # An atomic write makes a private file, but whoever may read the weights may read their manifest.
+    # An atomic write makes a private file, but the manifest gets the read permissions of the weights.
     shutil.copymode(folder / _CONFIG[sealed.kind], folder / MANIFEST)
     return sealed
 

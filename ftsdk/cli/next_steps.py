@@ -1,4 +1,4 @@
-"""The commands that make sense next, so that nobody has to look them up."""
+"""The commands that make sense next."""
 
 from collections.abc import Iterable
 

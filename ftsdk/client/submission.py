@@ -66,7 +66,7 @@ def is_claimed(record: JobRecord) -> bool:
 
 
 def resolve_submission(store: "Store", system: Backend, record: JobRecord) -> JobRecord:
-    """Find out what became of a submission whose process has ended: adopted, interrupted, or parked."""
+    """Resolve a submission whose process has ended: adopted, interrupted, or parked."""
     if record.native_id or record.state.done or is_claimed(record):
         return record
     # Neither the error nor its absence says whether a job exists: a request may have arrived although its answer did
@@ -212,5 +212,5 @@ def _parked_status(record: JobRecord, error: FtsdkError) -> JobStatus:
 
 def set_status_if_unchanged(record: JobRecord, status: JobStatus) -> Callable[[JobRecord], JobRecord]:
     """A change for the store: set the status, unless the record has changed since it was read."""
-    # Optimistic: no lock is held while a backend is asked, which may take minutes. Whoever was faster knows more.
+    # Optimistic: no lock is held while a backend is asked, which may take minutes. A faster process knows more.
     return lambda current: current.replace(status=status) if current.rev == record.rev else current

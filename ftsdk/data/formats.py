@@ -99,7 +99,7 @@ def _split_conversations(row: Values) -> Values:
     shared = 0
     while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
         shared += 1
-    # equal answers belong to the answers: a prompt ends before the assistant speaks
+    # equal answers belong to the answers: a prompt ends before the assistant's turn
     while shared and chosen[shared - 1]["role"] == "assistant":
         shared -= 1
     if not shared:

@@ -5,7 +5,7 @@ The labels need the place of each assistant turn in the rendered text, which the
 1. A template with ``{% generation %}`` marks reports it itself.
 2. By prefix: the conversation is rendered up to the turn, with the generation prompt, and through it. What the second
    text adds is the turn, if both are beginnings of the whole text.
-3. By stand-ins: some templates render earlier turns differently once later ones follow (they drop reasoning, for
+3. By placeholders: some templates render earlier turns differently once later ones follow (they drop reasoning, for
    example), so that the prefixes do not match. The whole conversation is rendered twice more, with two different texts
    in place of the turn; what remains equal around them is not the turn.
 

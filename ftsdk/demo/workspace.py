@@ -89,6 +89,6 @@ def stopped_on_error(job: Job) -> Iterator[None]:
             job.cancel()
             job.wait(timeout=_LONGEST_STOP)
         if isinstance(error.__cause__, KeyboardInterrupt):
-            # In place of the message that the job goes on: it does not.
+            # In place of the message that the job continues: it does not.
             raise error.__cause__ from None
         raise

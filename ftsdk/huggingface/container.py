@@ -194,7 +194,7 @@ def work(task: ContainerTask, workspace: Path) -> int:
     result = workspace / RESULT
     outcome = collect(task, folder, result, status)
     print_event("log", message="uploading the results")
-    # One commit, and the last step of all: whoever sees the outcome sees the whole artifact.
+    # One commit, and the last step of all: a client that sees the outcome sees the complete artifact.
     retry_for_minutes(
         lambda: hub.upload_folder(
             repo_id=task.repo, folder_path=result, path_in_repo=RESULT, commit_message=f"ftsdk: {outcome['state']}"
@@ -237,7 +237,7 @@ def run(task: ContainerTask, folder: Path) -> int | None:
     reports.join()
     # A bounded wait: a child that left the session may hold the pipe open for ever, so that it never ends.
     output.join(_OUTPUT_SECONDS)
-    # What is left of the group would go on writing into the artifact that is uploaded next.
+    # What is left of the group would still write into the artifact that is uploaded next.
     _signal_group(process, signal.SIGKILL)
     return None if timed_out.is_set() else process.returncode
 

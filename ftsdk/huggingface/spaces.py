@@ -1,6 +1,6 @@
 """A Docker Space that runs a job and is paused after it: the older way of Hugging Face, with its gaps.
 
-A Space never ends: it runs, and costs, until it is paused. The container pauses its own Space, every look at the job
+A Space never ends: it runs, and costs, until it is paused. The container pauses its own Space, every status request
 after its end pauses it once more, and the Space's sleep time is the last resort.
 """
 

@@ -1,4 +1,4 @@
-"""Deprecated: what ``ftsdk.kit`` held is in packages that are named for what they hold. Goes with the next release.
+"""Deprecated: what ``ftsdk.kit`` held is in packages that are named for what they hold. The next release removes it.
 
 A backend that imports the old names works as before, with a warning for each that has the new one. Names of modules,
 functions and classes are kept here; methods, fields and parameters where a backend uses them itself: of the ledger,

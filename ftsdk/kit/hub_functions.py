@@ -71,7 +71,7 @@ def task_of(hub: Hub, repository: str) -> dict[str, Any]:
     """The container's task; empty where there is none."""
 
     def ask() -> bytes | None:
-        return results._read_file(hub, repository, f"{FOLDER}/{TASK}", "main")  # noqa: SLF001 - goes with this module
+        return results._read_file(hub, repository, f"{FOLDER}/{TASK}", "main")  # noqa: SLF001 - removed with this module
 
     task: dict[str, Any] = json.loads(hub.ask(ask, f"send the request in {repository}") or b"{}")
     return task

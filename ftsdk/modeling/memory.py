@@ -89,7 +89,7 @@ def until_it_fits(
             raise single_row_error(evidence, longest, peak_bytes(device), rows)
         clean_up()
         empty_cache(device)
-        warn(f"out of memory with {before}; going on with {micro_batch}")
+        warn(f"out of memory with {before}; continuing with {micro_batch}")
 
 
 def single_row_error(evidence: str, longest: int, peak: int, rows: int = 1) -> WorkerError:

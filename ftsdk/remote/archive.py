@@ -185,5 +185,5 @@ def _flatten(folder: Path) -> None:
 
 
 def _refusal(reason: str) -> ArtifactError:
-    hint = "fetch again; if the error stays, report it to whoever made the archive"
+    hint = "fetch again; if the error stays, report it to the maker of the archive"
     return ArtifactError(f"the archive is refused: {reason}", hint=hint)

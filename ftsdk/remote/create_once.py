@@ -23,7 +23,7 @@ _REFUSED = "refused"
 NOT_CREATED = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431})
 """HTTP statuses that mean: nothing was created. All others leave doubt.
 
-408, 409 and 425 are left out on purpose: gateways send them for requests that the service behind them goes on with.
+408, 409 and 425 are left out on purpose: gateways send them for requests that the service behind them still processes.
 """
 
 FindJob = Callable[[], str | None]
@@ -31,7 +31,7 @@ FindJob = Callable[[], str | None]
 
 
 class CreationState(StrEnum):
-    """What became of a creation."""
+    """The outcome of a creation."""
 
     UNCONFIRMED = "unconfirmed"
     """It was sent and may have been received; no certain answer came."""

@@ -73,7 +73,7 @@ class Ledger:
         return self.value(field)
 
     def refuse(self, field: str, reason: str, fix: str = "") -> None:
-        """Refuse a field; the translation goes on, so that one error names all of them."""
+        """Refuse a field; the translation continues, so that one error names all of them."""
         self.problems.append(Problem(field, reason, fix))
 
     def ignore(self, field: str, reason: str) -> None:
@@ -131,7 +131,7 @@ class Ledger:
         """End the translation.
 
         Raises:
-            UnsupportedSpec: Fields were refused, or the user set a field that nobody accounted for.
+            UnsupportedSpec: Fields were refused, or the user set a field that the translation did not account for.
         """
         accounted = self._accounted()
         for field in sorted(self.set_fields):

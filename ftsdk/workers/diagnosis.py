@@ -80,7 +80,7 @@ def read_result(folder: Path, engine: str, status: int, tail: Sequence[str], ref
 
 def _missing_result(engine: str, status: int, tail: Sequence[str]) -> dict[str, Any]:
     """The result in the place of one that a runner did not write."""
-    # Nobody of ours has sent SIGKILL where no stop was requested, so it came from the kernel.
+    # ftsdk sends no SIGKILL where no stop was requested, so it came from the kernel.
     if status == signal.SIGKILL and diagnose(tail).reason is not Reason.OOM:
         message = f"the process of {engine} was killed by the system, as happens where main memory runs out"
         return {"state": "failed", "kind": Reason.OOM, "message": message}

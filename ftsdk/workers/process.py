@@ -54,7 +54,7 @@ def start_detached(
 
 def reap() -> None:
     """Collect children that have ended."""
-    # A zombie would look alive to whoever checks its pid, for as long as this process lives. Only our own children are
+    # A zombie would look alive to a check of its pid, for as long as this process lives. Only our own children are
     # waited for: waitpid(-1) would take the exit status from other code in this process.
     for pid in tuple(_children):
         try:

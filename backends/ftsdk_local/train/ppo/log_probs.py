@@ -57,13 +57,13 @@ class _LinearLogProbs(torch.autograd.Function):
         ctx: Any, hidden_NH: Tensor, head_VH: Tensor, tokens_N: Tensor, temperature: float, chunk: int
     ) -> tuple[Tensor, Tensor]:
         grad_hidden_NH = torch.empty_like(hidden_NH) if ctx.needs_input_grad[0] else None
-        wide = torch.promote_types(hidden_NH.dtype, torch.float32)
-        log_probs_N = hidden_NH.new_empty(len(tokens_N), dtype=wide)
+        sum_dtype = torch.promote_types(hidden_NH.dtype, torch.float32)
+        log_probs_N = hidden_NH.new_empty(len(tokens_N), dtype=sum_dtype)
         entropy_N = torch.empty_like(log_probs_N)
         weight_VH = head_VH.to(hidden_NH.dtype)
         for start in range(0, len(tokens_N), chunk):
             rows = slice(start, start + chunk)
-            log_probs_CV = (hidden_NH[rows] @ weight_VH.t()).to(wide).div_(temperature)
+            log_probs_CV = (hidden_NH[rows] @ weight_VH.t()).to(sum_dtype).div_(temperature)
             log_probs_CV.sub_(log_probs_CV.logsumexp(-1, keepdim=True))
             log_probs_N[rows] = log_probs_CV.gather(-1, tokens_N[rows, None]).squeeze(-1)
             probs_CV = log_probs_CV.exp()

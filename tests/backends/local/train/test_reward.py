@@ -238,7 +238,7 @@ def test_half_as_much_until_it_fits(reward_spec, train, monkeypatch):
 
     warned = [event.message for event in read_events(scarce.events) if event.kind == "warning"]
     assert metrics_of(scarce, "loss") == pytest.approx(metrics_of(plenty, "loss"), rel=1e-5)
-    assert "out of memory with 2048 tokens at a time; going on with 1024 tokens at a time" == warned[0]
+    assert "out of memory with 2048 tokens at a time; continuing with 1024 tokens at a time" == warned[0]
 
 
 def test_a_pair_that_does_not_fit_ends_the_job(reward_spec, train, monkeypatch):
